@@ -1,0 +1,1 @@
+"""Hydra finds plugins in this namespace; the sweeper is beside this file."""

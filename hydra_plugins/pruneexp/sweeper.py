@@ -1,0 +1,89 @@
+"""A sweeper that expands a union of grids into one plan and hands it to pruneexp's workers.
+
+An experiment holds `hydra.sweeper.union`, a list of grids; each is multiplied with the sweeps of
+the command line, whose keys win over the grid's. A point that cannot be read fails alone.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from pruneexp import explain
+from pruneexp.config import Run, read
+from pruneexp.recipe import Fault, Invalid
+
+
+@dataclass
+class SweeperConfig:
+    _target_: str = "hydra_plugins.pruneexp.sweeper.UnionSweeper"
+    union: list[dict[str, Any]] = field(default_factory=list)
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="pruneexp", node=SweeperConfig, provider="pruneexp"
+)
+
+
+class UnionSweeper(Sweeper):
+    def __init__(self, union: list[dict[str, Any]]) -> None:
+        self.union = union
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.loader = hydra_context.config_loader
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Read every point, then leave with the exit status of the sweep."""
+        from pruneexp import cli
+
+        runs: list[Run] = []
+        unreadable: list[dict[str, str]] = []
+        for point in points(self.union, arguments):
+            try:
+                runs.append(self._read(point))
+            except Invalid as invalid:
+                unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
+        experiment = self.config.hydra.runtime.choices.get("experiment")
+        raise SystemExit(cli.sweep(experiment, arguments, runs, unreadable))
+
+    def _read(self, overrides: list[str]) -> Run:
+        try:
+            return read(self.loader.load_sweep_config(self.config, overrides))
+        except explain.EXPECTED as error:
+            fault, _ = explain.fault(error)
+            raise Invalid([fault or Fault("sweep", str(error))]) from error
+
+
+def points(union: list[dict[str, Any]], arguments: list[str]) -> list[list[str]]:
+    """Every point of every grid, as overrides; each point once."""
+    parser = OverridesParser.create()
+    given = parser.parse_overrides(arguments)
+    keys = {override.key_or_group for override in given}
+    found: dict[tuple[str, ...], None] = {}
+    for grid in union or [{}]:
+        mine = [f"{key}={_text(value)}" for key, value in grid.items() if key not in keys]
+        axes = [_values(override) for override in [*given, *parser.parse_overrides(mine)]]
+        found |= dict.fromkeys(itertools.product(*axes))
+    return [list(point) for point in found]
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _values(override: Any) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line]
+    if not override.is_discrete_sweep():
+        raise Invalid(
+            [Fault(override.key_or_group, f"takes a list of values, got {override.input_line}")]
+        )
+    return [f"{override.get_key_element()}={text}" for text in override.sweep_string_iterator()]

@@ -1,0 +1,1 @@
+"""Embedded data, and the order in which examples come."""

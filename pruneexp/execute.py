@@ -1,0 +1,356 @@
+"""execute(run) -> Record: the one place where everything meets.
+
+It finds or makes the parent, loads data, builds and prunes the model in `fit`, checks that exactly
+what was planned is masked, measures the chosen state on test once, and writes the record last.
+"""
+
+import ctypes
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from pruneexp import files, seeds
+from pruneexp.config import Run, fingerprint, name, parent
+from pruneexp.counts import count_masks
+from pruneexp.pruning import Gradual
+from pruneexp.recipe import Fault, Invalid, asked
+from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
+from pruneexp.store import Folder
+from pruneexp.tasks.images import Classification
+from pruneexp.training.fit import Fit, Stopped, unpack
+
+Watch = Callable[[Progress], None]
+Stop = Callable[[], bool]
+Say = Callable[[str], None]
+
+PATIENCE = 0.5  # seconds between two tries to get a folder that another process holds
+
+
+class Busy(Exception):
+    """Another process has this run."""
+
+
+def quiet(progress: Progress) -> None:
+    """Watch nothing."""
+
+
+def never() -> bool:
+    return False
+
+
+def to_errors(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def execute(
+    run: Run, *, watch: Watch = quiet, stop: Stop = never, say: Say = to_errors, wait: bool = True
+) -> Record:
+    """Train one run to the end, or return its record at once if it is finished.
+
+    An interrupted run goes on where it stood, and a parent that is missing is made first. If
+    another process has the run, wait for it and say so, or raise `Busy`.
+    """
+    folder = run.store.folder(name(run))
+    finished = _finished(folder, say)
+    if finished is not None:
+        return finished
+    before = parent(run)
+    ancestor = None if before is None else _with_weights(before, watch, stop, say, wait)
+    with _held(folder, watch, stop, wait):
+        finished = _finished(folder, say)  # perhaps by the process that had it
+        return finished or _try(run, folder, ancestor, watch, stop, say)
+
+
+def _finished(folder: Folder, say: Say) -> Record | None:
+    try:
+        return folder.record()
+    except files.Damaged as error:
+        say(f"{error}; the run is made again")
+        error.path.unlink(missing_ok=True)
+        return None
+
+
+def _with_weights(run: Run, watch: Watch, stop: Stop, say: Say, wait: bool) -> Record:
+    """A finished run whose weights can be loaded. Weights that are gone or damaged are made again:
+    the same configuration gives the same bits."""
+    record = execute(run, watch=watch, stop=stop, say=say, wait=wait)
+    folder = run.store.folder(record.name)
+    if folder.weights_are_good(record):
+        return record
+    say(f"{folder.path / WEIGHTS} is gone or damaged; the run is made again")
+    with _held(folder, watch, stop, wait):
+        if not folder.weights_are_good(record):
+            folder.reopen()
+    return execute(run, watch=watch, stop=stop, say=say, wait=wait)
+
+
+@contextmanager
+def _held(folder: Folder, watch: Watch, stop: Stop, wait: bool) -> Iterator[None]:
+    while True:
+        with folder.lease() as mine:
+            if mine:
+                yield
+                return
+        if not wait:
+            raise Busy(folder.path.name)
+        watch(Progress(stage="waiting for another process"))
+        if stop():
+            raise Stopped
+        time.sleep(PATIENCE)
+
+
+def _try(
+    run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
+) -> Record:
+    """One stage, with what went wrong kept beside it."""
+    folder.forget_failure()
+    try:
+        return _train(run, folder, ancestor, watch, stop, say)
+    except (Stopped, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        step = getattr(error, "step", None)
+        kind = type(error).__name__
+        folder.fail({"error": kind, "message": str(error) or kind, "step": step})
+        raise
+
+
+def _train(
+    run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
+) -> Record:
+    began = time.monotonic()
+    watch(Progress(steps=run.steps))
+    saved = _checkpoint(folder, say)
+    device, threads = _place(run, saved)
+    task = run.task.load(run.store.cache)
+    if not isinstance(task, Classification):
+        kind = type(task).__name__
+        raise Invalid([Fault("task.factory", f"must return a Classification, got {kind}")])
+    task.check(run.training.batch_size, run.task.shape().classes)
+    model = build(run, device)
+    if ancestor is not None:
+        _load(model, run.store.folder(ancestor.name).path / WEIGHTS)
+    elif run.pruning.starts_from.startswith("file:"):
+        _load_file(model, run)
+    steps, factor = run.pruning.stage(run.training.steps)
+    pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
+    fit = Fit(
+        model,
+        task,
+        pruner,
+        run.training,
+        steps=steps,
+        rate=run.training.learning_rate * factor,
+        seed=run.seed,
+        device=device,
+        save=folder.save_checkpoint,
+        watch=_both(watch, folder.show),
+        stop=stop,
+    )
+    fit.facts = {"device": device.type, "threads": threads, "data": task.checksum}
+    if saved is not None:
+        if saved["facts"]["data"] != task.checksum:
+            raise ValueError(
+                f"the data of {run.task.word} is not what {folder.path.name} began with; bring it "
+                "back, or remove that folder to begin anew"
+            )
+        fit.go_on_from(saved)
+        say(f"{folder.path.name} goes on at step {saved['step']} of {steps}")
+    chosen = fit.run()
+    watch(Progress(step=steps, steps=steps, sparsity=pruner.sparsity, stage="testing"))
+    masks = {key: mask.cpu() for key, mask in pruner.finish().items()}
+    chosen["test"] = task.evaluate(model, "test", device, fit.memory_format)
+    record = Record(
+        fingerprint=fingerprint(run),
+        name=name(run),
+        configuration=asked(run),
+        parent=ancestor.fingerprint if ancestor else None,
+        budget=_budget(steps, steps * run.training.batch_size, ancestor),
+        metric=task.metric,
+        metrics=chosen,
+        counts=count_masks(model, run.pruning.groups(model), masks),
+        checksums={"data": task.checksum},
+        circumstances=_circumstances(device, threads, time.monotonic() - began, saved),
+    )
+    _write(folder, run, model, masks, record, fit)
+    return record
+
+
+def build(run: Run, device: torch.device) -> nn.Module:
+    """The run's network with the fresh weights that follow from its seed."""
+    torch.manual_seed(seeds.draw(run.seed, "initial weights"))
+    memory_format = (
+        torch.channels_last if run.training.channels_last else torch.contiguous_format
+    )
+    model = run.model.build(run.task.shape())
+    return model.to(device).to(memory_format=memory_format)
+
+
+def _write(
+    folder: Folder,
+    run: Run,
+    model: nn.Module,
+    masks: dict[str, torch.Tensor],
+    record: Record,
+    fit: Fit,
+) -> None:
+    """History, weights, masks, and last the record that marks the run as finished."""
+    weights = {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    folder.save_history(fit.state.history)
+    for file, tensors in ((WEIGHTS, weights), (MASKS, masks)):
+        payload = save({key: value.contiguous() for key, value in tensors.items()})
+        record.checksums[file.partition(".")[0]] = files.checksum(payload)
+        if run.keep == "weights":
+            files.save_bytes(folder.path / file, payload)
+    folder.finish(record)
+
+
+def _budget(steps: int, examples: int, ancestor: Record | None) -> Budget:
+    before = ancestor.budget if ancestor else Budget(0, 0, 0, 0)
+    return Budget(
+        steps=steps,
+        examples=examples,
+        total_steps=steps + before.total_steps,
+        total_examples=examples + before.total_examples,
+    )
+
+
+def _both(watch: Watch, show: Watch) -> Watch:
+    def watcher(progress: Progress) -> None:
+        watch(progress)
+        show(progress)
+
+    return watcher
+
+
+def _checkpoint(folder: Folder, say: Say) -> dict[str, Any] | None:
+    """The newest good checkpoint. A damaged one is named, and the one before it serves."""
+    for path in folder.checkpoints():
+        try:
+            return unpack(files.load_checked(path))
+        except files.Damaged as error:
+            say(f"{error}; going on from the state before it")
+            path.unlink()
+    return None
+
+
+def _place(run: Run, saved: dict[str, Any] | None) -> tuple[torch.device, int]:
+    """Device and threads, which change bits: fixed when a run starts, kept when it goes on."""
+    asked_for = run.device
+    if asked_for == "auto":
+        asked_for = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = asked_for.partition(":")[0]
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available[kind]:
+        here = ", ".join(word for word, there in available.items() if there)
+        raise Invalid([Fault("device", f"={run.device}, but this machine has {here}")])
+    device = torch.device(asked_for)
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise Invalid([Fault("device", f"={run.device}, but this machine has {count} GPUs")])
+    threads = run.training.threads
+    if saved is not None:
+        began_on = saved["facts"]["device"]
+        if began_on != kind:
+            raise Invalid(
+                [
+                    Fault(
+                        "device",
+                        f"={run.device} here means {kind}, but {name(run)} began on {began_on}; go "
+                        f"on there, or remove that folder to begin anew",
+                    )
+                ]
+            )
+        threads = saved["facts"]["threads"]
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    if kind == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device, threads
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory instead of handing it back to the kernel after every layer: a
+    step of the small MobileNet takes a quarter less time (docs/log.md)."""
+    if platform.system() == "Linux":
+        with suppress(OSError, AttributeError):  # another C library
+            allocator = ctypes.CDLL("libc.so.6")
+            for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+                allocator.mallopt(option, 1 << 30)
+
+
+def _load(model: nn.Module, path: Path) -> None:
+    model.load_state_dict(load_file(path))
+
+
+def _load_file(model: nn.Module, run: Run) -> None:
+    """Weights a person already has. What does not fit is listed, by name."""
+    assert isinstance(run.pruning, Gradual)
+    path = Path(run.pruning.start_path)
+    if not path.is_file() or files.checksum_of(path)[:16] != run.pruning.start.partition(":")[2]:
+        where = run.pruning.start_path or "no path given"
+        raise Invalid([Fault("pruning.start", f"was another file than now lies at {where}")])
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, weights_only=True, map_location="cpu")
+    except (SafetensorError, RuntimeError, UnpicklingError, EOFError, KeyError) as error:
+        first = str(error).splitlines()[0]
+        raise Invalid([Fault("pruning.start", f"={path} holds no weights ({first})")]) from error
+    mine = model.state_dict()
+    problems = _misfits(weights, mine)
+    if problems:
+        more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
+        listed = "\n  ".join(problems[:12] + more)
+        raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {listed}")])
+    model.load_state_dict(weights)
+
+
+def _misfits(weights: Any, mine: dict[str, torch.Tensor]) -> list[str]:
+    if not isinstance(weights, dict) or not all(
+        isinstance(value, torch.Tensor) for value in weights.values()
+    ):
+        return ["it is not a dictionary of tensors, as state_dict() gives"]
+    shapes = {key: tuple(value.shape) for key, value in weights.items()}
+    problems = [f"{key} is missing" for key in mine if key not in shapes]
+    problems += [f"{key} is not in the model" for key in shapes if key not in mine]
+    problems += [
+        f"{key} is {shapes[key]}, the model has {tuple(value.shape)}"
+        for key, value in mine.items()
+        if key in shapes and shapes[key] != tuple(value.shape)
+    ]
+    return problems
+
+
+def _circumstances(
+    device: torch.device, threads: int, seconds: float, saved: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What may differ between equal runs."""
+    on_gpu = device.type == "cuda"
+    return {
+        "seconds": round(seconds, 2),
+        "resumed_at": saved["step"] if saved else 0,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pruneexp": version("pruneexp"),
+    }

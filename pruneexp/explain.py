@@ -1,0 +1,117 @@
+"""From what Hydra and OmegaConf raise to one line a fault: the key, what it got, what it takes.
+
+Composing stops at the first wrong override. `faults` says that one, leaves it out, and composes
+again, until everything wrong has been said.
+"""
+
+import re
+from difflib import get_close_matches
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
+
+from pruneexp.config import CONF, read
+from pruneexp.recipe import Fault, Invalid, takes
+
+EXPECTED = (HydraException, OmegaConfBaseException)
+KINDS = {
+    "Float": "a number",
+    "Integer": "a whole number",
+    "Boolean": "true or false",
+    "String": "a text",
+}
+
+
+def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
+    """Everything wrong with a configuration, in the order of the command line."""
+    said: list[Fault] = []
+    left = list(overrides)
+    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        while True:
+            try:
+                read(compose("run", overrides=[*extra, *left]))
+                return said
+            except Invalid as invalid:
+                return said + invalid.faults
+            except EXPECTED as error:
+                found, key = fault(error)
+                said.append(found or Fault("", str(error)))
+                culprit = next((text for text in left if _is_about(text, key)), None)
+                if culprit is None:
+                    return said
+                left.remove(culprit)
+
+
+def fault(error: Exception) -> tuple[Fault | None, str]:
+    """One line for a person, and the key it is about."""
+    text = str(error)
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return _about_value(cause), cause.full_key
+    option = re.search(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<word>[^'/]*)'", text)
+    if option:
+        group, word = option["group"], option["word"]
+        known = sorted(set(re.findall(r"^\t([\w-]+)$", text, re.M)))
+        known = [name for name in known if not name.startswith("base_")]
+        return Fault(group, f"takes {_either(known)}, got {word}{_near(word, known)}"), group
+    group_match = re.search(r"Could not override '(?P<key>[^']+)'", text)
+    if group_match:
+        key = group_match["key"]
+        known = _keys_beside(key)
+        return Fault(key, f"is no key or group here{_near(key, known)}"), key
+    return Fault("", text.splitlines()[0]), ""
+
+
+def _about_value(error: OmegaConfBaseException) -> Fault:
+    key = str(error.full_key)
+    parent, _, leaf = key.rpartition(".")
+    first = str(error).splitlines()[0]
+    if "not in struct" in first or "not in '" in first:
+        kind: Any = error.object_type
+        known = list(takes(kind)) if isinstance(kind, type) and kind is not dict else []
+        if parent == "" and not known:
+            known = _keys_beside(key)
+        listed = f"; {parent or 'a run'} takes {_either(known)}" if known else ""
+        return Fault(key, f"is no key here{_near(leaf, known, parent)}{listed}")
+    got = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if got:
+        return Fault(key, f"takes {KINDS.get(got[2], got[2])}, got {got[1]}")
+    if isinstance(error, UnsupportedInterpolationType):
+        return Fault(key, f"holds an unknown interpolation ({first})")
+    return Fault(key, f"cannot be read: {first}")
+
+
+def _keys_beside(key: str) -> list[str]:
+    """What stands where `key` was looked for, in the configuration without arguments."""
+    parent = key.rpartition(".")[0]
+    try:
+        config = compose("run")
+    except Exception:  # noqa: BLE001 - near names are a courtesy; the fault itself is being said
+        return []
+    node = OmegaConf.select(config, parent) if parent else config
+    return [f"{parent}.{name}" if parent else str(name) for name in node or []]
+
+
+def _near(word: str, known: list[str], prefix: str = "") -> str:
+    near = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {prefix + '.' if prefix else ''}{near[0]}?)" if near else ""
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
+
+
+def _is_about(override: str, key: str) -> bool:
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        return not key
+    mine = parsed.key_or_group.replace("/", ".")
+    return mine == key.replace("/", ".")

@@ -1,0 +1,91 @@
+"""Writing so that a kill leaves nothing half-written, and reading so that damage is noticed."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Damaged(Exception):
+    """A file that is not what was once written."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is damaged: {why}")
+
+
+class CannotWrite(OSError):
+    """A file or folder that cannot be written, said with the remedy."""
+
+
+def save_bytes(path: Path, *parts: bytes) -> None:
+    """Replace `path` by `parts`, wholly or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CannotWrite(
+            f"{path} cannot be written ({error.strerror or error}). Free space or choose another "
+            "folder (results=...), then start again: what is finished is kept."
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_checked(path: Path, payload: bytes) -> None:
+    """Write `payload` behind its own SHA-256."""
+    save_bytes(path, hashlib.sha256(payload).digest(), payload)
+
+
+def load_checked(path: Path) -> bytes:
+    data = path.read_bytes()
+    stated, payload = data[:32], data[32:]
+    if hashlib.sha256(payload).digest() != stated:
+        raise Damaged(path, "its checksum does not fit its content")
+    return payload
+
+
+def save_json(path: Path, data: dict[str, Any]) -> None:
+    """Write plain data with a checksum over it, readable by eye."""
+    text = json.dumps({**data, "checksum": _checksum(data)}, indent=1, allow_nan=False)
+    save_bytes(path, text.encode() + b"\n")
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+        stated = data.pop("checksum")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(path, f"not the JSON that was written ({error})") from error
+    if stated != _checksum(data):
+        raise Damaged(path, "its checksum does not fit its content")
+    return data
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checksum(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
+
+
+def checksum_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,73 @@
+"""Recipes of model families. A recipe builds its network; the network says what is prunable."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pruneexp.factory import call, check
+from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, demand
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(kw_only=True, slots=True)
+class Model(Recipe):
+    def build(self, shape: ImageShape) -> "nn.Module":
+        """A plain network with fresh weights from torch's current seed."""
+        raise AssertionError(type(self))
+
+    def label(self) -> str:
+        """A few letters for a run's name."""
+        return self.word
+
+
+@dataclass(kw_only=True, slots=True)
+class MobileNetV1(Model):
+    """Howard et al. 2017: separable convolutions, every channel number times `width`."""
+
+    word: ClassVar[str] = "mobilenet_v1"
+    width: float = 1.0
+    layout: str = "published"  # published: for 224 pixels; small: for pictures of 24 to 64
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            width=(0 < self.width <= 1, "a number in (0, 1]"),
+            layout=(self.layout in ("published", "small"), "published or small"),
+        )
+
+    def build(self, shape: ImageShape) -> "nn.Module":
+        from pruneexp.models.mobilenet_v1 import MobileNet
+
+        return MobileNet(shape, width=self.width, layout=self.layout)
+
+    def label(self) -> str:
+        layout = "" if self.layout == "published" else f"_{self.layout}"
+        return f"{self.word}{layout}-w{self.width:g}"
+
+
+@dataclass(kw_only=True, slots=True)
+class Custom(Model):
+    """A person's own network: `factory` is called with `arguments` and returns an nn.Module."""
+
+    word: ClassVar[str] = "custom"
+    factory: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self.factory)
+
+    def build(self, shape: ImageShape) -> "nn.Module":
+        from torch import nn
+
+        network = call("model.factory", self.factory, self.arguments)
+        if not isinstance(network, nn.Module):
+            why = f"={self.factory} must return an nn.Module, got {type(network).__name__}"
+            raise Invalid([Fault("model.factory", why)])
+        return network
+
+    def label(self) -> str:
+        return "-".join([self.factory.partition(":")[2], *map(str, self.arguments.values())])
+
+
+OPTIONS: tuple[type[Model], ...] = (MobileNetV1, Custom)

@@ -1,0 +1,113 @@
+"""How much is masked when. Step t is the moment after t optimiser steps."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pruneexp.recipe import Recipe, demand
+
+
+@dataclass(kw_only=True, slots=True)
+class Schedule(Recipe):
+    """`begin` and `end` are fractions of the run, so that a shorter run keeps its shape."""
+
+    begin: float = 0.2
+
+    @property
+    def initial(self) -> float:
+        return 0.0
+
+    def span(self, steps: int) -> tuple[int, int]:
+        """The first and the last step at which masks are chosen."""
+        first = _at(self.begin, steps)
+        return first, first
+
+    def updates(self, steps: int, parts: int = 1) -> list[int]:
+        """Every step at which masks are chosen; each part's last one lands on its sparsity."""
+        return sorted({self.part(steps, part, parts)[1] for part in range(parts)})
+
+    def part(self, steps: int, part: int, parts: int) -> tuple[int, int]:
+        """The span cut into equal parts, one after the other."""
+        first, last = self.span(steps)
+        cut = [first + (last - first) * index // parts for index in (part, part + 1)]
+        return cut[0], cut[1]
+
+    def sparsity(self, final: float, progress: float) -> float:
+        """The share that is masked when `progress` in [0, 1] of the span has gone by."""
+        return final
+
+    def at(self, step: int, steps: int, final: float, part: int = 0, parts: int = 1) -> float:
+        """The share that is masked at a step of the run, in one part of the span."""
+        first, last = self.part(steps, part, parts)
+        if step < first:
+            return 0.0
+        if step >= last:
+            return final  # exactly, whatever the interval and the rounding
+        return self.sparsity(final, (step - first) / (last - first))
+
+
+@dataclass(kw_only=True, slots=True)
+class Ramp(Schedule):
+    """From `initial_sparsity` to the final one between begin and end. The paper publishes neither
+    begin nor end; these are ours."""
+
+    power: ClassVar[int] = 1
+    end: float = 0.7
+    interval: int = 100  # steps between updates; the paper saw no difference from 100 to 1000
+    initial_sparsity: float = 0.0
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            begin=(0 <= self.begin <= 1, "a fraction of the run in [0, 1]"),
+            end=(
+                self.begin <= self.end <= 1,
+                f"a fraction of the run in [begin={self.begin:g}, 1]",
+            ),
+            interval=(self.interval >= 1, "a number of steps of 1 or more"),
+            initial_sparsity=(0 <= self.initial_sparsity < 1, "a number in [0, 1)"),
+        )
+
+    @property
+    def initial(self) -> float:
+        return self.initial_sparsity
+
+    def span(self, steps: int) -> tuple[int, int]:
+        return _at(self.begin, steps), _at(self.end, steps)
+
+    def updates(self, steps: int, parts: int = 1) -> list[int]:
+        first, last = self.span(steps)
+        ends = Schedule.updates(self, steps, parts)
+        return sorted({*range(first, last, self.interval), *ends})
+
+    def sparsity(self, final: float, progress: float) -> float:
+        return final + (self.initial_sparsity - final) * (1 - progress) ** self.power
+
+
+@dataclass(kw_only=True, slots=True)
+class Cubic(Ramp):
+    """Equation 1 of the paper: fast while redundant connections abound, then ever slower."""
+
+    word: ClassVar[str] = "cubic"
+    power: ClassVar[int] = 3
+
+
+@dataclass(kw_only=True, slots=True)
+class Linear(Ramp):
+    word: ClassVar[str] = "linear"
+
+
+@dataclass(kw_only=True, slots=True)
+class OneShot(Schedule):
+    """Everything at once, at `begin`."""
+
+    word: ClassVar[str] = "one_shot"
+
+    def __post_init__(self) -> None:
+        demand(self, begin=(0 <= self.begin <= 1, "a fraction of the run in [0, 1]"))
+
+
+def _at(fraction: float, steps: int) -> int:
+    return int(fraction * steps + 0.5)
+
+
+OPTIONS: tuple[type[Schedule], ...] = (Cubic, Linear, OneShot)

@@ -1,0 +1,100 @@
+"""Which tensors are pruned, and which of them are ranked together.
+
+A tied tensor appears once; biases and normalisation, which are vectors, never do.
+"""
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, ClassVar
+
+from pruneexp.recipe import Fault, Invalid, Recipe, demand
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# torch's recurrent layers keep the input and the recurrent weights of a layer apart; the authors'
+# implementation has them in one kernel and ranks them together.
+RECURRENT = re.compile(r"weight_[ih]h_(l\d+(_reverse)?)$")
+
+
+@dataclass(kw_only=True, slots=True)
+class Scope(Recipe):
+    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+        """The name of each ranked group and the names of its tensors."""
+        raise AssertionError(type(self))
+
+    def rule(self) -> str:
+        """Why a tensor is or is not pruned, in a few words for a table."""
+        return self.word
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelScope(Scope):
+    """What the model's paper prunes, as the network's `prunable()` says; all without one."""
+
+    word: ClassVar[str] = "model"
+
+    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+        says = getattr(model, "prunable", None)
+        return says() if callable(says) else all_groups(model)
+
+
+@dataclass(kw_only=True, slots=True)
+class All(Scope):
+    """Every tensor with two or more dimensions."""
+
+    word: ClassVar[str] = "all"
+
+    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+        return all_groups(model)
+
+
+@dataclass(kw_only=True, slots=True)
+class Named(Scope):
+    """Tensors whose names fit a pattern of `include` and none of `exclude` (* and ? as in a
+    shell), with two or more dimensions."""
+
+    word: ClassVar[str] = "named"
+    include: list[str] = field(default_factory=lambda: ["*"])
+    exclude: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        demand(self, include=(len(self.include) > 0, "one or more patterns of tensor names"))
+
+    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+        def wanted(name: str) -> bool:
+            hit = any(fnmatchcase(name, pattern) for pattern in self.include)
+            return hit and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+
+        names = {name: [n for n in tensors if wanted(n)] for name, tensors in _all(model)}
+        groups = {name: tensors for name, tensors in names.items() if tensors}
+        if not groups:
+            raise _nothing(model, f"include={self.include} exclude={self.exclude}")
+        return groups
+
+
+def all_groups(model: "nn.Module") -> dict[str, list[str]]:
+    groups = dict(_all(model))
+    if not groups:
+        raise _nothing(model, "all tensors with two or more dimensions")
+    return groups
+
+
+def _all(model: "nn.Module") -> list[tuple[str, list[str]]]:
+    groups: dict[str, list[str]] = {}
+    for name, parameter in model.named_parameters():  # tied tensors once
+        if parameter.dim() >= 2:
+            groups.setdefault(RECURRENT.sub(r"weights_\1", name), []).append(name)
+    return list(groups.items())
+
+
+def _nothing(model: "nn.Module", asked: str) -> Invalid:
+    names = [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
+    known = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return Invalid(
+        [Fault("pruning.scope", f"matches no tensor ({asked}); the model has {known or 'none'}")]
+    )
+
+
+OPTIONS: tuple[type[Scope], ...] = (ModelScope, All, Named)

@@ -1,0 +1,113 @@
+"""Records and plans: plain data that outlives a run, and the names of all files of a run."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+RECORD = "record.json"  # the run is finished; never rewritten
+FAILURE = "failure.json"  # the run failed, and why
+PROGRESS = "progress.json"  # where a running run stands; a display reads it
+HISTORY = "history.csv"  # loss, rate, sparsity and validation over steps
+WEIGHTS = "weights.safetensors"  # the chosen state, masked, with zeros where masked
+MASKS = "masks.safetensors"  # True where a weight was kept; empty for a dense run
+CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
+PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged
+LEASE = "lease"  # locked while a process works in the folder
+
+MEGABYTE = 10**6
+BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
+
+
+@dataclass(kw_only=True, slots=True)
+class Budget:
+    """What the weights have seen. `total_*` includes the ancestors a run started from."""
+
+    steps: int
+    examples: int
+    total_steps: int
+    total_examples: int
+
+
+@dataclass(kw_only=True, slots=True)
+class Counts:
+    """Weights and biases as the paper counts them; batch-norm's scale and shift apart."""
+
+    parameters: int
+    prunable: int
+    nonzero: int
+    batch_norm: int
+    groups: list[dict[str, Any]]  # name, weights, masked of each ranked group of tensors
+    empty: list[str] = field(default_factory=list)  # tensors left with nothing
+
+    @property
+    def megabytes(self) -> float:
+        return self.nonzero * BYTES_PER_WEIGHT / MEGABYTE
+
+
+@dataclass(kw_only=True, slots=True)
+class Record:
+    """What a finished run leaves behind. What may differ between equal runs (seconds, host,
+    versions, threads, device) stands under `circumstances` and nowhere else."""
+
+    fingerprint: str
+    name: str
+    configuration: dict[str, Any]
+    parent: str | None
+    budget: Budget
+    metric: dict[str, Any]  # name, unit, higher_is_better of what validation chose by
+    metrics: dict[str, Any]  # valid and test of the chosen state, and its step
+    counts: Counts
+    checksums: dict[str, str]  # data, weights
+    circumstances: dict[str, Any]
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> "Record":
+        values = dict(data)
+        values["budget"] = Budget(**values["budget"])
+        values["counts"] = Counts(**values["counts"])
+        return cls(**values)
+
+
+@dataclass(kw_only=True, slots=True)
+class Planned:
+    """One run of a plan: its name, everything it needs to start, and the run it waits for."""
+
+    fingerprint: str
+    name: str
+    run: dict[str, Any]
+    parent: str | None = None
+    wanted: bool = True  # False: only here because another run starts from it
+
+
+@dataclass(kw_only=True, slots=True)
+class Plan:
+    """What an experiment asked for, so that what never started is visible."""
+
+    name: str
+    title: str
+    runs: list[Planned]
+    unreadable: list[dict[str, str]] = field(default_factory=list)  # overrides and why
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> "Plan":
+        values = dict(data)
+        values["runs"] = [Planned(**run) for run in values["runs"]]
+        return cls(**values)
+
+
+@dataclass(kw_only=True, slots=True)
+class Progress:
+    """Where a run stands, written every second or so for whoever looks."""
+
+    step: int = 0
+    steps: int = 0
+    sparsity: float = 0.0
+    loss: float | None = None
+    valid: float | None = None
+    seconds_left: float | None = None
+    stage: str = "starting"

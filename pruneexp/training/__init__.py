@@ -1,0 +1,162 @@
+"""Recipes of training: how long, how fast, with which optimiser and which decay."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from pruneexp.recipe import Recipe, demand, here
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(kw_only=True, slots=True)
+class Optimiser(Recipe):
+    weight_decay: float = 0.0
+
+    def build(
+        self, parameters: "Iterable[torch.nn.Parameter]", rate: float
+    ) -> "torch.optim.Optimizer":
+        raise AssertionError(type(self))
+
+    def __post_init__(self) -> None:
+        demand(self, weight_decay=(self.weight_decay >= 0, "a number of 0 or more"))
+
+
+@dataclass(kw_only=True, slots=True)
+class SGD(Optimiser):
+    word: ClassVar[str] = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        Optimiser.__post_init__(self)
+        demand(
+            self,
+            momentum=(0 <= self.momentum < 1, "a number in [0, 1)"),
+            nesterov=(not self.nesterov or self.momentum > 0, "true only with momentum above 0"),
+        )
+
+    def build(
+        self, parameters: "Iterable[torch.nn.Parameter]", rate: float
+    ) -> "torch.optim.Optimizer":
+        from torch import optim
+
+        return optim.SGD(
+            parameters,
+            lr=rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class Adam(Optimiser):
+    """With weight decay in the gradient."""
+
+    word: ClassVar[str] = "adam"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        Optimiser.__post_init__(self)
+        demand(
+            self,
+            beta1=(0 <= self.beta1 < 1, "a number in [0, 1)"),
+            beta2=(0 <= self.beta2 < 1, "a number in [0, 1)"),
+            epsilon=(self.epsilon > 0, "a number above 0"),
+        )
+
+    def build(
+        self, parameters: "Iterable[torch.nn.Parameter]", rate: float
+    ) -> "torch.optim.Optimizer":
+        from torch import optim
+
+        made = {"adam": optim.Adam, "adamw": optim.AdamW}[self.word]
+        return made(
+            parameters,
+            lr=rate,
+            betas=(self.beta1, self.beta2),
+            eps=self.epsilon,
+            weight_decay=self.weight_decay,
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class AdamW(Adam):
+    """With weight decay beside the gradient."""
+
+    word: ClassVar[str] = "adamw"
+
+
+@dataclass(kw_only=True, slots=True)
+class Decay(Recipe):
+    """The learning rate over a stage, as a factor on its first value."""
+
+    def factor(self, progress: float) -> float:
+        """At `progress` in [0, 1) of the stage."""
+        return 1.0
+
+
+@dataclass(kw_only=True, slots=True)
+class Constant(Decay):
+    word: ClassVar[str] = "constant"
+
+
+@dataclass(kw_only=True, slots=True)
+class Cosine(Decay):
+    word: ClassVar[str] = "cosine"
+
+    def factor(self, progress: float) -> float:
+        return (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(kw_only=True, slots=True)
+class Linear(Decay):
+    word: ClassVar[str] = "linear"
+
+    def factor(self, progress: float) -> float:
+        return 1 - progress
+
+
+@dataclass(kw_only=True, slots=True)
+class Training(Recipe):
+    word: ClassVar[str] = "standard"
+    steps: int = 1000
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    optimiser: Optimiser = field(default_factory=SGD)
+    decay: Decay = field(default_factory=Cosine)
+    clip: float | None = None  # the gradients' norm is cut to this, after masking
+    label_smoothing: float = 0.0
+    channels_last: bool = True  # pictures in the memory order that is faster on most devices
+    evaluations: int = 8  # validations, evenly spaced, the last at the end
+    # The best state on validation is chosen among those after this fraction of the run, and under
+    # the final mask: the same number of chances for a dense and a sparse run.
+    choose_after: float = 0.7
+    threads: int = here(1)  # fixed when a run starts: more threads are other bits
+    workers: int = here(0)  # processes that load data; the same bits at any number
+    checkpoint_seconds: float = here(30.0)
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            steps=(self.steps > 0, "a number of steps above 0"),
+            batch_size=(self.batch_size > 0, "a number of examples above 0"),
+            learning_rate=(self.learning_rate > 0, "a number above 0"),
+            clip=(self.clip is None or self.clip > 0, "a number above 0, or null"),
+            label_smoothing=(0 <= self.label_smoothing < 1, "a number in [0, 1)"),
+            evaluations=(self.evaluations > 0, "a number of evaluations above 0"),
+            choose_after=(0 <= self.choose_after <= 1, "a fraction of the run in [0, 1]"),
+            threads=(self.threads > 0, "a number of threads above 0"),
+            workers=(self.workers >= 0, "a number of processes, 0 or more"),
+            checkpoint_seconds=(self.checkpoint_seconds >= 0, "a number of seconds, 0 or more"),
+        )
+
+
+OPTIONS: tuple[type[Training], ...] = (Training,)
+OPTIMISERS: tuple[type[Optimiser], ...] = (SGD, Adam, AdamW)
+DECAYS: tuple[type[Decay], ...] = (Cosine, Linear, Constant)

@@ -1,0 +1,240 @@
+"""The loop: steps, masks, validations, checkpoints. It knows no model and no task by name."""
+
+import io
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruneexp import seeds
+from pruneexp.pruning.pruner import Pruner
+from pruneexp.record import Progress
+from pruneexp.tasks.images import Classification, to_device
+from pruneexp.training import Training
+
+SHOW_SECONDS = 0.5  # between two looks at where a run stands
+HISTORY_ROWS = 100  # of the loss over a run, beside the validations
+
+
+class Diverged(Exception):
+    """The loss is no longer a number."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        super().__init__(f"the loss turned NaN or infinite at step {step}")
+
+
+class Stopped(Exception):
+    """Someone asked the run to stop; its checkpoint is written."""
+
+
+@dataclass(slots=True)
+class State:
+    """All that a run needs to go on as if never stopped, apart from the live objects' own states.
+    No generator is among it: every draw follows from (seed, purpose, position)."""
+
+    step: int = 0
+    best: dict[str, Any] | None = None  # step, metrics and the model's state
+    history: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # since the last row of the history
+
+
+class Fit:
+    """One stage of training. `run` goes from wherever the state stands to the end."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Classification,
+        pruner: Pruner,
+        recipe: Training,
+        *,
+        steps: int,
+        rate: float,
+        seed: int,
+        device: torch.device,
+        save: Callable[[bytes], None] = lambda payload: None,
+        watch: Callable[[Progress], None] = lambda progress: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.model, self.task, self.pruner, self.recipe = model, task, pruner, recipe
+        self.steps, self.seed, self.device = steps, seed, device
+        self.save, self.watch, self.stop = save, watch, stop
+        self.rate = rate  # of the first step
+        self.optimiser = recipe.optimiser.build(model.parameters(), self.rate)
+        self.memory_format = (
+            torch.channels_last if recipe.channels_last else torch.contiguous_format
+        )
+        self.state = State()
+        self.facts: dict[str, Any] = {}  # what must be the same when the run goes on
+        # Losses stay on the device between these steps, since reading one waits for it.
+        self._look_every = 1 if device.type == "cpu" else 20
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end; the model then holds the chosen state. Returns its step and metrics."""
+        self.model.train()
+        began, first = time.monotonic(), self.state.step
+        shown = saved = began
+        waiting: list[Tensor] = []
+        batches = self.task.batches(
+            seed=self.seed,
+            batch_size=self.recipe.batch_size,
+            first=first,
+            last=self.steps,
+            workers=self.recipe.workers,
+        )
+        if first == 0:
+            self._show("training", None)
+        for batch in batches:
+            try:
+                waiting.append(self._step(to_device(batch, self.device, self.memory_format)))
+            except FloatingPointError:  # masks cannot be chosen among weights that are no numbers
+                self._take(waiting)
+                raise Diverged(self.state.step) from None
+            state = self.state
+            if len(waiting) == self._look_every or self._marks(state.step):
+                self._take(waiting)
+            if self._marks(state.step):
+                self._write_row()
+            if self._due(state.step):
+                self._show("validating", self._seconds_left(began, first))
+                self._validate()
+            now = time.monotonic()
+            if now - shown > SHOW_SECONDS:
+                self._show("training", self._seconds_left(began, first))
+                shown = now
+            stopping = state.step < self.steps and self.stop()
+            if stopping or now - saved > self.recipe.checkpoint_seconds:
+                self._take(waiting)
+                self.save(self._pack())
+                saved = now
+            if stopping:
+                raise Stopped
+        assert self.state.best is not None
+        self.model.load_state_dict(self.state.best["model"])
+        return {key: value for key, value in self.state.best.items() if key != "model"}
+
+    def _step(self, batch: Any) -> Tensor:
+        """One optimiser step. Returns the loss, still on the device."""
+        step = self.state.step
+        torch.manual_seed(seeds.draw(self.seed, "step", step))  # dropout and the like
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate_at(step)
+        self.optimiser.zero_grad()
+        loss = self.task.loss(self.model, batch, label_smoothing=self.recipe.label_smoothing)
+        loss.backward()
+        self.pruner.after_backward()
+        if self.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        self.state.step += 1
+        self.pruner.after_step()
+        return loss.detach()
+
+    def _rate_at(self, step: int) -> float:
+        return self.rate * self.recipe.decay.factor(step / self.steps)
+
+    def _take(self, waiting: list[Tensor]) -> None:
+        """Read the losses that wait on the device, and stop at the first that is no number."""
+        if not waiting:
+            return
+        losses = torch.stack(waiting).tolist()
+        first = self.state.step - len(losses) + 1
+        for step, loss in enumerate(losses, first):
+            if not abs(loss) < float("inf"):
+                raise Diverged(step)
+        self.state.losses += losses
+        waiting.clear()
+
+    def _marks(self, step: int) -> bool:
+        """Whether the history gets a row at this step: evenly spaced, and at validations."""
+        rows = min(HISTORY_ROWS, self.steps)
+        return step * rows // self.steps > (step - 1) * rows // self.steps or self._due(step)
+
+    def _due(self, step: int) -> bool:
+        """Whether a validation falls on this step."""
+        times = self.recipe.evaluations
+        return step * times // self.steps > (step - 1) * times // self.steps
+
+    def _write_row(self) -> None:
+        state = self.state
+        mean = sum(state.losses) / len(state.losses)
+        state.history.append(
+            {
+                "step": state.step,
+                "rate": self._rate_at(state.step - 1),
+                "loss": mean,
+                "sparsity": self.pruner.sparsity,
+            }
+        )
+        state.losses = []
+
+    def _validate(self) -> None:
+        """Measure on validation; keep the state if it may be chosen and is the best so far."""
+        state, name = self.state, self.task.metric["name"]
+        metrics = self.task.evaluate(self.model, "valid", self.device, self.memory_format)
+        state.history[-1] |= {f"valid_{key}": value for key, value in metrics.items()}
+        may = state.step >= self.recipe.choose_after * self.steps and self.pruner.settled
+        if not may and state.step < self.steps:
+            return
+        sign = 1 if self.task.metric["higher_is_better"] else -1
+        best = state.best["valid"][name] if state.best else None
+        if best is None or sign * metrics[name] > sign * best:
+            weights = {key: value.cpu() for key, value in self.model.state_dict().items()}
+            state.best = {"step": state.step, "valid": metrics, "model": deepcopy(weights)}
+
+    def _seconds_left(self, began: float, first: int) -> float:
+        done = self.state.step - first
+        return (time.monotonic() - began) / max(done, 1) * (self.steps - self.state.step)
+
+    def _show(self, stage: str, seconds_left: float | None) -> None:
+        history = self.state.history
+        key = f"valid_{self.task.metric['name']}"
+        self.watch(
+            Progress(
+                step=self.state.step,
+                steps=self.steps,
+                sparsity=self.pruner.sparsity,
+                loss=self.state.losses[-1] if self.state.losses else _last(history, "loss"),
+                valid=_last(history, key),
+                seconds_left=seconds_left,
+                stage=stage,
+            )
+        )
+
+    def _pack(self) -> bytes:
+        file = io.BytesIO()
+        torch.save(
+            {
+                "facts": self.facts,
+                "step": self.state.step,
+                "best": self.state.best,
+                "history": self.state.history,
+                "losses": self.state.losses,
+                "model": self.model.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "pruner": self.pruner.state_dict(),
+            },
+            file,
+        )
+        return file.getvalue()
+
+    def go_on_from(self, saved: dict[str, Any]) -> None:
+        """Take up a checkpoint that `unpack` read."""
+        self.model.load_state_dict(saved["model"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.pruner.load_state_dict(saved["pruner"])
+        self.state = State(saved["step"], saved["best"], saved["history"], saved["losses"])
+
+
+def unpack(payload: bytes) -> dict[str, Any]:
+    """A checkpoint's content; plain data and tensors only, never code."""
+    return torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+
+
+def _last(history: list[dict[str, float]], key: str) -> float | None:
+    return next((row[key] for row in reversed(history) if key in row), None)
