@@ -97,9 +97,7 @@ def parent(run: Run) -> Run | None:
         return replace(run, pruning=pruning.Dense(), keep="weights")
     if start == "run":
         found = restore(run.store.find(reference).record_or_fail().configuration)
-        return replace(
-            found, results=run.results, device=run.device, training=_as_fast(found, run)
-        )
+        return replace(found, results=run.results, device=run.device, training=_as_fast(found, run))
     return None
 
 
@@ -210,7 +208,9 @@ def _settle_start(run: Run) -> Run:
         start = f"run:{found[0].fingerprint}"
         return replace(run, pruning=replace(run.pruning, start=start))
     takes = "takes scratch, dense, a finished run or a file of weights"
-    says = "no such file" if not found else f"{len(found)} runs fit, of which none or several end it"
+    says = (
+        "no such file" if not found else f"{len(found)} runs fit, of which none or several end it"
+    )
     if len(found) == 1:
         says = f"that run is {found[0].status()}"
     where = f"and no such run in {run.store.runs}" if not found else ""

@@ -190,9 +190,7 @@ def _train(
 def build(run: Run, device: torch.device) -> nn.Module:
     """The run's network with the fresh weights that follow from its seed."""
     torch.manual_seed(seeds.draw(run.seed, "initial weights"))
-    memory_format = (
-        torch.channels_last if run.training.channels_last else torch.contiguous_format
-    )
+    memory_format = torch.channels_last if run.training.channels_last else torch.contiguous_format
     model = run.model.build(run.task.shape())
     return model.to(device).to(memory_format=memory_format)
 

@@ -93,7 +93,7 @@ def _keys_beside(key: str) -> list[str]:
     parent = key.rpartition(".")[0]
     try:
         config = compose("run")
-    except Exception:  # noqa: BLE001 - near names are a courtesy; the fault itself is being said
+    except Exception:
         return []
     node = OmegaConf.select(config, parent) if parent else config
     return [f"{parent}.{name}" if parent else str(name) for name in node or []]
@@ -115,3 +115,9 @@ def _is_about(override: str, key: str) -> bool:
         return not key
     mine = parsed.key_or_group.replace("/", ".")
     return mine == key.replace("/", ".")
+
+
+def plainly(error: Exception) -> str:
+    """One line, when no key could be named."""
+    found, _ = fault(error)
+    return str(found).strip() if found else str(error).splitlines()[0]

@@ -38,7 +38,9 @@ def load(
     splits = _read(path, counts)
     if splits is None:
         splits = {name: draw(seed, name, count) for name, count in counts.items()}
-        files.save_checked(path, b"".join(array.tobytes() for arrays in splits.values() for array in arrays))
+        files.save_checked(
+            path, b"".join(array.tobytes() for arrays in splits.values() for array in arrays)
+        )
     content = hashlib.sha256()
     for arrays in splits.values():
         for array in arrays:
@@ -118,11 +120,15 @@ def _sources() -> list[list]:
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     sources = []
     for face in FACES:
-        font = ImageFont.truetype(str(folder / f"{face}.ttf"), 44, layout_engine=ImageFont.Layout.BASIC)
+        font = ImageFont.truetype(
+            str(folder / f"{face}.ttf"), 44, layout_engine=ImageFont.Layout.BASIC
+        )
         row = []
         for character in ALPHABET:
             picture = Image.new("L", (SOURCE, SOURCE))
-            ImageDraw.Draw(picture).text((SOURCE / 2, SOURCE / 2), character, 255, font, anchor="mm")
+            ImageDraw.Draw(picture).text(
+                (SOURCE / 2, SOURCE / 2), character, 255, font, anchor="mm"
+            )
             row.append(picture)
         sources.append(row)
     return sources

@@ -94,9 +94,7 @@ class GradualPruner(Pruner):
 
     def finish(self) -> dict[str, Tensor]:
         assert self.settled, f"step {self.step} of {self.steps}: the masks are not final"
-        found = {
-            name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)
-        }
+        found = {name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)}
         planned = self.recipe.masked(self._sizes, self.steps)
         for pool, count in zip(self._pools, planned, strict=True):
             names = [self.names[index] for index in pool]
@@ -113,9 +111,7 @@ class GradualPruner(Pruner):
         return {
             "step": self.step,
             "masked": self.masked,
-            "kept": {
-                name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)
-            },
+            "kept": {name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)},
             "before": dict(zip(self.names, self.before, strict=True)),
         }
 

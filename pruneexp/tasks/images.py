@@ -91,9 +91,7 @@ class Classification:
     def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """The mean over the batch; what is differentiated."""
         pictures, labels = batch
-        return nn.functional.cross_entropy(
-            model(pictures), labels, label_smoothing=label_smoothing
-        )
+        return nn.functional.cross_entropy(model(pictures), labels, label_smoothing=label_smoothing)
 
     @torch.inference_mode()
     def evaluate(
@@ -142,9 +140,7 @@ class _Fetch(Dataset[Batch]):
         return self.split[index]
 
 
-def to_device(
-    batch: Batch, device: torch.device, memory_format: torch.memory_format
-) -> Batch:
+def to_device(batch: Batch, device: torch.device, memory_format: torch.memory_format) -> Batch:
     pictures, labels = batch
     if pictures.dim() != 4:  # memory formats are for pictures
         return pictures.to(device), labels.to(device)

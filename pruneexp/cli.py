@@ -1,0 +1,336 @@
+"""The commands. `run` and `size` compose a configuration and take Hydra overrides; the others work
+on what is finished or planned and take paths and --options. Nothing here imports torch before a
+command needs it."""
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from pruneexp import files
+from pruneexp.recipe import Invalid, digest
+
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+COMMANDS = {
+    "run": "train and prune one configuration, or a sweep (-m, or experiment=...)",
+    "size": "what a configuration would weigh; no data, no training",
+    "report": "curves, tables and a page from a plan's finished runs",
+    "status": "where the runs of a plan stand, or which plans there are",
+    "show": "everything about one run",
+    "clean": "list what takes space and is no longer needed; --yes removes it",
+}
+HYDRA_HELP = """\
+  pruneexp run                                  the small MobileNet on glyphs at 80 %
+  pruneexp run pruning=none model.width=0.5     a small dense one
+  pruneexp run -m pruning.sparsity=0.5,0.9      a sweep
+  pruneexp run experiment=table2_small          a whole figure
+  pruneexp run --cfg job                        the composed configuration
+  pruneexp run --help                           all groups and keys
+  pruneexp run dry_run=true ...                 what would run, and what it weighs
+
+TAB completes: eval "$(pruneexp -sc install=bash)" """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(_dispatch(given))
+    except Invalid as invalid:
+        _complain(str(fault) for fault in invalid.faults)
+        sys.exit(BAD_INPUT)
+    except (LookupError, files.Damaged, files.CannotWrite) as error:
+        _complain([str(error.args[0] if error.args else error)])
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _complain(lines: "Iterator[str] | list[str]") -> None:
+    for line in lines:
+        print(f"pruneexp: {line}", file=sys.stderr)
+
+
+def _dispatch(given: list[str]) -> int:
+    if given and given[0].startswith(("-sc", "--shell-completion", "--shell_completion")):
+        return _complete(given)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if given else BAD_INPUT
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"pruneexp {version('pruneexp')}")
+        return 0
+    command, rest = given[0], given[1:]
+    if command in ("run", "size"):
+        return _with_hydra(command, rest)
+    if command in ("report", "status", "show", "clean", "work"):
+        from pruneexp import desk
+
+        return desk.do(command, rest)
+    near = get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(COMMANDS)}."
+    if "=" in command:
+        hint = f"overrides follow a command: pruneexp run {' '.join(given)}"
+    _complain([f"no command {command}; {hint}"])
+    return BAD_INPUT
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {word:<{width}}  {does}" for word, does in COMMANDS.items())
+    return (
+        "Train a small dense model or prune a large one? Measured at equal memory.\n\n"
+        f"usage: pruneexp COMMAND ...\n\n{commands}\n\n{HYDRA_HELP}"
+    )
+
+
+# --- run and size ------------------------------------------------------------------------------
+
+
+def _with_hydra(command: str, given: list[str]) -> int:
+    import hydra
+
+    from pruneexp import config, explain
+
+    config.register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # we say what went wrong, with the key
+    status = 0
+
+    def task(configuration: Any) -> None:
+        nonlocal status
+        run = config.read(configuration)
+        status = _size(run) if command == "size" else _run(run)
+
+    if command == "size" and any(word in given for word in ("-m", "--multirun")):
+        _complain(["size takes one configuration; dry_run=true weighs a whole sweep"])
+        return BAD_INPUT
+    before, sys.argv = sys.argv, ["pruneexp", *given]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config.CONF), config_name="run")(task)()
+    except explain.EXPECTED as error:
+        overrides = [word for word in given if "=" in word and not word.startswith("--")]
+        sweeping = any("," in word for word in overrides)
+        found = [] if sweeping else explain.faults(overrides, _config_dir(given))
+        _complain([str(fault).strip() for fault in found] or [explain.plainly(error)])
+        return BAD_INPUT
+    finally:
+        sys.argv = before
+    return status
+
+
+def _config_dir(given: list[str]) -> str | None:
+    for index, word in enumerate(given):
+        if word in ("--config-dir", "-cd") and index + 1 < len(given):
+            return os.path.abspath(given[index + 1])
+        if word.startswith("--config-dir="):
+            return os.path.abspath(word.partition("=")[2])
+    return None
+
+
+def _size(run: Any) -> int:
+    from pruneexp import terminal
+    from pruneexp.size import size
+
+    weighed = size(run)
+    if run.format == "json":
+        print(json.dumps(weighed.to_plain()))
+    else:
+        Console().print(terminal.size(weighed, Console().width))
+    return 0
+
+
+def _run(run: Any) -> int:
+    """One configuration, in this process, with a display of its own."""
+    from pruneexp.config import name
+    from pruneexp.display import Display, Row
+
+    if run.dry_run:
+        return _dry_run([run], [])
+    with stopping() as stop, Display(name(run), Console(stderr=True)) as display:
+        from pruneexp.execute import execute
+        from pruneexp.training.fit import Diverged, Stopped
+
+        display.show([Row(name(run), "running")])
+        try:
+            record = execute(
+                run,
+                watch=lambda progress: display.show([Row(name(run), "running", progress)]),
+                stop=stop,
+                say=display.say,
+            )
+        except Stopped:
+            display.say("stopped; the same command goes on from here")
+            return INTERRUPTED
+        except Diverged as error:
+            display.say(f"{name(run)} failed: {error}; try a smaller training.learning_rate")
+            return FAILED
+    from pruneexp import terminal
+
+    if run.format == "json":
+        print(json.dumps(record.to_plain()))
+    else:
+        Console().print(terminal.outcome(record))
+    return 0
+
+
+def sweep(
+    experiment: str | None, overrides: list[str], runs: list[Any], unreadable: list[dict[str, str]]
+) -> int:
+    """A whole sweep: plan it, let workers run it, report it. Returns the exit status."""
+    from pruneexp.sweep import plan
+
+    for point in unreadable:
+        _complain([f"{point['overrides']}: {line}" for line in point["error"].splitlines()])
+    if not runs:
+        return BAD_INPUT
+    first = runs[0]
+    if first.dry_run:
+        return _dry_run(runs, unreadable)
+    made = plan(
+        first.title or experiment or "sweep", plan_name(experiment, overrides), runs, unreadable
+    )
+    stopped = _conduct(first, made)
+    from pruneexp.report import report
+    from pruneexp.sweep import standings
+
+    console = Console()
+    ended = standings(first.store, made)
+    report_ = report(first.store, made)
+    if first.format == "json":
+        print(json.dumps({"plan": made.name, "states": {s.planned.name: s.state for s in ended}}))
+    else:
+        report_.print(console)
+    if stopped:
+        _complain(["stopped; the same command goes on from here"])
+        return INTERRUPTED
+    return FAILED if unreadable or any(s.state != "finished" for s in ended) else 0
+
+
+def _conduct(first: Any, made: Any) -> bool:
+    """Start workers over the plan and show where it stands until they leave."""
+    import time
+
+    from pruneexp.display import Display, Row
+    from pruneexp.sweep import Pool, standings, workers_that_pay
+
+    store = first.store
+    path = store.save_plan(made)
+    for planned in made.runs:  # an error of an earlier start is tried again
+        folder = store.folder(planned.name)
+        if folder.status() == "failed":
+            folder.forget_failure()
+    left = sum(s.state != "finished" for s in standings(store, made))
+    if not left:
+        return False
+    workers = workers_that_pay(first, left)
+    title = f"{made.title} on {workers} worker{'s' if workers > 1 else ''}"
+    with stopping() as stop, Display(title, Console(stderr=True)) as display:
+        pool = Pool(path, store.results, workers)
+        asked_to_stop = False
+        while pool.alive():
+            if stop() and not asked_to_stop:
+                asked_to_stop = True
+                pool.stop()
+            for line in pool.said():
+                display.say(line)
+            rows = [
+                Row(s.planned.name, s.state, s.progress, s.test, s.error)
+                for s in standings(store, made)
+            ]
+            display.show(rows, workers)
+            time.sleep(0.25)
+        pool.close()
+        for line in pool.said():
+            display.say(line)
+    return asked_to_stop
+
+
+def plan_name(experiment: str | None, overrides: list[str]) -> str:
+    """The experiment's, and what the command line changed in it that is part of a run's name."""
+    aside = ("experiment", "results", "workers", "device", "dry_run", "format", "keep", "title")
+    rest = [word for word in overrides if re.split(r"[=@]", word)[0].lstrip("+~") not in aside]
+    words = "+".join([experiment or "sweep", *rest])
+    safe = re.sub(r"[^\w.,=+-]+", "_", words)
+    return safe if len(safe) <= 100 else f"{safe[:87]}-{digest(rest)}"
+
+
+def _dry_run(runs: list[Any], unreadable: list[dict[str, str]]) -> int:
+    from pruneexp import terminal
+    from pruneexp.config import restore
+    from pruneexp.size import size
+    from pruneexp.sweep import plan, standings
+
+    made = plan("", "dry run", runs, unreadable)
+    store = runs[0].store
+    rows = []
+    for standing in standings(store, made):
+        run = restore(standing.planned.run)
+        rows.append((standing, run, size(run).counts))
+    if runs[0].format == "json":
+        print(
+            json.dumps(
+                [
+                    {
+                        "name": standing.planned.name,
+                        "state": standing.state,
+                        "steps": run.steps,
+                        "nonzero": counts.nonzero,
+                        "megabytes": counts.megabytes,
+                        "parent": standing.planned.parent,
+                    }
+                    for standing, run, counts in rows
+                ]
+            )
+        )
+    else:
+        Console().print(terminal.dry_run(rows, Console().width))
+    return BAD_INPUT if unreadable else 0
+
+
+@contextmanager
+def stopping() -> "Iterator[Callable[[], bool]]":
+    """The first Ctrl-C or SIGTERM asks to stop at the next step; a second Ctrl-C stops at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- completion --------------------------------------------------------------------------------
+
+
+def _complete(given: list[str]) -> int:
+    """Hydra's completion knows no commands: complete those here and hide them from it."""
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    query = any("query=" in word for word in given)
+    if query and (len(words) < 2 or (len(words) == 2 and not line.endswith(" "))):
+        typed = words[1] if len(words) == 2 else ""
+        print(" ".join(word for word in COMMANDS if word.startswith(typed)))
+        return 0
+    if query and words[1] not in ("run", "size"):
+        return 0
+    if query:
+        hidden = line.replace(f" {words[1]}", "", 1)
+        os.environ["COMP_POINT"] = str(len(hidden))
+        os.environ["COMP_LINE"] = hidden
+    return _with_hydra("run", given)

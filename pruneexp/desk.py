@@ -1,0 +1,242 @@
+"""The commands that work on what is planned or finished: report, status, show, clean, and the
+worker that a sweep starts."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from pruneexp import terminal
+from pruneexp.display import Row, table, table_of
+from pruneexp.record import CHECKPOINT, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
+from pruneexp.store import Folder, Store
+from pruneexp.sweep import standings, work
+
+
+def do(command: str, given: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"pruneexp {command}", description=_DOES[command])
+    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
+    _ARGUMENTS[command](parser)
+    options = parser.parse_args(given)
+    return _COMMANDS[command](options, Store(options.results))
+
+
+def _format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=["table", "json"], default="table")
+
+
+def _plan_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", nargs="?", help="a plan's name or file; the latest without")
+    _format(parser)
+
+
+def _plan(options: argparse.Namespace, store: Store) -> Plan:
+    if options.plan is None:
+        names = store.plan_names()
+        if not names:
+            raise LookupError(f"no plan in {store.plans}; `pruneexp run experiment=...` makes one")
+        return store.find_plan(names[0])
+    return store.find_plan(options.plan)
+
+
+def _report(options: argparse.Namespace, store: Store) -> int:
+    from pruneexp.report import report
+
+    made = report(store, _plan(options, store), options.out)
+    if options.format == "json":
+        print(json.dumps({"folder": str(made.folder), "files": list(map(str, made.files))}))
+    else:
+        made.print(Console())
+    return 0
+
+
+def _status(options: argparse.Namespace, store: Store) -> int:
+    plan = _plan(options, store)
+    found = standings(store, plan)
+    if options.format == "json":
+        print(
+            json.dumps(
+                {
+                    "plan": plan.name,
+                    "runs": [
+                        {
+                            "name": one.planned.name,
+                            "state": one.state,
+                            "progress": asdict(one.progress) if one.progress else None,
+                            "error": one.error,
+                        }
+                        for one in found
+                    ],
+                    "unreadable": plan.unreadable,
+                }
+            )
+        )
+        return 0
+    console = Console()
+    done = sum(one.state == "finished" for one in found)
+    rows = [Row(one.planned.name, one.state, one.progress, one.test, one.error) for one in found]
+    console.print(table(rows, f"{plan.name} · {done} of {len(rows)} finished", console.width))
+    for point in plan.unreadable:
+        console.print(f"unreadable: {point['overrides']}: {point['error']}", style="red")
+    others = [name for name in store.plan_names() if name != plan.name]
+    if others and options.plan is None:
+        console.print(f"other plans: {', '.join(others)}", style="dim")
+    return 0
+
+
+def _show(options: argparse.Namespace, store: Store) -> int:
+    folder = store.find(options.run)
+    record = folder.record()
+    console = Console()
+    if record is not None:
+        if options.format == "json":
+            print(json.dumps(record.to_plain()))
+        else:
+            console.print(terminal.record(record))
+            console.print(f"in {folder.path}", style="dim")
+        return 0
+    facts = {
+        "name": folder.path.name,
+        "state": folder.status(),
+        "progress": asdict(progress) if (progress := folder.progress()) else None,
+        "failure": folder.failure(),
+    }
+    if options.format == "json":
+        print(json.dumps(facts))
+        return 0
+    shown = table_of()
+    shown.show_header = False
+    shown.add_column(style="dim")
+    shown.add_column(overflow="fold")
+    for key, value in terminal.flat(facts).items():
+        if value is not None:
+            shown.add_row(key, str(value))
+    console.print(shown)
+    return 0
+
+
+def _clean(options: argparse.Namespace, store: Store) -> int:
+    """List what can go, with its size; remove it with --yes."""
+    things = list(_leftovers(store))
+    if options.keep == "none":
+        things += _weights(store)
+    if options.unfinished:
+        things += [
+            (folder.path, f"a run that is {folder.status()}")
+            for folder in store.folders()
+            if folder.status() in ("failed", "interrupted", "waiting")
+        ]
+    if options.cache and store.cache.is_dir():
+        things += [(path, "made data, made again when needed") for path in store.cache.iterdir()]
+    shown = table_of()
+    shown.add_column("what", overflow="fold")
+    shown.add_column("why")
+    shown.add_column("MB", justify="right")
+    total = 0
+    for path, why in things:
+        total += _bytes(path)
+        shown.add_row(str(path), why, f"{_bytes(path) / 1e6:.2f}")
+    console = Console()
+    if things:
+        console.print(shown)
+    if options.yes:
+        for path, _ in things:
+            if path.is_dir():
+                Folder(path).remove()
+            else:
+                path.unlink(missing_ok=True)
+        console.print(f"{total / 1e6:.1f} MB removed")
+    else:
+        hint = "; --yes removes them" if things else ""
+        console.print(f"{total / 1e6:.1f} MB could go{hint}")
+    return 0
+
+
+def _leftovers(store: Store) -> list[tuple[Path, str]]:
+    """What kills and failures have left: half-written files, checkpoints nobody goes on from."""
+    found: list[tuple[Path, str]] = []
+    for folder in store.folders():
+        state = folder.status()
+        if state == "running":
+            continue
+        found += [(path, "half-written") for path in folder.path.glob(".*.tmp")]
+        if state in ("finished", "failed"):
+            names = (CHECKPOINT, PREVIOUS, PROGRESS)
+            paths = [folder.path / name for name in names]
+            found += [(path, f"of a run that is {state}") for path in paths if path.exists()]
+    for place in (store.plans, store.cache):
+        found += [(path, "half-written") for path in place.glob(".*.tmp")]
+    return found
+
+
+def _weights(store: Store) -> list[tuple[Path, str]]:
+    """Weights of finished runs, except of those an unfinished run starts from."""
+    needed = {
+        waiting
+        for name in store.plan_names()
+        for one in standings(store, store.find_plan(name))
+        if one.state != "finished" and (waiting := one.planned.parent)
+    }
+    return [
+        (folder.path / name, "of a finished run; its record stays")
+        for folder in store.folders()
+        if folder.status() == "finished" and folder.path.name not in needed
+        for name in (WEIGHTS, MASKS)
+        if (folder.path / name).exists()
+    ]
+
+
+def _bytes(path: Path) -> int:
+    return Folder(path).size() if path.is_dir() else path.stat().st_size
+
+
+def _work(options: argparse.Namespace, store: Store) -> int:
+    from pruneexp.cli import stopping
+
+    with stopping() as stop:
+        work(store, store.find_plan(options.plan), stop=stop)
+    return 0
+
+
+def _clean_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="remove; without, only list")
+    parser.add_argument(
+        "--keep", choices=["weights", "none"], default="weights", help="of finished runs"
+    )
+    parser.add_argument("--unfinished", action="store_true", help="also runs that did not end")
+    parser.add_argument("--cache", action="store_true", help="also data that can be made again")
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a name, a fingerprint or its beginning, or a folder")
+    _format(parser)
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    _plan_argument(parser)
+    parser.add_argument("--out", type=Path, help="where to write; results/reports/PLAN without")
+
+
+_DOES = {
+    "report": "Curves, tables and a page from a plan's finished runs.",
+    "status": "Where the runs of a plan stand.",
+    "show": "Everything about one run.",
+    "clean": "List what takes space and is no longer needed; --yes removes it.",
+    "work": "Take runs of a plan until none is left. A sweep starts this.",
+}
+_COMMANDS = {
+    "report": _report,
+    "status": _status,
+    "show": _show,
+    "clean": _clean,
+    "work": _work,
+}
+_ARGUMENTS = {
+    "report": _report_arguments,
+    "status": _plan_argument,
+    "show": _show_arguments,
+    "clean": _clean_arguments,
+    "work": lambda parser: parser.add_argument("plan"),
+}

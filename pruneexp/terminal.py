@@ -1,0 +1,145 @@
+"""Tables for a terminal: what a configuration weighs, how a run ended, what a sweep would do."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pruneexp.display import COLOURS, table_of
+from pruneexp.record import BYTES_PER_WEIGHT, MEGABYTE, Record
+
+if TYPE_CHECKING:
+    from pruneexp.config import Run
+    from pruneexp.record import Counts
+    from pruneexp.size import Layer, Size
+    from pruneexp.sweep import Standing
+
+WIDE = 100  # columns from which on every detail fits
+
+
+def size(weighed: "Size", width: int) -> Table:
+    """A line a tensor. A narrow terminal gets the columns that differ most between layers."""
+    counts = weighed.counts
+    shown = table_of()
+    shown.add_column("tensor", overflow="fold", footer="parameters")
+    if width >= WIDE:
+        shown.add_column("shape")
+    shown.add_column("weights", justify="right", footer=f"{counts.parameters:,}")
+    if width >= WIDE:
+        shown.add_column("rule")
+    shown.add_column("sparsity", justify="right")
+    shown.add_column("non-zero", justify="right", footer=f"{counts.nonzero:,}")
+    if width >= WIDE:
+        shown.add_column("multiply-adds", justify="right", footer=f"{weighed.multiply_adds:,}")
+        shown.add_column("sparse", justify="right", footer=_number(weighed.sparse_multiply_adds))
+    for layer in weighed.layers:
+        shown.add_row(*_layer(layer, width))
+    shown.show_footer = True
+    shown.caption_justify = "left"
+    shown.caption = (
+        f"{counts.prunable:,} prunable · biases count, batch-norm's {counts.batch_norm:,} do not · "
+        f"{counts.nonzero * BYTES_PER_WEIGHT / MEGABYTE:.3f} MB at 4 bytes a non-zero"
+    )
+    return shown
+
+
+def _layer(layer: "Layer", width: int) -> list[str]:
+    pruned = layer.rule.startswith("pruned")
+    sparsity = "by training" if pruned else "-"
+    if pruned and layer.sparsity is not None:
+        sparsity = f"{layer.sparsity:.2%}"
+    nonzero = _number(layer.nonzero)
+    if width < WIDE:
+        return [layer.name, f"{layer.weights:,}", sparsity, nonzero]
+    return [
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        f"{layer.weights:,}",
+        layer.rule,
+        sparsity,
+        nonzero,
+        _number(layer.multiply_adds),
+        _number(layer.sparse_multiply_adds),
+    ]
+
+
+def outcome(record: Record) -> Table:
+    """A finished run in a few lines."""
+    metric, unit = record.metric["name"], record.metric["unit"]
+    counts, budget = record.counts, record.budget
+    shown = table_of()
+    shown.show_header = False
+    shown.add_column(style="dim", no_wrap=True)
+    shown.add_column(overflow="fold")
+    shown.add_row("run", record.name)
+    shown.add_row(f"test {metric}", f"{record.metrics['test'][metric]:.2f} {unit}")
+    chosen = (
+        f"{record.metrics['valid'][metric]:.2f} {unit}, chosen at step {record.metrics['step']}"
+    )
+    shown.add_row(f"valid {metric}", chosen)
+    masked = sum(row["masked"] for row in counts.groups)
+    share = f", {masked / counts.prunable:.2%} of the prunable masked" if counts.prunable else ""
+    shown.add_row("non-zero", f"{counts.nonzero:,} of {counts.parameters:,}{share}")
+    shown.add_row("size", f"{counts.megabytes:.3f} MB at 4 bytes a non-zero weight")
+    if counts.empty:
+        shown.add_row("left with nothing", Text(", ".join(counts.empty), "yellow"))
+    total = f"{budget.total_steps:,} steps, {budget.total_examples:,} examples"
+    own = "" if budget.steps == budget.total_steps else f" ({budget.steps:,} in this stage)"
+    shown.add_row("the weights saw", total + own)
+    shown.add_row("took", f"{record.circumstances['seconds']:,.0f} s")
+    return shown
+
+
+def dry_run(rows: "list[tuple[Standing, Run, Counts]]", width: int) -> Table:
+    """What would run, what is done, and what each weighs."""
+    shown = table_of()
+    shown.add_column("run", overflow="fold")
+    shown.add_column("state")
+    shown.add_column("steps", justify="right")
+    shown.add_column("non-zero", justify="right")
+    shown.add_column("MB", justify="right")
+    for standing, run, counts in rows:
+        called = standing.planned.name
+        shown.add_row(
+            called if width >= WIDE else called.rpartition("-")[0],
+            Text(standing.state, COLOURS.get(standing.state, "")),
+            f"{run.steps:,}",
+            f"{counts.nonzero:,}",
+            f"{counts.megabytes:.3f}",
+        )
+    open_ = sum(standing.state != "finished" for standing, _, _ in rows)
+    shown.caption = f"{open_} of {len(rows)} would run"
+    return shown
+
+
+def record(found: Record) -> Table:
+    """All of a record: how it ended, then what was asked for, then the groups."""
+    shown = outcome(found)
+    for key, value in flat(found.configuration).items():
+        shown.add_row(key, str(value))
+    for row in found.counts.groups:
+        share = row["masked"] / row["weights"]
+        shown.add_row(row["name"], f"{row['masked']:,} of {row['weights']:,} masked, {share:.2%}")
+    if found.parent:
+        shown.add_row("parent", found.parent)
+    for title in ("checksums", "circumstances"):
+        for key, value in getattr(found, title).items():
+            shown.add_row(key, str(value))
+    return shown
+
+
+def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested plain data with full keys, an option's word under the key of its group."""
+    lines: dict[str, Any] = {}
+    for key, value in data.items():
+        if key == "option":
+            lines[prefix.rstrip(".")] = value
+        elif isinstance(value, dict):
+            lines |= flat(value, f"{prefix}{key}.")
+        else:
+            lines[f"{prefix}{key}"] = value
+    return lines
+
+
+def _number(value: int | None) -> str:
+    return "by training" if value is None else f"{value:,}"
