@@ -97,22 +97,20 @@ def _help() -> str:
 
 
 def _with_hydra(command: str, given: list[str]) -> int:
+    """Let Hydra compose; a sweep leaves from within, one configuration is acted on here."""
     import hydra
 
     from pruneexp import config, explain
 
-    config.register()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # we say what went wrong, with the key
-    status = 0
-
-    def task(configuration: Any) -> None:
-        nonlocal status
-        run = config.read(configuration)
-        status = _size(run) if command == "size" else _run(run)
-
     if command == "size" and any(word in given for word in ("-m", "--multirun")):
         _complain(["size takes one configuration; dry_run=true weighs a whole sweep"])
         return BAD_INPUT
+    config.register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # we say what went wrong, with the key
+    composed: list[Any] = []  # empty after --help, --cfg and the like
+    def task(configuration: Any) -> None:
+        composed.append(configuration)
+
     before, sys.argv = sys.argv, ["pruneexp", *given]
     try:
         hydra.main(version_base="1.3", config_path=str(config.CONF), config_name="run")(task)()
@@ -124,7 +122,10 @@ def _with_hydra(command: str, given: list[str]) -> int:
         return BAD_INPUT
     finally:
         sys.argv = before
-    return status
+    for configuration in composed:
+        run = config.read(configuration)
+        return _size(run) if command == "size" else _run(run)
+    return 0
 
 
 def _config_dir(given: list[str]) -> str | None:
@@ -155,6 +156,9 @@ def _run(run: Any) -> int:
 
     if run.dry_run:
         return _dry_run([run], [])
+    folder = run.store.folder(name(run))
+    if folder.status() == "finished" and not folder.is_damaged():
+        return _outcome(run, folder.record_or_fail())
     with stopping() as stop, Display(name(run), Console(stderr=True)) as display:
         from pruneexp.execute import execute
         from pruneexp.training.fit import Diverged, Stopped
@@ -173,6 +177,10 @@ def _run(run: Any) -> int:
         except Diverged as error:
             display.say(f"{name(run)} failed: {error}; try a smaller training.learning_rate")
             return FAILED
+    return _outcome(run, record)
+
+
+def _outcome(run: Any, record: Any) -> int:
     from pruneexp import terminal
 
     if run.format == "json":

@@ -65,7 +65,7 @@ class Display:
             self._live.stop()
 
     def say(self, line: str) -> None:
-        self.console.print(Text(line))
+        self.console.print(Text(line), soft_wrap=True)
 
     def show(self, rows: Sequence[Row], workers: int = 1) -> None:
         if self._live:

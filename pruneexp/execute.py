@@ -215,7 +215,7 @@ def _write(
 
 
 def _budget(steps: int, examples: int, ancestor: Record | None) -> Budget:
-    before = ancestor.budget if ancestor else Budget(0, 0, 0, 0)
+    before = ancestor.budget if ancestor else Budget(steps=0, examples=0, total_steps=0, total_examples=0)
     return Budget(
         steps=steps,
         examples=examples,

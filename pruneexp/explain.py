@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
 
-from pruneexp.config import CONF, read
+from pruneexp.config import CONF, OPTIONS, read
 from pruneexp.recipe import Fault, Invalid, takes
 
 EXPECTED = (HydraException, OmegaConfBaseException)
@@ -43,7 +43,7 @@ def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
             except EXPECTED as error:
                 found, key = fault(error)
                 said.append(found or Fault("", str(error)))
-                culprit = next((text for text in left if _is_about(text, key)), None)
+                culprit = _culprit(left, key)
                 if culprit is None:
                     return said
                 left.remove(culprit)
@@ -55,6 +55,10 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _about_value(cause), cause.full_key
+    sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>[^']*)'", text)
+    if sweep:
+        key, _, got = sweep["override"].partition("=")
+        return Fault(key, f"={got} names several values; a sweep takes -m: pruneexp run -m"), key
     option = re.search(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<word>[^'/]*)'", text)
     if option:
         group, word = option["group"], option["word"]
@@ -64,7 +68,7 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     group_match = re.search(r"Could not override '(?P<key>[^']+)'", text)
     if group_match:
         key = group_match["key"]
-        known = _keys_beside(key)
+        known = list(OPTIONS) if "/" in key else _keys_beside(key)
         return Fault(key, f"is no key or group here{_near(key, known)}"), key
     return Fault("", text.splitlines()[0]), ""
 
@@ -73,6 +77,8 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
     key = str(error.full_key)
     parent, _, leaf = key.rpartition(".")
     first = str(error).splitlines()[0]
+    if "/" in key:
+        return Fault(key, f"is no group{_near(key, list(OPTIONS))}")
     if "not in struct" in first or "not in '" in first:
         kind: Any = error.object_type
         known = list(takes(kind)) if isinstance(kind, type) and kind is not dict else []
@@ -108,13 +114,20 @@ def _either(words: list[str]) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
 
 
-def _is_about(override: str, key: str) -> bool:
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-    except HydraException:
-        return not key
-    mine = parsed.key_or_group.replace("/", ".")
-    return mine == key.replace("/", ".")
+def _culprit(overrides: list[str], key: str) -> str | None:
+    """The override that is about `key`, or about something inside it."""
+    keys: dict[str, str] = {}
+    for override in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except HydraException:
+            if not key:
+                return override
+        else:
+            keys[override] = parsed.key_or_group
+    exactly = [override for override, mine in keys.items() if mine == key]
+    inside = [override for override, mine in keys.items() if re.match(rf"{key}[./]", mine)]
+    return next(iter(exactly + inside), None)
 
 
 def plainly(error: Exception) -> str:

@@ -148,6 +148,13 @@ class Folder:
         except (TypeError, KeyError) as error:
             raise files.Damaged(path, f"fields are missing or unknown ({error})") from error
 
+    def is_damaged(self) -> bool:
+        try:
+            self.record()
+        except files.Damaged:
+            return True
+        return False
+
     def record_or_fail(self) -> Record:
         record = self.record()
         if record is None:

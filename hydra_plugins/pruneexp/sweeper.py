@@ -1,7 +1,8 @@
 """A sweeper that expands a union of grids into one plan and hands it to pruneexp's workers.
 
-An experiment holds `hydra.sweeper.union`, a list of grids; each is multiplied with the sweeps of
-the command line, whose keys win over the grid's. A point that cannot be read fails alone.
+An experiment holds `hydra.sweeper.union`, a list of grids. Each is multiplied with the sweeps of
+the command line; a key of the command line that is an axis of some grids replaces it there and
+leaves the other grids alone. A point that cannot be read fails alone.
 """
 
 import itertools
@@ -66,11 +67,13 @@ def points(union: list[dict[str, Any]], arguments: list[str]) -> list[list[str]]
     """Every point of every grid, as overrides; each point once."""
     parser = OverridesParser.create()
     given = parser.parse_overrides(arguments)
-    keys = {override.key_or_group for override in given}
+    axes_of_union = {key for grid in union for key in grid}
+    replaced = {override.key_or_group for override in given} & axes_of_union
     found: dict[tuple[str, ...], None] = {}
     for grid in union or [{}]:
-        mine = [f"{key}={_text(value)}" for key, value in grid.items() if key not in keys]
-        axes = [_values(override) for override in [*given, *parser.parse_overrides(mine)]]
+        mine = [f"{key}={_text(value)}" for key, value in grid.items() if key not in replaced]
+        said = [o for o in given if o.key_or_group not in replaced or o.key_or_group in grid]
+        axes = [_values(override) for override in [*parser.parse_overrides(mine), *said]]
         found |= dict.fromkeys(itertools.product(*axes))
     return [list(point) for point in found]
 

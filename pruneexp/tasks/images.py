@@ -14,7 +14,7 @@ from pruneexp.data import batches
 from pruneexp.recipe import Fault, Invalid
 
 Batch = tuple[Tensor, Tensor]
-EVALUATION_BATCH = 500  # examples; large enough to be fast, small enough for any memory
+EVALUATION_BATCH = 125  # examples; their pictures and features stay in a core's cache
 
 
 class Examples(Protocol):

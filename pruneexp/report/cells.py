@@ -1,0 +1,116 @@
+"""A table for people and for programs: rounded cells for the one, raw numbers for the other."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+BLANK = "–"  # what cannot be known
+
+LATEX = str.maketrans(
+    {
+        **{sign: "\\" + sign for sign in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "≈": r"$\approx$",
+        "−": "$-$",
+        "–": "--",
+    }
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class Table:
+    """`raw` holds every digit; `cells` are what a person reads."""
+
+    raw: pd.DataFrame
+    header: list[str]
+    cells: list[list[str]]
+    align: str  # l or r for each column
+    caption: str = ""
+
+    def csv(self) -> str:
+        return self.raw.to_csv(index=False, lineterminator="\n")
+
+    def markdown(self) -> str:
+        rule = ["---:" if side == "r" else "---" for side in self.align]
+        body = [[for_markdown(cell) for cell in row] for row in [self.header, *self.cells]]
+        lines = ["| " + " | ".join(row) + " |" for row in [body[0], rule, *body[1:]]]
+        return "\n".join(lines) + "\n" + (f"\n{for_markdown(self.caption)}\n" if self.caption else "")
+
+    def latex(self) -> str:
+        """For a document that loads the package booktabs."""
+        body = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in self.cells]
+        lines = [
+            r"\begin{table}",
+            r"  \centering",
+            *([rf"  \caption{{{self.caption.translate(LATEX)}}}"] if self.caption else []),
+            rf"  \begin{{tabular}}{{{self.align}}}",
+            r"    \toprule",
+            "    " + " & ".join(cell.translate(LATEX) for cell in self.header) + r" \\",
+            r"    \midrule",
+            *(f"    {line}" for line in body),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+TABLE_FORMATS: dict[str, Callable[[Table], str]] = {
+    "csv": Table.csv,
+    "md": Table.markdown,
+    "tex": Table.latex,
+}
+
+
+def for_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    for sign in "\\`*<|[":
+        text = text.replace(sign, "\\" + sign)
+    return " ".join(text.split())
+
+
+def short(count: float, among: Iterable[float] = ()) -> str:
+    """A count of weights as the paper prints it: 0.46M. Small ones, and those that stand in one
+    column with small ones, in thousands: 24.5k."""
+    together = [*among, count]
+    thousands = min(together) < 100_000 and max(together) < 10_000_000
+    if count < 1_000:
+        return f"{count:.0f}"
+    if count < 100_000 or thousands:
+        return f"{count / 1e3:,.1f}k"
+    digits = 2 if count < 10_000_000 else 1 if count < 100_000_000 else 0
+    return f"{count / 1e6:.{digits}f}M"
+
+
+def megabytes(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:.{max(0, 2 - _order(value))}f}"
+
+
+def _order(value: float) -> int:
+    return int(f"{value:e}".partition("e")[2])
+
+
+def percent(share: float) -> str:
+    return f"{round(100 * share, 6):g} %"
+
+
+def estimate(mean: float, half: float | None, digits: int) -> str:
+    """A mean and the half width of its interval, if there is one."""
+    return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half is not None else "")
+
+
+def span(low: float, high: float, write: Callable[[float], str]) -> str:
+    """One number, or from one to another."""
+    first, last = write(low), write(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def number(value: Any) -> str:
+    return f"{value:,.0f}"
