@@ -58,7 +58,7 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>[^']*)'", text)
     if sweep:
         key, _, got = sweep["override"].partition("=")
-        return Fault(key, f"={got} names several values; a sweep takes -m: pruneexp run -m"), key
+        return Fault(key, f"takes one value, got {got}; a sweep is `pruneexp run -m`"), key
     option = re.search(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<word>[^'/]*)'", text)
     if option:
         group, word = option["group"], option["word"]
@@ -89,6 +89,9 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
     got = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if got:
         return Fault(key, f"takes {KINDS.get(got[2], got[2])}, got {got[1]}")
+    got = re.search(r"Value '(.*)' is not a valid bool", first)
+    if got:
+        return Fault(key, f"takes true or false, got {got[1]}")
     if isinstance(error, UnsupportedInterpolationType):
         return Fault(key, f"holds an unknown interpolation ({first})")
     return Fault(key, f"cannot be read: {first}")

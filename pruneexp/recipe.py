@@ -22,7 +22,7 @@ class Fault:
         return Fault(f"{prefix}.{self.key}" if prefix else self.key, self.message)
 
     def __str__(self) -> str:
-        return f"{self.key} {self.message}"
+        return f"{self.key}{'' if self.message.startswith('=') else ' '}{self.message}"
 
 
 class Invalid(ValueError):

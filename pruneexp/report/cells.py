@@ -40,7 +40,9 @@ class Table:
         rule = ["---:" if side == "r" else "---" for side in self.align]
         body = [[for_markdown(cell) for cell in row] for row in [self.header, *self.cells]]
         lines = ["| " + " | ".join(row) + " |" for row in [body[0], rule, *body[1:]]]
-        return "\n".join(lines) + "\n" + (f"\n{for_markdown(self.caption)}\n" if self.caption else "")
+        return (
+            "\n".join(lines) + "\n" + (f"\n{for_markdown(self.caption)}\n" if self.caption else "")
+        )
 
     def latex(self) -> str:
         """For a document that loads the package booktabs."""
@@ -88,13 +90,10 @@ def short(count: float, among: Iterable[float] = ()) -> str:
     return f"{count / 1e6:.{digits}f}M"
 
 
-def megabytes(value: float) -> str:
-    """Three digits that mean something."""
-    return f"{value:.{max(0, 2 - _order(value))}f}"
-
-
-def _order(value: float) -> int:
-    return int(f"{value:e}".partition("e")[2])
+def megabytes(value: float, among: Iterable[float]) -> str:
+    """With as many decimals as give the smallest in the column two digits that mean something."""
+    exponent = int(f"{min([*among, value]):e}".partition("e")[2])
+    return f"{value:.{max(0, 1 - exponent)}f}"
 
 
 def percent(share: float) -> str:

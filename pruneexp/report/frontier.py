@@ -5,13 +5,14 @@ A curve is read between its points by straight lines over log10 of the non-zero 
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-from pruneexp.record import Plan
-from pruneexp.report.cells import short, span
+import pandas as pd
+
+from pruneexp.report.cells import percent
 from pruneexp.report.load import Loaded, Metric
 
 CONFIDENCE = 0.95
@@ -74,43 +75,6 @@ class Pair:
     gaps: list[Gap]
 
 
-@dataclass(kw_only=True, slots=True)
-class Findings:
-    """Everything that figures, tables and pages show."""
-
-    plan: Plan
-    loaded: Loaded
-    curves: dict[str, list[Point]] = field(default_factory=dict)  # by size; dense ones first
-    pairs: list[Pair] = field(default_factory=list)
-    verdicts: list[str] = field(default_factory=list)
-
-    @property
-    def metric(self) -> Metric:
-        assert self.loaded.metric is not None, "no run is finished"
-        return self.loaded.metric
-
-    @property
-    def points(self) -> list[Point]:
-        return [point for curve in self.curves.values() for point in curve]
-
-    @property
-    def title(self) -> str:
-        return self.plan.title or self.plan.name
-
-
-def find(plan: Plan, loaded: Loaded) -> Findings:
-    findings = Findings(plan=plan, loaded=loaded)
-    if loaded.metric is None:
-        findings.verdicts = ["No run of this plan is finished, so there is nothing to compare."]
-        return findings
-    findings.curves = curves(loaded)
-    findings.pairs = pairs(findings.curves, loaded.metric)
-    findings.verdicts = [verdict(pair, loaded.metric, findings.points) for pair in findings.pairs]
-    if not findings.pairs:
-        findings.verdicts = [_alone(findings.curves)]
-    return findings
-
-
 # --- points and curves -------------------------------------------------------------------------
 
 
@@ -138,7 +102,7 @@ def half_width(values: Sequence[float]) -> float | None:
 def curves(loaded: Loaded) -> dict[str, list[Point]]:
     """By name, dense ones first; the points by size."""
     points = [
-        _fold(group.to_dict("records"))  # type: ignore[arg-type]
+        _fold(group.to_dict("records"))
         for _, group in loaded.runs.groupby(["series", "point"], sort=False)
     ]
     found: dict[str, list[Point]] = {}
@@ -148,19 +112,20 @@ def curves(loaded: Loaded) -> dict[str, list[Point]]:
     return dict(sorted(found.items(), key=lambda item: (item[1][0].kind, order.index(item[0]))))
 
 
-def _fold(rows: list[dict[str, Any]]) -> Point:
+def _fold(rows: list[dict[Any, Any]]) -> Point:
     first = rows[0]
     tests, valids = [row["test"] for row in rows], [row["valid"] for row in rows]
     dense = first["kind"] == "dense"
     sparsity = fmean(row["sparsity"] for row in rows)
+    counts = [row["nonzero"] for row in rows]
     return Point(
         **{key: first[key] for key in ("series", "kind", "family", "data", "size")},
-        label=first["size"] if dense else f"{round(100 * sparsity, 6):g} %",
-        width=None if math.isnan(first["width"]) else first["width"],
+        label=first["size"] if dense else percent(sparsity),
+        width=None if pd.isna(first["width"]) else float(first["width"]),
         sparsity=sparsity,
         n=len(rows),
         parameters=first["parameters"],
-        nonzero=fmean(row["nonzero"] for row in rows),
+        nonzero=counts[0] if len(set(counts)) == 1 else fmean(counts),
         megabytes=fmean(row["megabytes"] for row in rows),
         test=fmean(tests),
         test_half=half_width(tests),
@@ -189,7 +154,7 @@ def at(curve: list[Point], nonzero: float) -> Estimate:
 
 
 def pairs(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
-    """Each sparse curve with each dense one on the same data, of the same family if there is one."""
+    """Each sparse curve with each dense one on the same data, of the same family if it has one."""
     dense = [curve for curve in found.values() if curve[0].kind == "dense"]
     made = []
     for sparse in (curve for curve in found.values() if curve[0].kind == "sparse"):
@@ -231,55 +196,3 @@ def _gap(
         half=math.hypot(ours.half or 0, theirs.half or 0) if known else None,
         better="sparse" if gain > 0 else "dense" if gain < 0 else "neither",
     )
-
-
-def verdict(pair: Pair, metric: Metric, among: list[Point]) -> str:
-    """The comparison in one sentence."""
-    sparse, dense = pair.sparse[0].series, pair.dense[0].series
-    every = [point.nonzero for point in among]
-
-    def sizes(values: list[float]) -> str:
-        return span(min(values), max(values), lambda value: short(value, every))
-
-    if not pair.gaps:
-        return (
-            f"The sizes of {dense} ({sizes([p.nonzero for p in pair.dense])} non-zero parameters) "
-            f"and {sparse} ({sizes([p.nonzero for p in pair.sparse])}) do not overlap, so they "
-            "cannot be compared."
-        )
-    count = len(pair.gaps)
-    reach = sizes([gap.nonzero for gap in pair.gaps])
-    parts = [
-        part
-        for better, says in (("sparse", "better than"), ("dense", "worse than"))
-        if (part := _part(pair.gaps, better, says, dense, metric))
-    ]
-    equal = sum(gap.better == "neither" for gap in pair.gaps)
-    parts += [f"equal to {dense} at {_of(equal, count)}"] if equal else []
-    where = f"that both reach ({reach} non-zero parameters)"
-    return (
-        f"In test {metric.name}, {sparse} is {parts[0].replace(' at sizes', '')}"
-        + "".join(f", and {part}" for part in parts[1:])
-        + f", of the sizes {where}; {_certainty(pair.gaps)}."
-    )
-
-
-def _part(gaps: list[Gap], better: str, says: str, dense: str, metric: Metric) -> str:
-    mine = [abs(gap.difference) for gap in gaps if gap.better == better]
-    if not mine:
-        return ""
-    write: Callable[[float], str] = lambda value: f"{value:.{metric.digits}f}"  # noqa: E731
-    by = f"by {span(min(mine), max(mine), write)} {metric.points}"
-    return f"{says} {dense} at {_of(len(mine), len(gaps))} {by}"
-
-
-def _of(some: int, count: int) -> str:
-    return f"{some} of {count}"
-
-
-def _certainty(gaps: list[Gap]) -> str:
-    return ""
-
-
-def _alone(found: dict[str, list[Point]]) -> str:
-    return ""

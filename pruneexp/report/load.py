@@ -30,6 +30,10 @@ class Metric:
     unit: str
     higher_is_better: bool
 
+    @classmethod
+    def of(cls, record: Record) -> "Metric":
+        return cls(**{key: record.metric[key] for key in ("name", "unit", "higher_is_better")})
+
     @property
     def label(self) -> str:
         return f"{self.name} ({self.unit})" if self.unit else self.name
@@ -37,7 +41,7 @@ class Metric:
     @property
     def points(self) -> str:
         """The word behind a difference."""
-        return "points" if self.unit == "%" else self.unit or "in " + self.name
+        return "points" if self.unit == "%" else self.unit
 
     @property
     def digits(self) -> int:
@@ -78,7 +82,7 @@ def load(store: Store, plan: Plan) -> Loaded:
             missing.append(found)
         else:
             records.append(found)
-            metric = metric or Metric(**found.metric)
+            metric = metric or Metric.of(found)
     missing += [
         Missing(
             name=point.get("overrides", "a point"),
@@ -93,7 +97,7 @@ def load(store: Store, plan: Plan) -> Loaded:
         metric=metric,
         asked=len(wanted) + len(plan.unreadable),
         versions=_versions(records),
-        warnings=_warnings(records, missing),
+        warnings=_warnings(records),
     )
 
 
@@ -156,7 +160,7 @@ def _versions(records: list[Record]) -> dict[str, list[str]]:
     return {key: sorted(values) for key, values in told.items() if values}
 
 
-def _warnings(records: list[Record], missing: list[Missing]) -> list[str]:
+def _warnings(records: list[Record]) -> list[str]:
     warnings = []
     sums = [record.checksums.get("data", "") for record in records]
     if len(set(sums)) > 1:
@@ -165,10 +169,11 @@ def _warnings(records: list[Record], missing: list[Missing]) -> list[str]:
             for sum_ in dict.fromkeys(sums)
         )
         warnings.append(f"The runs are on differing data, {each}: no curve mixes them.")
-    empty = {name: record.counts.empty for record in records for name in [record.name]}
-    for name, tensors in empty.items():
-        if tensors:
-            warnings.append(f"Nothing is left of {', '.join(tensors)} in {name}.")
+    warnings += [
+        f"Nothing is left of {', '.join(record.counts.empty)} in {record.name}."
+        for record in records
+        if record.counts.empty
+    ]
     return warnings
 
 
@@ -195,7 +200,7 @@ def _look(store: Store, plan: Plan, planned: Planned, metric: Metric | None) -> 
 def _check(record: Record, folder: Folder) -> None:
     """Whether a record holds what a report needs."""
     try:
-        Metric(**record.metric)
+        Metric.of(record)
         _row(record, series.flatten(record.configuration))
     except (KeyError, TypeError, AttributeError) as error:
         kind = type(error).__name__
@@ -210,7 +215,11 @@ def _absent(store: Store, plan: Plan, planned: Planned) -> Missing:
     if state in ("running", "interrupted"):
         return Missing(name=planned.name, state=state, why=_standing(folder))
     parent = next(
-        (run for run in plan.runs if planned.parent and planned.parent in (run.name, run.fingerprint)),
+        (
+            run
+            for run in plan.runs
+            if planned.parent and planned.parent in (run.name, run.fingerprint)
+        ),
         None,
     )
     if parent is None or store.folder(parent.name).status() == "finished":

@@ -1,0 +1,172 @@
+"""Curves, tables and a page from a plan's finished runs. Reads records and never torch.
+
+    print(report(store, plan).text(80))
+
+The line inside: load -> frontier -> budgets -> claims -> figures and tables -> page -> screen.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pruneexp import files
+from pruneexp.record import Plan
+from pruneexp.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pruneexp.report.cells import Table
+    from pruneexp.report.claims import Findings
+    from pruneexp.report.page import Block, Picture
+
+# A checkout keeps the YAML beside the package, a wheel inside it.
+CONTENTS = next(
+    path
+    for path in (
+        Path(__file__).parent.parent / "conf" / "report.yaml",
+        Path(__file__).parent.parent.parent / "conf" / "report.yaml",
+    )
+    if path.is_file()
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What was written where, and the story it tells."""
+
+    folder: Path
+    files: list[Path]
+    verdicts: list[str]  # a sentence for each comparison
+    warnings: list[str]
+    missing: list[str]  # runs of the plan that are not in it, and why
+    tables: "dict[str, Table]"
+    blocks: "list[Block]" = field(repr=False)
+
+    def text(self, width: int = 80) -> str:
+        """The story in plain text."""
+        from pruneexp.report.screen import plain
+
+        return plain(self.blocks, width)
+
+    def print(self, console: "Console") -> None:
+        """The story with the colours and the width that a terminal has."""
+        from pruneexp.report.screen import show
+
+        show(self.blocks, console)
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "files": [str(path) for path in self.files],
+            "verdicts": self.verdicts,
+            "warnings": self.warnings,
+            "missing": self.missing,
+        }
+
+
+def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
+    """Write what conf/report.yaml lists into `out`, results/reports/<plan> by default."""
+    from pruneexp.report import claims, load, page, tables
+
+    contents = read_contents(CONTENTS)
+    found = claims.find(plan, load.load(store, plan))
+    folder = out or store.reports / plan.name
+    there = len(found.loaded.runs) > 0
+    made = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
+    written: dict[str, bytes] = {}
+    pictures = _figures(found, contents["figures"], written) if there else []
+    _tables(made, contents["tables"], written)
+    blocks = _pages(found, pictures, contents["pages"], written)
+    for name, content in written.items():
+        files.save_bytes(folder / name, content)
+    blocks.append(page.Text(text="\n" + _where(folder, list(written))))
+    return Report(
+        folder=folder,
+        files=[folder / name for name in written],
+        verdicts=found.verdicts,
+        warnings=found.warnings,
+        missing=[str(missing) for missing in found.loaded.missing],
+        tables=made,
+        blocks=blocks,
+    )
+
+
+def _where(folder: Path, names: list[str]) -> str:
+    """The file to open first, and how many lie beside it."""
+    first = next((name for name in reversed(names) if name.startswith("report.")), None)
+    if first is None:
+        return f"{len(names)} files in {folder}"
+    return f"{folder / first} and {len(names) - 1} files beside it"
+
+
+def _figures(
+    found: "Findings", wanted: dict[str, list[str]], written: dict[str, bytes]
+) -> "list[Picture]":
+    from pruneexp.report import figures, page
+
+    pictures = []
+    for name, formats in wanted.items():
+        contents = figures.draw(name, found, formats)
+        drawn = {f"{name}.{kind}": content for kind, content in contents.items()}
+        written |= drawn
+        kind = next((kind for kind in ("svg", "png") if kind in contents), None)
+        if kind is not None:
+            pictures.append(
+                page.Picture(
+                    file=f"{name}.{kind}",
+                    media=page.MEDIA[kind],
+                    content=contents[kind],
+                    alternative=f"{found.title}: test {found.metric.label} against {name}",
+                    also=[file for file in drawn if file != f"{name}.{kind}"],
+                )
+            )
+    return pictures
+
+
+def _tables(
+    made: "dict[str, Table]", wanted: dict[str, list[str]], written: dict[str, bytes]
+) -> None:
+    from pruneexp.report.cells import TABLE_FORMATS
+
+    for name, table in made.items():
+        for kind in wanted[name]:
+            written[f"{name}.{kind}"] = TABLE_FORMATS[kind](table).encode()
+
+
+def _pages(
+    found: "Findings", pictures: "list[Picture]", kinds: list[str], written: dict[str, bytes]
+) -> "list[Block]":
+    from pruneexp.report import page
+
+    blocks = page.story(found, pictures, list(written))
+    for kind in kinds:
+        written[f"report.{kind}"] = page.PAGES[kind](blocks).encode()
+    return blocks
+
+
+def read_contents(path: Path) -> dict[str, Any]:
+    """What a report holds: figures and tables with their formats, and pages. Raises ValueError."""
+    from omegaconf import OmegaConf
+
+    from pruneexp.report import cells, figures, page, tables
+
+    known: dict[str, tuple[list[str], list[str]]] = {
+        "figures": (list(figures.FIGURES), list(figures.METADATA)),
+        "tables": (list(tables.TABLES), list(cells.TABLE_FORMATS)),
+    }
+    given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True) or {}
+    _refuse(path, "", list(given), [*known, "pages"])
+    for part, (names, formats) in known.items():
+        _refuse(path, part, list(given.setdefault(part, {})), names)
+        for name, kinds in given[part].items():
+            _refuse(path, f"{part}.{name}", kinds, formats)
+    _refuse(path, "pages", given.setdefault("pages", []), list(page.PAGES))
+    return given
+
+
+def _refuse(path: Path, key: str, given: list[str], known: list[str]) -> None:
+    for word in given:
+        if word not in known:
+            where = f"{key} of {path}" if key else str(path)
+            raise ValueError(f"{where} takes {', '.join(known)}, got {word}")

@@ -1,0 +1,97 @@
+"""Where the labels of a plot go, so that none lies on a line, a marker or another label."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+
+GRAIN = 3.0  # pixels between two points that stand for a line
+# Around a point, the places that read best first: an angle in degrees.
+ABOVE = (90, 135, 45, 180, 0, 225, 315, 270)
+BELOW = (270, 315, 225, 0, 180, 45, 135, 90)
+DISTANCES = (7.0, 11.0, 16.0)  # in points, from the marker's middle
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    text: str
+    x: float
+    y: float
+    colour: str
+    above: bool  # of the curve, if there is room
+
+
+def place(axes: Axes, labels: Iterable[Label], drawn: Sequence[np.ndarray]) -> None:
+    """Put each label at the first place around its point that covers least of what is drawn: the
+    lines of `drawn`, each an array of (x, y) in data coordinates."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # only now is it known where a point lies
+    ink = np.concatenate([_dots(axes.transData.transform(line)) for line in drawn])
+    frame = axes.get_window_extent()
+    taken: list[Box] = []
+    for label in labels:
+        tries: list[tuple[int, int, Box, Annotation]] = []
+        for note in _notes(axes, label):
+            extent = note.get_window_extent(canvas.get_renderer())
+            box = (extent.x0, extent.y0, extent.x1, extent.y1)
+            outside = not (frame.x0 < box[0] and frame.x1 > box[2])
+            outside |= not (frame.y0 < box[1] and frame.y1 > box[3])
+            covers = _covered(box, ink) + 100 * sum(_meet(box, other) for other in taken)
+            tries.append((covers + 1000 * outside, len(tries), box, note))
+        _, chosen, box, _ = min(tries, key=lambda entry: entry[:2])
+        taken.append(box)
+        for _, index, _, note in tries:
+            if index != chosen:
+                note.remove()
+
+
+def _notes(axes: Axes, label: Label) -> list[Annotation]:
+    """The label at every place it could have."""
+    made = []
+    for distance in DISTANCES:
+        for angle in ABOVE if label.above else BELOW:
+            right, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+            note = axes.annotate(
+                label.text,
+                (label.x, label.y),
+                xytext=(distance * right, distance * up),
+                textcoords="offset points",
+                ha="center" if abs(right) < 0.1 else "left" if right > 0 else "right",
+                va="center" if abs(up) < 0.1 else "bottom" if up > 0 else "top",
+                fontsize=8.5,
+                color=label.colour,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+            )
+            note.set_in_layout(False)
+            made.append(note)
+    return made
+
+
+def _dots(line: np.ndarray) -> np.ndarray:
+    """Points along a line, close enough that no label slips between two."""
+    pieces = [line[:1]]
+    for start, end in pairwise(line):
+        steps = max(2, int(np.hypot(*(end - start)) / GRAIN))
+        pieces.append(start + (end - start) * np.linspace(0, 1, steps)[1:, None])
+    return np.concatenate(pieces)
+
+
+def _covered(box: Box, ink: np.ndarray) -> int:
+    left, bottom, right, top = box
+    x, y = ink[:, 0], ink[:, 1]
+    return int(((x > left - 1) & (x < right + 1) & (y > bottom - 1) & (y < top + 1)).sum())
+
+
+def _meet(box: Box, other: Box) -> bool:
+    apart = box[0] > other[2] or box[2] < other[0] or box[1] > other[3] or box[3] < other[1]
+    return not apart

@@ -1,0 +1,45 @@
+"""Tiny runs for the tests: a few steps of a thin network on a few pictures."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pruneexp.config import Run
+from pruneexp.models import MobileNetV1
+from pruneexp.pruning import Dense, Gradual, Pruning
+from pruneexp.pruning.schedule import Cubic
+from pruneexp.tasks import Glyphs
+from pruneexp.training import Training
+
+torch.set_num_threads(1)
+
+
+def tiny_run(results: Path, pruning: Pruning | None = None, **changes: Any) -> Run:
+    """Twelve steps of a MobileNet a tenth as wide; `changes` are fields of Run or of Training."""
+    own = {key: changes.pop(key) for key in list(changes) if key in Run.__dataclass_fields__}
+    training = Training(**{"steps": 12, "batch_size": 16, "evaluations": 4, **changes})
+    run = Run(
+        task=Glyphs(train=200, valid=50, test=60),
+        model=MobileNetV1(width=0.1, layout="small"),
+        training=training,
+        pruning=pruning or Dense(),
+        results=str(results),
+        device="cpu",
+    )
+    return replace(run, **own)
+
+
+def tiny_gradual(**changes: Any) -> Gradual:
+    return Gradual(**{"sparsity": 0.8, "schedule": Cubic(interval=2), **changes})
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., Run]:
+    def make(pruning: Pruning | None = None, **changes: Any) -> Run:
+        return tiny_run(tmp_path / "results", pruning, **changes)
+
+    return make

@@ -1,0 +1,262 @@
+"""Reading, naming, restoring; every YAML composes; faults are all said, with full keys."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as some
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+
+from pruneexp import config, explain, files
+from pruneexp.config import CONF, OPTIONS, Run, asked, fingerprint, name, parent, read, restore
+from pruneexp.models import MobileNetV1
+from pruneexp.pruning import Dense, Gradual, Random
+from pruneexp.pruning.allocation import Global, LayerwiseConstant
+from pruneexp.pruning.schedule import Cubic, Linear, OneShot
+from pruneexp.pruning.scope import All, Named
+from pruneexp.recipe import Invalid, Recipe, added, digest, filled
+from pruneexp.tasks import Glyphs
+from pruneexp.training import Adam, Training
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> Run:
+    return read(compose("run", overrides=list(overrides)))
+
+
+def test_without_arguments_it_is_the_small_mobilenet_on_glyphs_at_80_percent() -> None:
+    assert composed() == Run(
+        task=Glyphs(), model=MobileNetV1(layout="small"), training=Training(), pruning=Gradual()
+    )
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        f"{path.parent.relative_to(CONF)}={path.stem}"
+        for path in sorted(CONF.rglob("*/*.yaml"))
+        if path.parent.name != "experiment"
+    ],
+)
+def test_every_option_composes_and_is_restored(option: str) -> None:
+    needs = {"custom": ["factory=math:sqrt"], "named": []}
+    group, _, word = option.partition("=")
+    extra = [f"{group}.{text}" for text in needs.get(word, [])]
+    run = composed(option, *extra)
+    assert restore(asked(run)) == run
+
+
+def test_every_option_of_the_table_has_a_yaml() -> None:
+    for group, options in OPTIONS.items():
+        for option in options:
+            assert (CONF / group / f"{option.word}.yaml").exists(), (group, option.word)
+
+
+def test_recipes_are_keyword_only_and_slotted() -> None:
+    for options in [*OPTIONS.values(), (Run,)]:
+        for option in options:
+            assert all(item.kw_only for item in fields(option)), option
+            assert "__slots__" in vars(option), option
+
+
+PRUNINGS = some.one_of(
+    some.builds(Dense),
+    some.builds(
+        Gradual,
+        sparsity=some.floats(0, 0.999) | some.just(0),
+        revive=some.booleans(),
+        schedule=some.builds(Cubic, interval=some.integers(1, 999))
+        | some.builds(Linear, begin=some.floats(0, 0.5), end=some.floats(0.5, 1))
+        | some.builds(OneShot),
+        scope=some.builds(All) | some.builds(Named, include=some.just(["a*"])),
+        criterion=some.builds(Random),
+        allocation=some.builds(Global) | some.builds(LayerwiseConstant),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(
+    run=some.builds(
+        Run,
+        task=some.builds(Glyphs, seed=some.integers(0, 9)),
+        model=some.builds(MobileNetV1, width=some.floats(0.01, 1)),
+        training=some.builds(
+            Training, clip=some.none() | some.integers(1, 3), optimiser=some.builds(Adam)
+        ),
+        pruning=PRUNINGS,
+        seed=some.integers(0, 2**40),
+        results=some.text(),
+    )
+)
+def test_restore_undoes_asked(run: Run) -> None:
+    again = restore(asked(run))
+    assert again == run
+    assert fingerprint(again) == fingerprint(run)
+
+
+def test_names_are_pinned() -> None:
+    """Whoever changes these renames everybody's runs; add a field with `added` instead."""
+    small = MobileNetV1(layout="small")
+    dense = Run(task=Glyphs(), model=small, training=Training(), pruning=Dense())
+    assert name(dense) == "mobilenet_v1_small-w1-glyphs-dense-seed0-PIN_DENSE"
+    sparse = replace(dense, pruning=Gradual(sparsity=0.9, start="dense"), seed=3)
+    assert name(sparse) == "mobilenet_v1_small-w1-glyphs-s0.9-from-dense-seed3-PIN_SPARSE"
+
+
+def test_where_and_how_fast_are_no_part_of_a_name() -> None:
+    there = composed(
+        *["results=/elsewhere", "device=cpu", "training.threads=2", "workers=3", "keep=none"],
+        *["training.workers=4", "training.checkpoint_seconds=1", "format=json"],
+    )
+    assert fingerprint(there) == fingerprint(composed())
+    assert fingerprint(composed("seed=1")) != fingerprint(composed())
+
+
+def test_an_alias_keeps_the_name_of_its_long_form() -> None:
+    assert name(composed("pruning=one_shot")) == name(composed("pruning/schedule=one_shot"))
+    assert name(composed("pruning.sparsity=0")) == name(composed("pruning.sparsity=0.0"))
+
+
+def test_a_younger_field_does_not_rename_older_runs() -> None:
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    @dataclass(kw_only=True, slots=True)
+    class Old(Recipe):
+        word: ClassVar[str] = "it"
+        size: int = 1
+
+    @dataclass(kw_only=True, slots=True)
+    class New(Old):
+        smooth: float = added(default=0.1, before=0.0)
+
+    assert digest(asked(New(smooth=0.0))) == digest(asked(Old()))
+    assert digest(asked(New())) != digest(asked(Old()))
+    assert New(**filled(New, asked(Old()))) == New(smooth=0.0)
+
+
+class TestParents:
+    def test_dense_is_the_childs_configuration_without_pruning(self) -> None:
+        child = composed("pruning.start=dense", "pruning.steps=7", "seed=4", "model.width=0.5")
+        assert parent(child) == composed("pruning=none", "seed=4", "model.width=0.5")
+        assert child.steps == 7
+        assert parent(composed()) is None
+
+    def test_siblings_share_a_parent(self) -> None:
+        before = [parent(composed("pruning.start=dense", f"pruning.sparsity={s}")) for s in (0, 0.9)]
+        assert name(before[0]) == name(before[1])  # type: ignore[arg-type]
+
+    def test_a_file_is_named_by_its_content(self, tmp_path: Path) -> None:
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "w.safetensors").write_bytes(b"the same")
+        first, second = (
+            composed(f"pruning.start={tmp_path / folder / 'w.safetensors'}") for folder in "ab"
+        )
+        assert name(first) == name(second)
+        assert first.pruning.start == f"file:{files.checksum(b'the same')[:16]}"
+        (tmp_path / "b" / "w.safetensors").write_bytes(b"another")
+        assert name(composed(f"pruning.start={tmp_path / 'b' / 'w.safetensors'}")) != name(first)
+
+
+def said(*overrides: str) -> list[str]:
+    return [str(fault) for fault in explain.faults(list(overrides))]
+
+
+def test_all_faults_are_said_together_with_full_keys() -> None:
+    with pytest.raises(Invalid) as raised:
+        composed(
+            *["pruning.sparsity=1", "model.width=2", "pruning.schedule.interval=0", "seed=-1"],
+            *["training.steps=0", "task.train=0"],
+        )
+    assert {fault.key for fault in raised.value.faults} == {
+        *("pruning.sparsity", "model.width", "pruning.schedule.interval", "seed"),
+        *("training.steps", "task.train"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["pruning.sparsity=1.5"], ["pruning.sparsity takes a number in [0, 1), got 1.5"]),
+        (["model.width=0"], ["model.width takes a number in (0, 1], got 0.0"]),
+        (
+            ["pruning.schedule.begin=0.8", "pruning.schedule.end=0.5"],
+            ["pruning.schedule.end takes a fraction of the run in [begin=0.8, 1], got 0.5"],
+        ),
+        (
+            ["pruning.schedule.interval=0"],
+            ["pruning.schedule.interval takes a number of steps of 1 or more, got 0"],
+        ),
+        (["training.steps=soon"], ["training.steps takes a whole number, got soon"]),
+        (["pruning.revive=maybe"], ["pruning.revive takes true or false, got maybe"]),
+        (
+            ["model.widht=1"],
+            [
+                "model.widht is no key here (did you mean model.width?); "
+                "model takes width or layout"
+            ],
+        ),
+        (
+            ["pruning=none", "pruning.sparsity=0.5"],
+            ["pruning.sparsity is no key here"],
+        ),
+        (
+            ["pruning/schedule=cubik"],
+            [
+                "pruning/schedule takes cubic, linear or one_shot, got cubik "
+                "(did you mean cubic?)"
+            ],
+        ),
+        (
+            ["pruning/schedul=cubic"],
+            ["pruning/schedul is no group (did you mean pruning/schedule?)"],
+        ),
+        (
+            ["experiment=table2_smal"],
+            ["experiment takes table2_small, got table2_smal (did you mean table2_small?)"],
+        ),
+        (["task=custom"], ["task.factory must be given"]),
+        (
+            ["model=custom", "model.factory=nowhere:at_all"],
+            [
+                "model.factory takes package.module:function, got nowhere:at_all: there is no "
+                "module nowhere in the working folder, on PYTHONPATH or among the installed "
+                "packages"
+            ],
+        ),
+        (["device=gpu"], ["device takes auto, cpu, cuda, cuda:N or mps, got gpu"]),
+    ],
+)
+def test_a_fault_names_key_value_and_remedy(overrides: list[str], expected: list[str]) -> None:
+    assert said(*overrides) == expected
+
+
+def test_unknown_keys_and_wrong_values_are_said_in_one_go() -> None:
+    lines = said(
+        "modle.width=2", "model.widht=3", "training.steps=abc", "model=mobilnet", "seed=-2"
+    )
+    keys = [line.split()[0] for line in lines]
+    assert keys == ["model", "modle", "model.widht", "training.steps", "seed"]
+
+
+def test_a_start_that_is_nothing_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"^pruning\.start takes .* got nothing_like_it: no such file"):
+        composed("pruning.start=nothing_like_it")
+
+
+def test_a_plain_dict_of_values_survives(tmp_path: Path) -> None:
+    run = composed("model=custom", "model.factory=math:sqrt", "+model.arguments.width=0.5")
+    arguments: dict[str, Any] = run.model.arguments  # type: ignore[attr-defined]
+    assert arguments == {"width": 0.5}
+    assert restore(asked(run)) == run

@@ -1,0 +1,306 @@
+"""Pruning: arithmetic computed by hand, and the pruner against an explicit weight * mask."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pruneexp.masks import keep_highest
+from pruneexp.pruning import Dense, Gradual, Random
+from pruneexp.pruning.allocation import Global, LayerwiseConstant, Uniform
+from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
+from pruneexp.pruning.scope import All, ModelScope, Named
+from pruneexp.recipe import Invalid
+
+
+class TestSchedule:
+    def test_cubic_is_equation_1(self) -> None:
+        schedule = Cubic(begin=0.1, end=0.9, interval=10, initial_sparsity=0.2)
+        # t0 = 10, span 80: at t = 50 half has gone by, s = 0.8 + (0.2 - 0.8) * (1/2)^3
+        assert schedule.at(50, 100, 0.8) == pytest.approx(0.725)
+        assert schedule.at(10, 100, 0.8) == pytest.approx(0.2)
+        assert schedule.at(9, 100, 0.8) == 0.0
+
+    def test_linear_is_half_way_at_half(self) -> None:
+        assert Linear(begin=0.0, end=1.0).at(50, 100, 0.8) == pytest.approx(0.4)
+
+    @pytest.mark.parametrize("interval", [1, 7, 30, 1000])
+    def test_last_update_lands_on_the_final_sparsity(self, interval: int) -> None:
+        schedule = Cubic(begin=0.2, end=0.7, interval=interval)
+        updates = schedule.updates(100)
+        assert updates[0] == 20 or interval > 50
+        assert updates[-1] == 70
+        assert schedule.at(updates[-1], 100, 0.9) == 0.9
+        assert all(b - a <= interval for a, b in zip(updates, updates[1:], strict=False))
+
+    def test_one_shot_updates_once(self) -> None:
+        assert OneShot(begin=0.25).updates(40) == [10]
+        assert OneShot(begin=0.25).at(9, 40, 0.5) == 0.0
+        assert OneShot(begin=0.25).at(10, 40, 0.5) == 0.5
+
+    def test_parts_follow_one_another(self) -> None:
+        schedule = Linear(begin=0.2, end=0.8, interval=1000)
+        assert [schedule.part(100, part, 3) for part in range(3)] == [(20, 40), (40, 60), (60, 80)]
+        assert schedule.updates(100, parts=3) == [20, 40, 60, 80]
+
+    @pytest.mark.parametrize(
+        ("schedule", "values", "key"),
+        [
+            (Cubic, {"begin": 0.8, "end": 0.5}, "end"),
+            (Cubic, {"interval": 0}, "interval"),
+            (Linear, {"begin": -0.1}, "begin"),
+            (Linear, {"initial_sparsity": 1.0}, "initial_sparsity"),
+            (OneShot, {"begin": 1.5}, "begin"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(
+        self, schedule: type[Schedule], values: dict[str, float], key: str
+    ) -> None:
+        with pytest.raises(Invalid, match=f"^{key} takes"):
+            schedule(**values)
+
+
+class TestAllocation:
+    sizes = (10, 30)
+    ramp = Linear(begin=0.0, end=1.0, interval=1)
+
+    def test_uniform_rounds_each_group(self) -> None:
+        assert Uniform().masked(list(self.sizes), self.ramp, 0.85, 100, 100) == [9, 26]
+
+    def test_global_rounds_once(self) -> None:
+        assert Global().pools(2) == [[0, 1]]
+        assert Global().masked(list(self.sizes), self.ramp, 0.85, 100, 100) == [34]
+
+    def test_layerwise_takes_turns(self) -> None:
+        one_by_one = LayerwiseConstant()
+        at = [one_by_one.masked(list(self.sizes), self.ramp, 0.8, t, 100) for t in (25, 50, 75)]
+        assert at == [[4, 0], [8, 0], [8, 12]]
+        backward = LayerwiseConstant(order="backward")
+        assert backward.masked(list(self.sizes), self.ramp, 0.8, 50, 100) == [0, 24]
+        assert backward.masked(list(self.sizes), self.ramp, 0.8, 100, 100) == [8, 24]
+
+
+class TestScope:
+    def network(self) -> nn.Module:
+        network = nn.Module()
+        network.embed = nn.Embedding(5, 4)
+        network.rnn = nn.LSTM(4, 4, num_layers=2)
+        network.head = nn.Linear(4, 5)
+        network.head.weight = network.embed.weight  # tied
+        return network
+
+    def test_recurrent_layers_are_one_group_and_tied_tensors_once(self) -> None:
+        assert All().groups(self.network()) == {
+            "embed.weight": ["embed.weight"],
+            "rnn.weights_l0": ["rnn.weight_ih_l0", "rnn.weight_hh_l0"],
+            "rnn.weights_l1": ["rnn.weight_ih_l1", "rnn.weight_hh_l1"],
+        }
+
+    def test_named_includes_and_excludes(self) -> None:
+        groups = Named(include=["rnn.*", "embed.*"], exclude=["*_l1"]).groups(self.network())
+        assert list(groups) == ["embed.weight", "rnn.weights_l0"]
+
+    def test_nothing_is_refused_with_the_names_there_are(self) -> None:
+        with pytest.raises(Invalid, match=r"matches no tensor.*embed\.weight"):
+            Named(include=["encoder.*"]).groups(self.network())
+        with pytest.raises(Invalid, match="matches no tensor"):
+            All().groups(nn.BatchNorm1d(3))
+
+    def test_model_scope_asks_the_network(self) -> None:
+        network = self.network()
+        network.prunable = lambda: {"head": ["head.weight"]}
+        assert ModelScope().groups(network) == {"head": ["head.weight"]}
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)
+    )
+
+
+OPTIMISERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
+    "adam": lambda p: torch.optim.Adam(p, 0.01, weight_decay=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1),
+}
+RECIPE = Gradual(sparsity=0.8, schedule=Cubic(begin=0.1, end=0.8, interval=3), scope=All())
+STEPS = 40
+
+
+def data(step: int) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(step)
+    return torch.randn(8, 1, 6, 6, generator=random), torch.randint(5, (8,), generator=random)
+
+
+def explicit(optimiser: Callable[..., Any], recipe: Gradual) -> dict[str, Tensor]:
+    """weight * mask written out: raw values stay in the parameters, masked ones are frozen, decay
+    acts on weight * mask, gradients are clipped after masking."""
+    model = network()
+    raw = dict(model.named_parameters())
+    names = [name for group in recipe.groups(model).values() for name in group]
+    mask = {name: torch.ones_like(raw[name]) for name in names}
+    made = optimiser(model.parameters())
+    updates = recipe.schedule.updates(STEPS)
+    for step in range(STEPS):
+        used = {name: value * mask.get(name, 1.0) for name, value in raw.items()}
+        inputs, labels = data(step)
+        made.zero_grad()
+        nn.functional.cross_entropy(functional_call(model, used, (inputs,)), labels).backward()
+        frozen = {name: raw[name].detach().clone() for name in names}
+        with torch.no_grad():
+            for name in names:
+                raw[name].grad *= mask[name]
+                raw[name] *= mask[name]
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        made.step()
+        with torch.no_grad():
+            for name in names:
+                raw[name].copy_(torch.where(mask[name] == 1, raw[name], frozen[name]))
+                if step + 1 in updates:
+                    masked = recipe.allocation.masked(
+                        [raw[name].numel()], recipe.schedule, recipe.sparsity, step + 1, STEPS
+                    )[0]
+                    mask[name] = keep_highest([raw[name].abs()], masked)[0].float()
+    return {name: (value * mask.get(name, 1.0)).detach() for name, value in raw.items()}
+
+
+def in_place(optimiser: Callable[..., Any], recipe: Gradual, stop: int = STEPS) -> Any:
+    model = network()
+    pruner = recipe.attach(model, steps=STEPS)
+    made = optimiser(model.parameters())
+    for step in range(stop):
+        inputs, labels = data(step)
+        made.zero_grad()
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        pruner.after_backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        made.step()
+        pruner.after_step()
+    return model, pruner
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_equals_an_explicit_mask_bit_for_bit(name: str) -> None:
+    expected = explicit(OPTIMISERS[name], RECIPE)
+    model, pruner = in_place(OPTIMISERS[name], RECIPE)
+    pruner.finish()
+    for key, value in model.named_parameters():
+        assert torch.equal(value, expected[key]), key
+
+
+def test_weights_revive_with_the_value_they_had_when_masked() -> None:
+    layer = nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
+    recipe = Gradual(sparsity=0.5, schedule=Linear(begin=0, end=1, interval=1, initial_sparsity=0.5))
+    pruner = recipe.attach(layer, steps=2)
+    assert layer.weight.tolist() == [[0, 0, pytest.approx(0.3), pytest.approx(0.4)]]
+    with torch.no_grad():
+        layer.weight[0, 2] = 0.15  # a survivor has shrunk below a masked one
+    pruner.after_step()
+    assert layer.weight.tolist() == [[0, pytest.approx(0.2), 0, pytest.approx(0.4)]]
+    with torch.no_grad():
+        layer.weight[0, 3] = 0.01
+    pruner.after_step()
+    assert layer.weight.tolist() == [[0, pytest.approx(0.2), pytest.approx(0.15), 0]]
+
+
+def test_monotone_never_revives() -> None:
+    layer = nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
+    schedule = Linear(begin=0, end=1, interval=1, initial_sparsity=0.5)
+    pruner = Gradual(sparsity=0.75, schedule=schedule, revive=False).attach(layer, steps=2)
+    with torch.no_grad():
+        layer.weight[0, 2] = 0.05
+    pruner.after_step()
+    pruner.after_step()
+    assert layer.weight.tolist() == [[0, 0, 0, pytest.approx(0.4)]]
+
+
+@pytest.mark.parametrize("revive", [True, False])
+@pytest.mark.parametrize("allocation", [Uniform(), Global(), LayerwiseConstant()])
+@pytest.mark.parametrize("sparsity", [0.0, 0.333, 0.95])
+def test_planned_and_achieved_numbers_are_equal(
+    allocation: Any, sparsity: float, revive: bool
+) -> None:
+    recipe = Gradual(
+        sparsity=sparsity,
+        schedule=Cubic(interval=7),
+        allocation=allocation,
+        scope=All(),
+        revive=revive,
+    )
+    _, pruner = in_place(OPTIMISERS["sgd"], recipe)
+    masks = pruner.finish()
+    sizes = [36, 320]
+    planned = recipe.masked(sizes, STEPS)
+    achieved = [int((~mask).sum()) for mask in masks.values()]
+    assert (achieved if len(planned) == 2 else [sum(achieved)]) == planned
+
+
+def test_a_weight_that_moves_under_its_mask_is_an_error() -> None:
+    model, pruner = in_place(OPTIMISERS["sgd"], RECIPE)
+    masked = torch.nonzero(model[4].weight == 0)[0]
+    with torch.no_grad():
+        model[4].weight[tuple(masked)] = 1.0
+    with pytest.raises(AssertionError, match="are not zero"):
+        pruner.finish()
+
+
+def test_random_scores_are_cumulative_and_follow_the_seed() -> None:
+    def masks(seed: int, steps: int) -> Tensor:
+        model = nn.Linear(20, 10)
+        recipe = Gradual(
+            sparsity=0.9, criterion=Random(), schedule=Linear(begin=0, end=1, interval=1)
+        )
+        pruner = recipe.attach(model, steps=10, seed=seed)
+        for _ in range(steps):
+            pruner.after_step()
+        return model.weight != 0
+
+    early, late = masks(0, 5), masks(0, 10)
+    assert not bool((late & ~early).any())
+    assert torch.equal(late, masks(0, 10))
+    assert not torch.equal(late, masks(1, 10))
+
+
+def test_state_goes_on_bit_for_bit() -> None:
+    whole, pruner = in_place(OPTIMISERS["sgd"], RECIPE)
+    half, first = in_place(OPTIMISERS["sgd"], RECIPE, stop=17)
+    other = network()
+    second = RECIPE.attach(other, steps=STEPS)
+    other.load_state_dict(half.state_dict())
+    second.load_state_dict(first.state_dict())
+    assert second.sparsity == first.sparsity > 0
+    assert all(
+        torch.equal(a, b) for a, b in zip(second.before, first.before, strict=True)
+    )
+    assert second.settled is False and pruner.settled is True
+
+
+def test_a_dense_run_has_the_same_calls() -> None:
+    pruner = Dense().attach(network(), steps=3)
+    pruner.after_backward()
+    pruner.after_step()
+    assert pruner.sparsity == 0 and pruner.settled and pruner.finish() == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"sparsity": 1.0}, "sparsity"),
+        ({"sparsity": -0.1}, "sparsity"),
+        ({"steps": 10}, "steps"),
+        ({"rate": 0.5}, "rate"),
+        ({"sparsity": 0.3, "schedule": Cubic(initial_sparsity=0.5)}, "schedule"),
+    ],
+)
+def test_what_cannot_be_is_refused(values: dict[str, Any], key: str) -> None:
+    with pytest.raises(Invalid, match=f"^{key} takes"):
+        Gradual(**values)
