@@ -5,10 +5,8 @@ command needs it."""
 import json
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -16,6 +14,7 @@ from rich.console import Console
 
 from pruneexp import files
 from pruneexp.recipe import Invalid, digest
+from pruneexp.stopping import stopping
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(INTERRUPTED)
 
 
-def _complain(lines: "Iterator[str] | list[str]") -> None:
+def _complain(lines: Iterable[str]) -> None:
     for line in lines:
         print(f"pruneexp: {line}", file=sys.stderr)
 
@@ -108,6 +107,7 @@ def _with_hydra(command: str, given: list[str]) -> int:
     config.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # we say what went wrong, with the key
     composed: list[Any] = []  # empty after --help, --cfg and the like
+
     def task(configuration: Any) -> None:
         composed.append(configuration)
 
@@ -302,25 +302,6 @@ def _dry_run(runs: list[Any], unreadable: list[dict[str, str]]) -> int:
     else:
         Console().print(terminal.dry_run(rows, Console().width))
     return BAD_INPUT if unreadable else 0
-
-
-@contextmanager
-def stopping() -> "Iterator[Callable[[], bool]]":
-    """The first Ctrl-C or SIGTERM asks to stop at the next step; a second Ctrl-C stops at once."""
-    asked = False
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # --- completion --------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 """
 
 import re
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,18 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pruneexp import files, models, pruning, tasks, training
 from pruneexp.pruning import allocation, schedule, scope
-from pruneexp.recipe import Fault, Invalid, Recipe, asked, demand, digest, filled, here, show
+from pruneexp.recipe import (
+    Fault,
+    Invalid,
+    Recipe,
+    asked,
+    demand,
+    digest,
+    filled,
+    here,
+    is_part,
+    show,
+)
 from pruneexp.store import Store
 
 # A checkout keeps the YAML beside the package, a wheel inside it.
@@ -126,7 +137,7 @@ def _schema(recipe: type[Recipe]) -> DictConfig:
     """A recipe's fields and types. Parts stay open: the defaults list chooses them."""
     node = OmegaConf.structured(recipe)
     for item in fields(recipe):
-        if isinstance(item.type, type) and issubclass(item.type, Recipe):
+        if is_part(item.type):
             node[item.name] = "???"
     return node
 
@@ -142,6 +153,8 @@ def read(node: DictConfig) -> Run:
 
 
 def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
+    """A recipe and its parts, or None with its faults added. Where a part is at fault, a stand-in
+    lets the recipe's own fields be checked all the same."""
     recipe = OmegaConf.get_type(node)
     assert isinstance(recipe, type) and issubclass(recipe, Recipe), (prefix, recipe)
     values: dict[str, Any] = {}
@@ -152,48 +165,31 @@ def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
             faults.append(Fault(key, "must be given"))
             continue
         value = node[item.name]
-        if isinstance(value, DictConfig) and OmegaConf.get_type(value) is not dict:
-            values[item.name] = _read(value, key, faults)
+        if is_part(item.type):
+            values[item.name] = _read(value, key, faults) or _stand_in(item)
         elif isinstance(value, DictConfig | ListConfig):
             values[item.name] = OmegaConf.to_container(value, resolve=True)
         else:
             values[item.name] = value
-    if len(faults) > before and (_holds_parts(recipe) or None in values.values()):
-        return _without_parts(recipe, values, prefix, faults)
-    return _make(recipe, values, prefix, faults)
-
-
-def _make(
-    recipe: type[Recipe], values: dict[str, Any], prefix: str, faults: list[Fault]
-) -> Recipe | None:
+    complete = len(faults) == before
     try:
-        return recipe(**values)
+        made = recipe(**values)
     except Invalid as invalid:
         faults.extend(fault.under(prefix) for fault in invalid.faults)
-    except TypeError:  # a field that must be given is not there, and has been said
-        assert faults, recipe
-    return None
+        return None
+    except TypeError:
+        if complete:
+            raise
+        return None  # a field that must be given is not there, and that has been said
+    return made if complete else None
 
 
-def _holds_parts(recipe: type[Recipe]) -> bool:
-    return any(isinstance(f.type, type) and issubclass(f.type, Recipe) for f in fields(recipe))
-
-
-def _without_parts(
-    recipe: type[Recipe], values: dict[str, Any], prefix: str, faults: list[Fault]
-) -> None:
-    """A part is at fault; check the recipe's own fields all the same, with its default parts."""
-    for item in fields(recipe):
-        if isinstance(item.type, type) and issubclass(item.type, Recipe):
-            if item.default_factory is not MISSING:
-                values[item.name] = item.default_factory()
-            else:
-                values.setdefault(item.name, None)
-    _make(recipe, values, prefix, faults)
+def _stand_in(item: Field[Any]) -> Any:
+    return None if item.default_factory is MISSING else item.default_factory()
 
 
 def _settle_start(run: Run) -> Run:
-    """Turn a file or a run that pruning starts from into what names it: a checksum, a fingerprint."""
+    """Turn a file or a run that pruning starts from into what names it: checksum, fingerprint."""
     if not isinstance(run.pruning, pruning.Gradual):
         return run
     start = run.pruning.start
@@ -207,14 +203,11 @@ def _settle_start(run: Run) -> Run:
     if len(found) == 1 and found[0].status() == "finished":
         start = f"run:{found[0].fingerprint}"
         return replace(run, pruning=replace(run.pruning, start=start))
+    why = f"there is no such file, and no such run in {run.store.runs}"
+    if found:
+        why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in found)
     takes = "takes scratch, dense, a finished run or a file of weights"
-    says = (
-        "no such file" if not found else f"{len(found)} runs fit, of which none or several end it"
-    )
-    if len(found) == 1:
-        says = f"that run is {found[0].status()}"
-    where = f"and no such run in {run.store.runs}" if not found else ""
-    raise Invalid([Fault("pruning.start", f"{takes}, got {show(start)}: {says} {where}".rstrip())])
+    raise Invalid([Fault("pruning.start", f"{takes}, got {show(start)}: {why}")])
 
 
 def restore(data: dict[str, Any]) -> Run:
@@ -227,10 +220,8 @@ def restore(data: dict[str, Any]) -> Run:
 def _restore(recipe: type[Recipe], group: str, data: dict[str, Any]) -> Recipe:
     values = filled(recipe, data)
     for item in fields(recipe):
-        part = values.get(item.name)
-        if isinstance(part, dict) and isinstance(item.type, type):
-            if not issubclass(item.type, Recipe):
-                continue
+        if is_part(item.type) and item.name in values:
+            part = values[item.name]
             inner = f"{group}/{item.name}" if group else item.name
             values[item.name] = _restore(_option(inner, part["option"]), inner, part)
     return recipe(**values)

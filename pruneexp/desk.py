@@ -11,6 +11,7 @@ from rich.console import Console
 from pruneexp import terminal
 from pruneexp.display import Row, table, table_of
 from pruneexp.record import CHECKPOINT, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
+from pruneexp.stopping import stopping
 from pruneexp.store import Folder, Store
 from pruneexp.sweep import standings, work
 
@@ -193,8 +194,6 @@ def _bytes(path: Path) -> int:
 
 
 def _work(options: argparse.Namespace, store: Store) -> int:
-    from pruneexp.cli import stopping
-
     with stopping() as stop:
         work(store, store.find_plan(options.plan), stop=stop)
     return 0

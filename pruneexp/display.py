@@ -1,4 +1,4 @@
-"""What a person sees while runs are under way: a live table in a terminal, plain lines elsewhere."""
+"""What a person sees while runs are under way: a live table in a terminal, else plain lines."""
 
 import time
 from collections.abc import Sequence

@@ -215,7 +215,11 @@ def _write(
 
 
 def _budget(steps: int, examples: int, ancestor: Record | None) -> Budget:
-    before = ancestor.budget if ancestor else Budget(steps=0, examples=0, total_steps=0, total_examples=0)
+    before = (
+        ancestor.budget
+        if ancestor
+        else Budget(steps=0, examples=0, total_steps=0, total_examples=0)
+    )
     return Budget(
         steps=steps,
         examples=examples,

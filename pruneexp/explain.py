@@ -55,7 +55,9 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _about_value(cause), cause.full_key
-    sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>[^']*)'", text)
+    sweep = re.search(
+        r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>[^']*)'", text
+    )
     if sweep:
         key, _, got = sweep["override"].partition("=")
         return Fault(key, f"takes one value, got {got}; a sweep is `pruneexp run -m`"), key
@@ -105,7 +107,7 @@ def _keys_beside(key: str) -> list[str]:
     except Exception:
         return []
     node = OmegaConf.select(config, parent) if parent else config
-    return [f"{parent}.{name}" if parent else str(name) for name in node or []]
+    return [f"{parent}.{name}" if parent else str(name) for name in map(str, node or [])]
 
 
 def _near(word: str, known: list[str], prefix: str = "") -> str:

@@ -42,6 +42,11 @@ class Recipe:
     revision: ClassVar[int] = 1
 
 
+def is_part(kind: Any) -> bool:
+    """Whether a field of this type holds a recipe of its own."""
+    return isinstance(kind, type) and issubclass(kind, Recipe)
+
+
 def demand(recipe: Recipe, **rules: tuple[bool, str]) -> None:
     """Raise `Invalid` with every field whose rule does not hold: `width=(holds, "takes what")`."""
     faults = [

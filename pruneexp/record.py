@@ -51,7 +51,7 @@ class Record:
     fingerprint: str
     name: str
     configuration: dict[str, Any]
-    parent: str | None
+    parent: str | None  # the fingerprint of the run it started from
     budget: Budget
     metric: dict[str, Any]  # name, unit, higher_is_better of what validation chose by
     metrics: dict[str, Any]  # valid and test of the chosen state, and its step
@@ -77,7 +77,7 @@ class Planned:
     fingerprint: str
     name: str
     run: dict[str, Any]
-    parent: str | None = None
+    parent: str | None = None  # a name too
     wanted: bool = True  # False: only here because another run starts from it
 
 

@@ -103,7 +103,7 @@ def size(run: Run) -> Size:
 def _shares(
     run: Run, groups: Groups, sizes: list[int], masked: list[int]
 ) -> dict[str, float | None]:
-    """The share of each group that will be masked; unknown where one threshold runs over several."""
+    """The share of each group that will be masked; None where one threshold runs over several."""
     if not isinstance(run.pruning, Gradual):
         return dict.fromkeys(groups, 0.0)
     shares: dict[str, float | None] = {}

@@ -212,8 +212,8 @@ class Folder:
     def progress(self) -> Progress | None:
         try:
             return Progress(**files.load_json(self.path / PROGRESS))
-        except (OSError, files.Damaged):
-            return None  # gone or replaced while it was read: the next look will tell
+        except (OSError, files.Damaged, TypeError):
+            return None  # gone, being replaced, or another version's: the next look will tell
 
     def size(self, *names: str) -> int:
         """Bytes in the named files, or in all."""

@@ -95,18 +95,24 @@ def test_augmentation_is_the_same_at_any_number_of_workers_and_from_any_step() -
     assert not torch.equal(whole[0], whole[3])  # another epoch, another draw
 
 
+def test_pictures_have_mean_0_and_deviation_1_whatever_their_contrast() -> None:
+    pictures = np.array([[[10, 20]], [[200, 0]], [[7, 7]]], np.uint8)
+    taken, _ = Pictures(pictures, np.zeros(3, np.uint8)).take([0, 1, 2])
+    assert taken.tolist() == [[[[-1.0, 1.0]]], [[[1.0, -1.0]]], [[[0.0, 0.0]]]]
+
+
 def test_accuracy_by_hand() -> None:
-    pictures = np.zeros((4, 1, 1), np.uint8)
-    pictures[:2] = 255
-    split = Pictures(pictures, np.array([1, 0, 0, 0], np.uint8))
+    left, right = [[255, 0]], [[0, 255]]
+    split = Pictures(np.array([left, left, right, right], np.uint8), np.array([1, 0, 0, 0]))
     task = Classification(train=split, valid=split, test=split)
 
-    class Bright(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cat([-x.flatten(1), x.flatten(1)], 1)
+    class BrightOnTheLeft(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            first = pictures[:, 0, :, 0]
+            return torch.cat([-first, first], 1)
 
-    metrics = task.evaluate(Bright(), "test", torch.device("cpu"), torch.contiguous_format)
-    assert metrics["accuracy"] == 75.0  # bright is 1: right, wrong; dark is 0: right, right
+    metrics = task.evaluate(BrightOnTheLeft(), "test", torch.device("cpu"), torch.contiguous_format)
+    assert metrics["accuracy"] == 75.0  # left is 1: right, wrong; right is 0: right, right
     low, high = np.log(1 + np.exp(-2)), np.log(1 + np.exp(2))
     assert metrics["loss"] == pytest.approx((3 * low + high) / 4, rel=1e-6)
 
@@ -116,6 +122,6 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
     task = Classification(train=split, valid=split, test=split)
     with pytest.raises(Invalid, match=r"training\.batch_size takes at most the 4 .* got 5"):
         task.check(batch_size=5, classes=6)
-    with pytest.raises(Invalid, match="task.classes=5, but there is a class 5"):
+    with pytest.raises(Invalid, match=r"task\.classes=5, but there is a class 5"):
         task.check(batch_size=4, classes=5)
     task.check(batch_size=4, classes=6)

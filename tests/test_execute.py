@@ -299,6 +299,11 @@ def test_a_task_of_another_kind_is_refused(tiny: Make) -> None:
         execute(run, say=silent)
 
 
+def test_a_custom_task_needs_its_factory_to_run(tiny: Make) -> None:
+    with pytest.raises(Invalid, match=r"task\.factory must be given"):
+        execute(replace(tiny(), task=Custom()), say=silent)
+
+
 def test_weights_are_not_kept_when_nobody_wants_them(tiny: Make) -> None:
     run = tiny(keep="none")
     record = execute(run, say=silent)
@@ -327,9 +332,7 @@ def test_a_held_run_is_busy_or_waited_for(tiny: Make) -> None:
             execute(run, wait=False, say=silent)
         stages: list[str] = []
         with pytest.raises(Stopped):
-            execute(
-                run, watch=lambda p: stages.append(p.stage), stop=lambda: True, say=silent
-            )
+            execute(run, watch=lambda p: stages.append(p.stage), stop=lambda: True, say=silent)
         assert stages == ["waiting for another process"]
 
 
@@ -357,9 +360,7 @@ def test_a_recipe_with_a_global_threshold_names_layers_left_with_nothing(tiny: M
     from pruneexp.pruning.allocation import Global
     from pruneexp.pruning.scope import All
 
-    recipe = Gradual(
-        sparsity=0.999, schedule=Cubic(interval=2), allocation=Global(), scope=All()
-    )
+    recipe = Gradual(sparsity=0.999, schedule=Cubic(interval=2), allocation=Global(), scope=All())
     record = execute(tiny(recipe), say=silent)
     assert len(record.counts.empty) > 0
     assert set(record.counts.empty) < {row["name"] for row in record.counts.groups}

@@ -16,7 +16,7 @@ from pruneexp.recipe import ImageShape, Invalid
 from pruneexp.size import size
 from pruneexp.training import Training
 
-IMAGENET = tasks.Custom(factory="torch:nothing", channels=3, pixels=224, classes=1000)
+IMAGENET = tasks.Custom(channels=3, pixels=224, classes=1000)
 GLYPHS = tasks.Glyphs()
 
 

@@ -1,6 +1,7 @@
 """Pruning: arithmetic computed by hand, and the pruner against an explicit weight * mask."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ class TestSchedule:
         assert updates[0] == 20 or interval > 50
         assert updates[-1] == 70
         assert schedule.at(updates[-1], 100, 0.9) == 0.9
-        assert all(b - a <= interval for a, b in zip(updates, updates[1:], strict=False))
+        assert all(b - a <= interval for a, b in pairwise(updates))
 
     def test_one_shot_updates_once(self) -> None:
         assert OneShot(begin=0.25).updates(40) == [10]
@@ -197,7 +198,9 @@ def test_weights_revive_with_the_value_they_had_when_masked() -> None:
     layer = nn.Linear(4, 1, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
-    recipe = Gradual(sparsity=0.5, schedule=Linear(begin=0, end=1, interval=1, initial_sparsity=0.5))
+    recipe = Gradual(
+        sparsity=0.5, schedule=Linear(begin=0, end=1, interval=1, initial_sparsity=0.5)
+    )
     pruner = recipe.attach(layer, steps=2)
     assert layer.weight.tolist() == [[0, 0, pytest.approx(0.3), pytest.approx(0.4)]]
     with torch.no_grad():
@@ -271,16 +274,14 @@ def test_random_scores_are_cumulative_and_follow_the_seed() -> None:
 
 
 def test_state_goes_on_bit_for_bit() -> None:
-    whole, pruner = in_place(OPTIMISERS["sgd"], RECIPE)
+    _, pruner = in_place(OPTIMISERS["sgd"], RECIPE)
     half, first = in_place(OPTIMISERS["sgd"], RECIPE, stop=17)
     other = network()
     second = RECIPE.attach(other, steps=STEPS)
     other.load_state_dict(half.state_dict())
     second.load_state_dict(first.state_dict())
     assert second.sparsity == first.sparsity > 0
-    assert all(
-        torch.equal(a, b) for a, b in zip(second.before, first.before, strict=True)
-    )
+    assert all(torch.equal(a, b) for a, b in zip(second.before, first.before, strict=True))
     assert second.settled is False and pruner.settled is True
 
 

@@ -21,9 +21,7 @@ def test_json_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(place=some.integers(0, 10**6), bit=some.integers(0, 7))
-def test_a_flipped_bit_never_passes_as_the_same_data(
-    tmp_path: Path, place: int, bit: int
-) -> None:
+def test_a_flipped_bit_never_passes_as_the_same_data(tmp_path: Path, place: int, bit: int) -> None:
     data = {"accuracy": 81.25, "steps": 800, "name": "run"}
     path = tmp_path / "x.json"
     files.save_json(path, data)
@@ -121,9 +119,7 @@ def test_a_record_with_other_fields_is_damaged(tmp_path: Path) -> None:
 
 def test_plans_and_progress_come_back(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    plan = Plan(
-        name="mine", title="t", runs=[Planned(fingerprint="f", name="n-f", run={"a": 1})]
-    )
+    plan = Plan(name="mine", title="t", runs=[Planned(fingerprint="f", name="n-f", run={"a": 1})])
     store.save_plan(plan)
     assert store.find_plan("mine") == plan
     with pytest.raises(LookupError, match="there is mine"):

@@ -39,7 +39,7 @@ class UnionSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.loader = hydra_context.config_loader
-        self.config = config
+        self.composed = config
 
     def sweep(self, arguments: list[str]) -> None:
         """Read every point, then leave with the exit status of the sweep."""
@@ -52,12 +52,12 @@ class UnionSweeper(Sweeper):
                 runs.append(self._read(point))
             except Invalid as invalid:
                 unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
-        experiment = self.config.hydra.runtime.choices.get("experiment")
+        experiment = self.composed.hydra.runtime.choices.get("experiment")
         raise SystemExit(cli.sweep(experiment, arguments, runs, unreadable))
 
     def _read(self, overrides: list[str]) -> Run:
         try:
-            return read(self.loader.load_sweep_config(self.config, overrides))
+            return read(self.loader.load_sweep_config(self.composed, overrides))
         except explain.EXPECTED as error:
             fault, _ = explain.fault(error)
             raise Invalid([fault or Fault("sweep", str(error))]) from error

@@ -7,15 +7,11 @@ from pruneexp import seeds
 Place = tuple[int, int]  # an example's index in the data, and its position in the run
 
 
-def batch(seed: int, examples: int, batch_size: int, step: int) -> list[Place]:
-    """The examples of one step. Each epoch is shuffled anew; its incomplete last batch is left out."""
-    return next(batches(seed, examples, batch_size, step, step + 1))
-
-
 def batches(
     seed: int, examples: int, batch_size: int, first: int, last: int
 ) -> Iterator[list[Place]]:
-    """The batches of the steps from `first` up to `last`."""
+    """The batches of the steps from `first` up to `last`. Each epoch is shuffled anew, and its
+    incomplete last batch is left out."""
     per_epoch = examples // batch_size
     assert per_epoch > 0, (examples, batch_size)
     epoch, order = -1, None

@@ -24,7 +24,7 @@ class GradualPruner(Pruner):
         groups = recipe.groups(model)
         parameters = dict(model.named_parameters())
         self.names = [name for names in groups.values() for name in names]
-        self.weights = [parameters[name] for name in self.names]
+        self.weights: list[Tensor] = [parameters[name] for name in self.names]
         # 1 kept, 0 masked, in the weights' own type and memory order: a product with a boolean
         # takes ten times as long.
         self.kept = [torch.ones_like(weight) for weight in self.weights]
@@ -46,12 +46,12 @@ class GradualPruner(Pruner):
 
     def after_backward(self) -> None:
         if self.masked:
-            pairs = [
-                (weight.grad, kept)
-                for weight, kept in zip(self.weights, self.kept, strict=True)
-                if weight.grad is not None
-            ]
-            torch._foreach_mul_([grad for grad, _ in pairs], [kept for _, kept in pairs])
+            grads, kept_too = [], []
+            for weight, kept in zip(self.weights, self.kept, strict=True):
+                if weight.grad is not None:
+                    grads.append(weight.grad)
+                    kept_too.append(kept)
+            torch._foreach_mul_(grads, kept_too)
 
     def after_step(self) -> None:
         self.step += 1

@@ -5,11 +5,13 @@
 The line inside: load -> frontier -> budgets -> claims -> figures and tables -> page -> screen.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pruneexp import files
+from pruneexp.recipe import Fault, Invalid
 from pruneexp.record import Plan
 from pruneexp.store import Store
 
@@ -93,11 +95,12 @@ def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
 
 
 def _where(folder: Path, names: list[str]) -> str:
-    """The file to open first, and how many lie beside it."""
+    """The file to open first, and what lies beside it."""
     first = next((name for name in reversed(names) if name.startswith("report.")), None)
     if first is None:
         return f"{len(names)} files in {folder}"
-    return f"{folder / first} and {len(names) - 1} files beside it"
+    kinds = sorted({name.rpartition(".")[2] for name in names})
+    return f"{folder / first}, and beside it {', '.join(kinds)}"
 
 
 def _figures(
@@ -146,7 +149,7 @@ def _pages(
 
 
 def read_contents(path: Path) -> dict[str, Any]:
-    """What a report holds: figures and tables with their formats, and pages. Raises ValueError."""
+    """What a report holds: figures and tables with their formats, and pages. Raises `Invalid`."""
     from omegaconf import OmegaConf
 
     from pruneexp.report import cells, figures, page, tables
@@ -155,18 +158,23 @@ def read_contents(path: Path) -> dict[str, Any]:
         "figures": (list(figures.FIGURES), list(figures.METADATA)),
         "tables": (list(tables.TABLES), list(cells.TABLE_FORMATS)),
     }
-    given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True) or {}
-    _refuse(path, "", list(given), [*known, "pages"])
+    given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    faults = _unknown(str(path), given, [*known, "pages"])
+    contents: dict[str, Any] = {part: given.get(part) or {} for part in known}
     for part, (names, formats) in known.items():
-        _refuse(path, part, list(given.setdefault(part, {})), names)
-        for name, kinds in given[part].items():
-            _refuse(path, f"{part}.{name}", kinds, formats)
-    _refuse(path, "pages", given.setdefault("pages", []), list(page.PAGES))
-    return given
+        faults += _unknown(f"{path}: {part}", contents[part], names)
+        if not isinstance(contents[part], dict):
+            faults.append(Fault(f"{path}: {part}", "takes names with formats, as in NAME: [csv]"))
+            continue
+        for name, kinds in contents[part].items():
+            faults += _unknown(f"{path}: {part}.{name}", kinds, formats)
+    contents["pages"] = given.get("pages") or []
+    faults += _unknown(f"{path}: pages", contents["pages"], list(page.PAGES))
+    if faults:
+        raise Invalid(faults)
+    return contents
 
 
-def _refuse(path: Path, key: str, given: list[str], known: list[str]) -> None:
-    for word in given:
-        if word not in known:
-            where = f"{key} of {path}" if key else str(path)
-            raise ValueError(f"{where} takes {', '.join(known)}, got {word}")
+def _unknown(key: str, given: Iterable[str], known: list[str]) -> list[Fault]:
+    takes = ", ".join(known)
+    return [Fault(key, f"takes {takes}, got {word}") for word in given if word not in known]

@@ -20,7 +20,7 @@ class Given:
 
     def __str__(self) -> str:
         return (
-            f"{self.series}: {self.runs} {'run' if self.runs == 1 else 'runs'}, each given "
+            f"{self.series}: {self.runs} {'run' if self.runs == 1 else 'runs, each'} given "
             f"{span(*self.total_steps, number)} steps and "
             f"{span(*self.total_examples, number)} examples"
             + (

@@ -63,7 +63,7 @@ def find(plan: Plan, loaded: Loaded) -> Findings:
 
 def _verdict(found: Findings, pair: Pair) -> str:
     """One comparison in one sentence."""
-    sparse, dense = pair.sparse[0].series, pair.dense[0].series
+    sparse, dense = _quoted(pair.sparse[0].series), _quoted(pair.dense[0].series)
     if not pair.gaps:
         return (
             f"The sizes of {dense} ({_sizes(found, pair.dense)} non-zero parameters) and of "
@@ -71,13 +71,14 @@ def _verdict(found: Findings, pair: Pair) -> str:
         )
     count = len(pair.gaps)
     sizes = "one size" if count == 1 else f"{count} sizes"
+    ahead = [side for side in ("sparse", "dense") if any(g.better == side for g in pair.gaps)]
+    verbs = [f" has the better test {found.metric.name}", ""]
     parts = [
-        f"{name} has the better test {found.metric.name} {_often(found, pair.gaps, side)}"
-        for name, side in ((sparse, "sparse"), (dense, "dense"))
-        if any(gap.better == side for gap in pair.gaps)
+        f"{side}{verb} {_often(found, pair.gaps, side)}"
+        for side, verb in zip(ahead, verbs, strict=False)
     ]
     equal = sum(gap.better == "neither" for gap in pair.gaps)
-    parts += [f"they are equal at {equal}"] if equal else []
+    parts += [f"they are equal at {'all ' if equal == count else ''}{equal}"] if equal else []
     return (
         f"At the {sizes} that {sparse} and {dense} both reach "
         f"({_sizes(found, pair.gaps)} non-zero parameters), {', and '.join(parts)}; "
@@ -85,10 +86,16 @@ def _verdict(found: Findings, pair: Pair) -> str:
     )
 
 
+def _quoted(name: str) -> str:
+    return f"“{name}”" if "," in name else name
+
+
 def _often(found: Findings, gaps: list[Gap], side: str) -> str:
     """At how many sizes one side is ahead, and by how much."""
     mine = [abs(gap.difference) for gap in gaps if gap.better == side]
     by = span(min(mine), max(mine), lambda value: f"{value:.{found.digits}f}")
+    if round(max(mine), found.digits) == 0:
+        by = f"less than {10**-found.digits}"
     places = f"at {'all ' if len(mine) == len(gaps) else ''}{len(mine)}, " if len(gaps) > 1 else ""
     return f"{places}by {by} {found.metric.points}".rstrip()
 

@@ -27,6 +27,7 @@ DENSE = (("#0072B2", "o"), ("#56B4E9", "D"), ("#000000", "X"))
 SPARSE = (("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#E69F00", "P"))
 GREY = "#595959"
 INCHES = (7.0, 4.6)
+LEGEND_LETTERS = 92  # that stand beside each other below a figure, markers included
 DPI = 160  # of the PNG
 SEED_SHIFT = 0.009  # of the axis, so that single seeds stand beside the bar of their mean
 
@@ -81,7 +82,8 @@ def _curves(
     axes = figure.add_subplot()
     _frame(axes, [size(point) for point in found.points], write)
     axes.set_xlabel(words)
-    axes.set_ylabel(f"test {found.metric.label}")
+    better = "" if found.metric.higher_is_better else ", lower is better"
+    axes.set_ylabel(f"test {found.metric.label}{better}")
     _title(axes, found)
     ink: list[np.ndarray] = []
     labels: list[Label] = []
@@ -98,7 +100,7 @@ def _curves(
             for point in curve
             if point.label
         ]
-    columns = min(3, len(found.curves))
+    columns = max(1, LEGEND_LETTERS // (max(map(len, found.curves)) + 8))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     axes.margins(y=0.12)
     place(axes, labels, ink)
@@ -145,16 +147,15 @@ def _draw(
 
 
 def _title(axes: Axes, found: Findings) -> None:
-    metric = found.metric
     spread = "one seed a point"
     if any(point.n > 1 for point in found.points):
         spread = f"mean of {found.seeds}, bars: 95 % t interval, dots: seeds"
-    better = "" if metric.higher_is_better else "; lower is better"
-    says = f"test {metric.name} of the state chosen on validation; {spread}{better}"
-    title = "\n".join(textwrap.wrap(found.title, 70))
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=22)
+    says = f"test {found.metric.name} of the state chosen on validation; {spread}"
+    lines = textwrap.wrap(says, 105)
+    title = "\n".join(textwrap.wrap(found.title, 56))
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=10 + 12 * len(lines))
     axes.annotate(
-        says,
+        "\n".join(lines),
         (0, 1),
         xytext=(0, 8),
         xycoords="axes fraction",

@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
 GRAIN = 3.0  # pixels between two points that stand for a line
+CLEAR = 3.0  # pixels between a label and what is drawn
 # Around a point, the places that read best first: an angle in degrees.
 ABOVE = (90, 135, 45, 180, 0, 225, 315, 270)
 BELOW = (270, 315, 225, 0, 180, 45, 135, 90)
@@ -89,7 +90,8 @@ def _dots(line: np.ndarray) -> np.ndarray:
 def _covered(box: Box, ink: np.ndarray) -> int:
     left, bottom, right, top = box
     x, y = ink[:, 0], ink[:, 1]
-    return int(((x > left - 1) & (x < right + 1) & (y > bottom - 1) & (y < top + 1)).sum())
+    inside = (x > left - CLEAR) & (x < right + CLEAR) & (y > bottom - CLEAR) & (y < top + CLEAR)
+    return int(inside.sum())
 
 
 def _meet(box: Box, other: Box) -> bool:

@@ -119,7 +119,6 @@ def _frame(records: list[Record]) -> pd.DataFrame:
 def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
     name = record.metric["name"]
     without_seed = {key: value for key, value in flat.items() if key != "seed"}
-    data = record.checksums.get("data", "")
     return {
         "fingerprint": record.fingerprint,
         "name": record.name,
@@ -139,10 +138,10 @@ def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
         "examples": record.budget.examples,
         "total_steps": record.budget.total_steps,
         "total_examples": record.budget.total_examples,
-        "data": data,
+        "data": record.checksums.get("data", ""),
         "seconds": record.circumstances.get("seconds"),
         # Runs that differ in their seed alone are one point of a curve.
-        "point": digest({**without_seed, "data of": data}),
+        "point": digest(without_seed),
     }
 
 
@@ -189,7 +188,7 @@ def _look(store: Store, plan: Plan, planned: Planned, metric: Metric | None) -> 
         if record is None:
             return _absent(store, plan, planned)
         _check(record, folder)
-    except files.Damaged as error:
+    except (files.Damaged, OSError) as error:
         return Missing(name=planned.name, state="damaged", why=str(error))
     if metric and record.metric["name"] != metric.name:
         why = f"measured by {record.metric['name']}, the others by {metric.name}"

@@ -3,13 +3,13 @@ its pictures."""
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
 from pruneexp.report.budgets import Given
 from pruneexp.report.cells import Table, for_markdown, number
 from pruneexp.report.claims import Findings
-from pruneexp.report.tables import TABLES
+from pruneexp.report.tables import comparison_of, table2
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -22,7 +22,7 @@ img { max-width: 100%; height: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
 th { border-bottom: 2px solid #999 } .r { text-align: right }
-figcaption, .caption { color: #595959; font-size: .85rem }
+.caption { color: #595959; font-size: .85rem }
 .warning { border-left: 4px solid #d55e00; padding-left: .8rem }
 li { overflow-wrap: anywhere }
 """
@@ -73,15 +73,11 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     blocks += [Text(text=verdict) for verdict in found.verdicts]
     blocks += [Text(text=warning, warning=True) for warning in found.warnings]
     blocks += pictures
-    if any(pair.gaps for pair in found.pairs):
-        blocks += [
-            Heading(text="Sparse against dense at equal size"),
-            Grid(table=TABLES["comparison"](found)),
-        ]
+    blocks += _comparisons(found)
     if len(loaded.runs):
         blocks += [
             Heading(text="Width against sparsity"),
-            Grid(table=TABLES["table2"](found)),
+            Grid(table=table2(found)),
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
@@ -93,6 +89,20 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
         ]
     blocks += [Heading(text="How it was made", detail=True)]
     blocks += [Listing(items=_made(found, files), detail=True)]
+    return blocks
+
+
+def _comparisons(found: Findings) -> list[Block]:
+    """A table for each pair of curves; the last one's caption speaks for all."""
+    blocks: list[Block] = []
+    reach = [pair for pair in found.pairs if pair.gaps]
+    for pair in reach:
+        names = f"{pair.sparse[0].series} against {pair.dense[0].series}"
+        table = comparison_of(found, pair)
+        blocks += [
+            Heading(text=f"{names[0].upper()}{names[1:]} at equal size"),
+            Grid(table=table if pair is reach[-1] else replace(table, caption="")),
+        ]
     return blocks
 
 
@@ -110,8 +120,8 @@ def _made(found: Findings, files: list[str]) -> list[str]:
             f"The state with the best validation {metric.name} ({better} is better) was measured "
             "on test, once.",
             "Non-zero parameters are the weights and biases that the mask keeps. Batch norm's "
-            f"scale and shift, at most {norms:,}, are counted apart. MB is 10^6 bytes at 4 bytes a "
-            "value, without the indices that a sparse format adds.",
+            f"scale and shift, at most {norms:,}, are counted apart. MB is millions of bytes at 4 "
+            "bytes a value, without the indices that a sparse format adds.",
             "Intervals are 95 % t intervals over seeds; those of a difference and between two "
             "points add in squares.",
             "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),

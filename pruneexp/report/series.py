@@ -69,7 +69,7 @@ def _classes(flats: Sequence[Flat], keys: list[str]) -> int:
 def _preference(key: str) -> tuple[int, bool, str]:
     group = key.partition(".")[0]
     place = PREFERENCE.index(group) if group in PREFERENCE else len(PREFERENCE)
-    return place, not key.endswith("option"), key
+    return place, not key.endswith(("option", "start")), key
 
 
 def names(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from pruneexp.report import cells
 from pruneexp.report.cells import Table, estimate, number, percent, short, span
 from pruneexp.report.claims import Findings
-from pruneexp.report.frontier import Gap, Point
+from pruneexp.report.frontier import Estimate, Gap, Pair, Point
 
 
 def table2(found: Findings) -> Table:
@@ -68,12 +68,12 @@ def _weighed(found: Findings, point: Point) -> list[str]:
 
 
 def _caption(found: Findings) -> str:
-    spread = "the mean ± half width of its 95 % t interval (seeds)"
+    spread = "the mean over seeds (how many) ± the half width of its 95 % t interval"
     if all(point.n == 1 for point in found.points):
-        spread = "one seed, so no interval (seeds)"
+        spread = "of one seed (1) each, so without an interval"
     return (
         f"Test {found.metric.name} of the state that validation chose: {spread}. NNZ: weights and "
-        "biases that the mask keeps. MB: 10^6 bytes at 4 bytes each."
+        "biases that the mask keeps. MB: millions of bytes at 4 bytes a value."
     )
 
 
@@ -95,8 +95,16 @@ def _raw_name(column: str) -> str:
 def comparison(found: Findings) -> Table:
     """Sparse against dense at every size that both reach."""
     gaps = [gap for pair in found.pairs for gap in pair.gaps]
+    return _comparison(found, gaps, named=len(found.pairs) > 1)
+
+
+def comparison_of(found: Findings, pair: Pair) -> Table:
+    """The same for one pair of curves, whose names stand elsewhere."""
+    return _comparison(found, pair.gaps, named=False)
+
+
+def _comparison(found: Findings, gaps: list[Gap], named: bool) -> Table:
     every = [point.nonzero for point in found.points]
-    named = len(found.pairs) > 1
     unit = f" ({found.metric.points})" if found.metric.points else ""
     return Table(
         raw=pd.DataFrame([_raw_gap(gap) for gap in gaps], columns=GAP_COLUMNS),
@@ -109,8 +117,8 @@ def comparison(found: Findings) -> Table:
                 *([gap.sparse_series, gap.dense_series] if named else []),
                 short(gap.nonzero, every),
                 gap.measured,
-                _read(gap, "sparse", found.digits),
-                _read(gap, "dense", found.digits),
+                _read(gap.sparse, found.digits),
+                _read(gap.dense, found.digits),
                 _signed(gap, found.digits),
                 gap.better,
             ]
@@ -141,8 +149,7 @@ def _raw_gap(gap: Gap) -> list[Any]:
     ]
 
 
-def _read(gap: Gap, side: str, digits: int) -> str:
-    value = gap.sparse if side == "sparse" else gap.dense
+def _read(value: Estimate, digits: int) -> str:
     return ("" if value.measured else "≈") + estimate(value.mean, value.half, digits)
 
 

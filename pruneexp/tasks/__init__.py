@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.factory import call, check
-from pruneexp.recipe import ImageShape, Recipe, demand, here
+from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, demand, here
 
 if TYPE_CHECKING:
     from pruneexp.tasks.images import Classification
@@ -61,7 +61,7 @@ class Custom(Task):
     """A person's own data: `factory` is called with `arguments` and returns a Classification."""
 
     word: ClassVar[str] = "custom"
-    factory: str
+    factory: str = ""  # weighing a model needs no data, so `size` does without
     arguments: dict[str, Any] = field(default_factory=dict)
     channels: int = 3
     pixels: int = 224
@@ -75,12 +75,15 @@ class Custom(Task):
             pixels=(self.pixels > 0, "a number of pixels above 0"),
             classes=(self.classes > 1, "a number of classes above 1"),
         )
-        check(self.factory)
+        if self.factory:
+            check(self.factory)
 
     def shape(self) -> ImageShape:
         return ImageShape(channels=self.channels, pixels=self.pixels, classes=self.classes)
 
     def load(self, cache: Path) -> "Classification":
+        if not self.factory:
+            raise Invalid([Fault("task.factory", "must be given: package.module:function")])
         arguments = {**self.arguments, **({"root": self.root} if self.root else {})}
         return call("task.factory", self.factory, arguments)
 

@@ -1,0 +1,55 @@
+# One environment for everything; the first call of any target makes it, later ones find it.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Tests and demo runs are one-threaded processes side by side: two busy processes with two threads
+# each are many times slower than with one.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## make the environment (every other target does so by itself)
+
+.PHONY: demo
+demo: $(READY) ## train and prune the whole small MobileNet curve, and draw it
+	$(BIN)/pruneexp run experiment=table2_small
+
+.PHONY: test
+test: $(READY) ## run the tests
+	$(BIN)/pytest -n auto -m "not slow"
+
+.PHONY: test-slow
+test-slow: $(READY) ## run the tests that take minutes
+	$(BIN)/pytest -n auto -m slow
+
+.PHONY: check
+check: $(READY) ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+.PHONY: format
+format: $(READY) ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(READY) ## measure speed as ratios against named alternatives
+	$(BIN)/python scripts/bench.py
+
+.PHONY: clean
+clean: ## remove the environment and what was built; results stay
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

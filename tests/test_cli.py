@@ -1,0 +1,171 @@
+"""The command line as a person meets it: help, typos, completion, finished things."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_sweep import TINY, pruneexp
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run."""
+    folder = tmp_path_factory.mktemp("home")
+    done = pruneexp("run", *TINY, "pruning.schedule.interval=2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    done = pruneexp("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("run", "size", "report", "status", "show", "clean"):
+        assert f"  {command} " in done.stdout
+        assert pruneexp(command, "--help", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "no command rnu; did you mean run?"),
+        (["model.width=0.5"], "pruneexp run model.width=0.5"),
+        (["run", "model.width=2"], "model.width takes a number in (0, 1], got 2.0"),
+        (["run", "seed=1,2"], "seed takes one value, got 1,2; a sweep is `pruneexp run -m`"),
+        (["run", "experiment=tabel2_small"], "did you mean table2_small?"),
+        (["size", "-m", "seed=1"], "size takes one configuration"),
+        (["run", "--config-dir", "nowhere"], "nowhere"),
+        (["show", "nothing"], "no run 'nothing'"),
+        (["status"], "no plan in"),
+        (["report", "nothing"], "no plan 'nothing'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = pruneexp(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    done = pruneexp("run", *TINY, "results=taken", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr and "results=" in done.stderr
+    swept = pruneexp("run", "-m", *TINY, "results=taken", cwd=tmp_path)
+    assert swept.returncode == 2
+    assert "cannot be written" in swept.stderr and "Traceback" not in swept.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pruneexp ", "run size report status show clean"),
+        ("pruneexp s", "size status show"),
+        ("pruneexp run pruning/schedule=", "cubic"),
+        ("pruneexp run experiment=ta", "table2_small"),
+        ("pruneexp size model.wi", "model.width="),
+    ],
+)
+def test_completion(line: str, expected: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pruneexp", "-sc", "query=bash"],
+        env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert expected in done.stdout
+
+
+LIGHT = """
+import sys, contextlib
+from pruneexp.cli import main
+with contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+heavy = [module for module in ("torch", "torchvision") if module in sys.modules]
+print("heavy:", heavy, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--help"], ["run", "--help"], ["run", "model.widht=2"], ["run", "--cfg", "job"]),
+        *(["status"], ["show", "mobilenet"], ["clean"], ["rnu"]),
+    ],
+)
+def test_what_answers_at_once_imports_no_torch(arguments: list[str], home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, cwd=home
+    )
+    assert "heavy: []" in done.stderr
+
+
+def test_a_finished_run_and_its_report_need_no_torch(home: Path) -> None:
+    swept = pruneexp("run", "-m", *TINY, "seed=0", "pruning.schedule.interval=2", cwd=home)
+    assert swept.returncode == 0
+    for arguments in (["run", *TINY, "pruning.schedule.interval=2"], ["report"]):
+        done = subprocess.run(
+            [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, cwd=home
+        )
+        assert "heavy: []" in done.stderr, arguments
+
+
+def test_show_tells_everything(home: Path) -> None:
+    (folder,) = (home / "results" / "runs").iterdir()
+    fingerprint = folder.name.rpartition("-")[2]
+    done = pruneexp("show", fingerprint[:6], cwd=home)
+    for text in ("test accuracy", "pruning.schedule.interval", "masked", "threads"):
+        assert text in done.stdout
+    record = json.loads(pruneexp("show", str(folder), "--format", "json", cwd=home).stdout)
+    assert record["fingerprint"] == fingerprint
+
+
+def test_size_as_json_is_one_object(tmp_path: Path) -> None:
+    done = pruneexp("size", "pruning.sparsity=0.9", "format=json", cwd=tmp_path)
+    weighed = json.loads(done.stdout)
+    assert weighed["parameters"] == 293_359
+    assert weighed["nonzero"] == 37_154
+    assert weighed["prunable"] == 284_672
+    assert weighed["batch_norm"] == 4_800
+
+
+@pytest.mark.parametrize("columns", [50, 80, 140])
+def test_tables_fit_the_terminal(columns: int, home: Path) -> None:
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    for arguments in (["size"], ["show", "mobilenet"], ["run", *TINY, "dry_run=true"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "pruneexp", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=home,
+            env=environment,
+        )
+        assert max(map(len, done.stdout.splitlines()), default=0) <= columns, done.stdout
+
+
+def test_clean_lists_first_and_removes_when_told(tmp_path: Path) -> None:
+    assert pruneexp("run", *TINY, cwd=tmp_path).returncode == 0
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    (folder / ".weights.safetensors.99.tmp").write_bytes(b"half")
+    (folder / "checkpoint.bin").write_bytes(b"left over")
+    listed = pruneexp("clean", cwd=tmp_path)
+    assert "half-written" in listed.stdout and "could go" in listed.stdout
+    assert (folder / "checkpoint.bin").exists()
+    pruneexp("clean", "--yes", cwd=tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["history.csv", "lease", "masks.safetensors", "record.json", "weights.safetensors"]
+    )
+    pruneexp("clean", "--yes", "--keep", "none", "--cache", cwd=tmp_path)
+    assert not (folder / "weights.safetensors").exists()
+    assert (folder / "record.json").exists()
+    assert not list((tmp_path / "results" / "cache").iterdir())

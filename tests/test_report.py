@@ -1,0 +1,632 @@
+"""The report: made from records written by hand, held against numbers worked out by hand."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from pruneexp.config import Run, fingerprint, name
+from pruneexp.models import Custom, MobileNetV1, Model
+from pruneexp.pruning import Dense, Gradual, Random
+from pruneexp.recipe import Invalid, asked
+from pruneexp.record import (
+    CHECKPOINT,
+    FAILURE,
+    RECORD,
+    Budget,
+    Counts,
+    Plan,
+    Planned,
+    Progress,
+    Record,
+)
+from pruneexp.report import CONTENTS, claims, figures, frontier, load, read_contents, report
+from pruneexp.report.cells import TABLE_FORMATS, short
+from pruneexp.report.tables import TABLES, comparison, table2
+from pruneexp.store import Store
+from pruneexp.tasks import Glyphs
+from pruneexp.training import Training
+
+ACCURACY = {"name": "accuracy", "unit": "%", "higher_is_better": True}
+PERPLEXITY = {"name": "perplexity", "unit": "", "higher_is_better": False}
+T2 = 12.70620  # Student's t at 97.5 % for one degree of freedom, from a printed table
+
+
+class Results:
+    """A store whose runs finish at once, with whatever numbers a test needs."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.plan = Plan(name="mine", title="Nets on glyphs", runs=[])
+
+    def ask(
+        self,
+        width: float = 1.0,
+        sparsity: float | None = None,
+        *,
+        seed: int = 0,
+        task: Glyphs | None = None,
+        model: Model | None = None,
+        training: Training | None = None,
+        **pruning: Any,
+    ) -> Planned:
+        """A run that is in the plan and did not start."""
+        run = Run(
+            task=task or Glyphs(),
+            model=model or MobileNetV1(width=width, layout="small"),
+            training=training or Training(),
+            pruning=Dense() if sparsity is None else Gradual(sparsity=sparsity, **pruning),
+            seed=seed,
+        )
+        planned = Planned(fingerprint=fingerprint(run), name=name(run), run=asked(run))
+        self.plan.runs.append(planned)
+        return planned
+
+    def finish(
+        self,
+        nonzero: int,
+        test: float,
+        width: float = 1.0,
+        sparsity: float | None = None,
+        *,
+        data: str = "abcdef0123",
+        steps: int = 1000,
+        metric: dict[str, Any] = ACCURACY,
+        **what: Any,
+    ) -> Record:
+        planned = self.ask(width, sparsity, **what)
+        record = Record(
+            fingerprint=planned.fingerprint,
+            name=planned.name,
+            configuration=planned.run,
+            parent=None,
+            budget=Budget(steps=1000, examples=9000, total_steps=steps, total_examples=9 * steps),
+            metric=metric,
+            metrics={
+                "step": 900,
+                "valid": {metric["name"]: test + 1},
+                "test": {metric["name"]: test},
+            },
+            counts=Counts(
+                parameters=10**6, prunable=10**6, nonzero=nonzero, batch_norm=77, groups=[]
+            ),
+            checksums={"data": data},
+            circumstances={"seconds": 30.0, "torch": "2.99", "device": "cpu"},
+        )
+        self.store.folder(planned.name).finish(record)
+        return record
+
+    def find(self) -> claims.Findings:
+        return claims.find(self.plan, load.load(self.store, self.plan))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results")
+
+
+def paper(results: Results) -> Results:
+    """Table 2 of the paper, seed for seed one."""
+    dense = [(0.25, 0.46, 50.6), (0.5, 1.32, 63.7), (0.75, 2.57, 68.4), (1.0, 4.21, 70.6)]
+    sparse = [(0.5, 2.13, 69.5), (0.75, 1.09, 67.7), (0.9, 0.46, 61.8), (0.95, 0.25, 53.6)]
+    for sparsity, millions, test in sparse:  # in another order than the table's
+        results.finish(round(millions * 1e6), test, 1.0, sparsity)
+    for width, millions, test in reversed(dense):
+        results.finish(round(millions * 1e6), test, width)
+    return results
+
+
+class TestIntervals:
+    def test_three_numbers(self) -> None:
+        # mean 71, standard deviation 1, t for two degrees of freedom 4.30265
+        assert frontier.half_width([70, 71, 72]) == pytest.approx(4.30265 / math.sqrt(3))
+
+    def test_one_number_has_none(self) -> None:
+        assert frontier.half_width([70]) is None
+
+    @pytest.mark.parametrize(
+        ("freedom", "printed"),
+        [(1, 12.7062), (9, 2.2622), (10, 2.2281), (15, 2.1314), (30, 2.0423), (120, 1.9799)],
+    )
+    def test_student_is_as_printed_in_tables(self, freedom: int, printed: float) -> None:
+        assert frontier.student(freedom) == pytest.approx(printed, abs=6e-5)
+
+    def test_seeds_fold_into_one_point(self, results: Results) -> None:
+        for seed, test in enumerate([70.0, 71.0, 72.0]):
+            results.finish(1000, test, seed=seed)
+        (point,) = results.find().points
+        assert (point.n, point.test, point.valid) == (3, 71.0, 72.0)
+        assert point.test_half == pytest.approx(2.48414, abs=1e-5)
+
+    def test_a_run_planned_twice_is_one_seed(self, results: Results) -> None:
+        results.finish(1000, 70.0)
+        results.ask()
+        (point,) = results.find().points
+        assert point.n == 1
+
+
+class TestComparison:
+    def test_half_way_between_sizes_is_their_geometric_mean(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25)
+        results.finish(1_000_000, 80.0, 1.0)
+        results.finish(100_000, 73.0, 1.0, 0.9)
+        (gap,) = results.find().pairs[0].gaps
+        assert gap.dense.mean == pytest.approx(70.0)
+        assert gap.difference == pytest.approx(3.0)
+        assert (gap.sparse.measured, gap.dense.measured, gap.better) == (True, False, "sparse")
+        assert gap.half is None
+
+    def test_lower_may_be_better(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25, metric=PERPLEXITY)
+        results.finish(1_000_000, 80.0, 1.0, metric=PERPLEXITY)
+        results.finish(100_000, 73.0, 1.0, 0.9, metric=PERPLEXITY)
+        found = results.find()
+        (gap,) = found.pairs[0].gaps
+        assert gap.difference == pytest.approx(3.0)
+        assert gap.better == "dense"
+        assert "dense has the better test perplexity by 3.00;" in found.verdicts[0]
+
+    def test_half_widths_add_in_squares(self, results: Results) -> None:
+        for seed, off in enumerate([-1, 1]):  # half width of two such seeds: t * 1
+            results.finish(10_000, 60.0 + off, 0.25, seed=seed)
+            results.finish(1_000_000, 80.0 + off, 1.0, seed=seed)
+            results.finish(100_000, 73.0 + off, 1.0, 0.9, seed=seed)
+        found = results.find()
+        (gap,) = found.pairs[0].gaps
+        assert gap.dense.half == pytest.approx(T2 * math.sqrt(0.5))
+        assert gap.half == pytest.approx(T2 * math.sqrt(1.5))
+        assert "0 of 1 differences exceed their 95 % interval" in found.verdicts[0]
+
+    def test_only_sizes_that_both_reach(self, results: Results) -> None:
+        gaps = paper(results).find().pairs[0].gaps
+        assert [gap.nonzero for gap in gaps] == [460_000, 1_090_000, 1_320_000, 2_130_000]
+        assert gaps[0].measured == "dense ×0.25 and sparse 90 %"
+        assert gaps[0].difference == pytest.approx(11.2)
+
+    def test_the_verdict_says_who_and_by_how_much(self, results: Results) -> None:
+        # Dense 0.5 lies log(1.32/1.09) / log(2.13/1.09) = 0.2858 of the way from 67.7 to 69.5,
+        # at 68.21; dense at 2.13M log(2.13/1.32) / log(2.57/1.32) = 0.7181 of 63.7 to 68.4: 67.08.
+        (verdict,) = paper(results).find().verdicts
+        assert verdict == (
+            "At the 4 sizes that sparse and dense both reach (0.46M to 2.13M non-zero parameters), "
+            "sparse has the better test accuracy at all 4, by 2.4 to 11.2 points; with one seed a "
+            "point, how much of that is chance is not known."
+        )
+
+    def test_the_verdict_gives_dense_its_due(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.25)
+        results.finish(9_000, 60.0, 1.0)
+        for nonzero, test, sparsity in [(1_000, 55.0, 0.9), (3_000, 60.0, 0.5), (9_000, 62.0, 0.1)]:
+            results.finish(nonzero, test, 1.0, sparsity)
+        (verdict,) = results.find().verdicts
+        assert (
+            "sparse has the better test accuracy at 1, by 2.0 points, and dense at 1, by 5.0 "
+            "points, and they are equal at 1;" in verdict
+        )
+
+    def test_sizes_that_do_not_overlap(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.25)
+        results.finish(5_000, 60.0, 1.0, 0.5)
+        found = results.find()
+        assert found.pairs[0].gaps == []
+        assert "do not overlap" in found.verdicts[0]
+
+
+class TestSeries:
+    def names(self, results: Results) -> set[str]:
+        return set(results.find().curves)
+
+    def test_seed_width_and_sparsity_do_not_part_a_curve(self, results: Results) -> None:
+        assert self.names(paper(results)) == {"dense", "sparse"}
+
+    def test_a_pruned_model_without_sparsity_is_sparse(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0, 0.0)
+        assert [point.kind for point in results.find().points] == ["sparse"]
+
+    def test_what_differs_names_a_curve(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0, 0.5)
+        results.finish(1000, 70.0, 1.0, 0.5, criterion=Random())
+        assert self.names(results) == {"sparse, magnitude", "sparse, random"}
+
+    def test_widths_that_were_pruned(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0, 0.5)
+        results.finish(900, 70.0, 0.5, 0.5)
+        assert self.names(results) == {"sparse, width 1", "sparse, width 0.5"}
+
+    def test_where_pruning_started_and_what_goes_with_it(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0, 0.5)
+        results.finish(1000, 70.0, 1.0, 0.5, start="dense", rate=0.5)
+        assert self.names(results) == {"sparse, from scratch", "sparse, from dense"}
+
+    def test_dense_runs_of_differing_training(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0)
+        results.finish(1000, 71.0, 1.0, training=Training(steps=2000))
+        results.finish(1000, 71.0, 1.0, training=Training(steps=2000), seed=1)
+        assert self.names(results) == {"dense, steps 1000", "dense, steps 2000"}
+
+    def test_numbers_are_the_size_of_any_model(self, results: Results) -> None:
+        for hidden in (200, 650):
+            network = Custom(factory="tests.test_report:x", arguments={"hidden": hidden})
+            results.finish(hidden * 100, 70.0, model=network)
+        found = results.find()
+        assert [point.label for point in found.curves["dense"]] == ["hidden 200", "hidden 650"]
+        assert table2(found).header[0] == "Model"
+
+    def test_a_family_is_compared_with_its_own(self, results: Results) -> None:
+        large = MobileNetV1(width=1.0)
+        results.finish(9_000, 60.0, 1.0)
+        results.finish(9_000, 60.0, model=large)
+        results.finish(9_000, 60.0, 1.0, 0.5)
+        results.finish(9_000, 60.0, 1.0, 0.5, model=large)
+        compared = [(p.dense[0].series, p.sparse[0].series) for p in results.find().pairs]
+        assert compared == [
+            ("dense, layout small", "sparse, layout small"),
+            ("dense, layout published", "sparse, layout published"),
+        ]
+
+    def test_differing_data_are_never_one_curve(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.25)
+        results.finish(9_000, 70.0, 1.0, data="999999ffff")
+        results.finish(5_000, 70.0, 1.0, 0.5, data="999999ffff")
+        found = results.find()
+        assert list(found.curves) == [
+            "dense (data abcdef)",
+            "dense (data 999999)",
+            "sparse (data 999999)",
+        ]
+        assert [pair.dense[0].data for pair in found.pairs] == ["999999ffff"]
+        assert found.warnings == [
+            "The runs are on differing data, abcdef (1 of 3 runs), 999999 (2 of 3 runs): no curve "
+            "mixes them."
+        ]
+
+    def test_data_are_named_by_their_checksum_alone(self, results: Results) -> None:
+        results.finish(1_000, 60.0)
+        results.finish(1_000, 60.0, task=Glyphs(seed=1), data="999999ffff")
+        assert self.names(results) == {"dense (data abcdef)", "dense (data 999999)"}
+
+    def test_without_a_checksum_the_task_tells_data_apart(self, results: Results) -> None:
+        results.finish(1_000, 60.0, data="")
+        results.finish(1_000, 60.0, task=Glyphs(seed=1), data="")
+        assert self.names(results) == {"dense, seed 0", "dense, seed 1"}
+
+
+class TestTables:
+    def test_table_2_is_the_papers(self, results: Results) -> None:
+        table = table2(paper(results).find())
+        assert table.header[:4] == ["Width", "Sparsity", "NNZ params", "(MB)"]
+        assert [[*row[:3], row[4]] for row in table.cells] == [
+            ["0.25", "0 %", "0.46M", "50.6 (1)"],
+            ["0.5", "0 %", "1.32M", "63.7 (1)"],
+            ["0.75", "0 %", "2.57M", "68.4 (1)"],
+            ["1.0", "0 %", "4.21M", "70.6 (1)"],
+            ["", "50 %", "2.13M", "69.5 (1)"],
+            ["", "75 %", "1.09M", "67.7 (1)"],
+            ["", "90 %", "0.46M", "61.8 (1)"],
+            ["", "95 %", "0.25M", "53.6 (1)"],
+        ]
+
+    def test_markdown_and_latex(self, results: Results) -> None:
+        for seed, test in enumerate([70.0, 71.0, 72.0]):
+            results.finish(24_464, test, 0.25, seed=seed)
+        table = table2(results.find())
+        row = "| 0.25 | 0 % | 24.5k | 0.098 | 71.0 ± 2.5 (3) | 72.0 |"
+        assert row in table.markdown().splitlines()
+        latex = table.latex().splitlines()
+        assert r"    0.25 & 0 \% & 24.5k & 0.098 & 71.0 $\pm$ 2.5 (3) & 72.0 \\" in latex
+        assert latex[0] == r"\begin{table}" and r"    \toprule" in latex
+
+    def test_signs_of_latex_and_markdown_are_escaped(self, results: Results) -> None:
+        results.finish(1000, 70.0)
+        table = replace(table2(results.find()), cells=[["50%_a&b", "|*"]], header=["#", "x"])
+        assert r"\# & x \\" in table.latex()
+        assert r"50\%\_a\&b & |* \\" in table.latex()
+        assert r"| 50%_a&b | \|\* |" in table.markdown()
+
+    def test_csv_loses_no_digit(self, results: Results) -> None:
+        third = 200 / 3
+        results.finish(24_464, third, 0.25, 0.9)
+        header, row = table2(results.find()).csv().splitlines()
+        values = dict(zip(header.split(","), row.split(","), strict=True))
+        assert float(values["test"]) == third
+        assert (values["nonzero"], values["sparsity"]) == ("24464", "0.9")
+        assert values["test_half_width_95"] == ""
+
+    def test_an_interval_is_never_printed_as_nothing(self, results: Results) -> None:
+        for seed, test in enumerate([70.0, 70.002]):  # half width t * 0.001
+            results.finish(1000, test, seed=seed)
+        assert table2(results.find()).cells[0][4] == "70.00 ± 0.01 (2)"
+
+    def test_the_comparison(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25)
+        results.finish(1_000_000, 80.0, 1.0)
+        results.finish(100_000, 69.0, 1.0, 0.9)
+        assert comparison(results.find()).cells == [
+            ["100.0k", "sparse 90 %", "69.0", "≈70.0", "−1.0", "dense"]
+        ]
+
+    @pytest.mark.parametrize(
+        ("count", "among", "text"),
+        [
+            (460_000, [], "0.46M"),
+            (24_464, [], "24.5k"),
+            (293_000, [24_464], "293.0k"),
+            (66_000_000, [24_464], "66.0M"),
+            (211_000_000, [], "211M"),
+            (812, [], "812"),
+        ],
+    )
+    def test_counts(self, count: int, among: list[float], text: str) -> None:
+        assert short(count, among) == text
+
+
+class TestBudgets:
+    def test_equal_ones_give_no_warning(self, results: Results) -> None:
+        assert paper(results).find().warnings == []
+
+    def test_unequal_ones_do(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.25)
+        results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000)
+        found = results.find()
+        assert found.warnings == [
+            "Not the same budget: sparse was given 2,000 steps (18,000 examples), dense 1,000 "
+            "steps (9,000 examples). Part of what sets them apart may be the budget."
+        ]
+        assert str(found.budgets["sparse"]) == (
+            "sparse: 1 run given 2,000 steps and 18,000 examples (1,000 steps of its own, the rest "
+            "by the model it starts from)"
+        )
+
+    def test_equal_ranges_that_are_not_one_budget(self, results: Results) -> None:
+        for width, sparsity, nonzero in [(0.25, None, 100), (1.0, 0.9, 100)]:
+            results.finish(nonzero, 60.0, width, sparsity, steps=1000)
+        for width, sparsity, nonzero in [(0.5, None, 900), (1.0, 0.5, 900)]:
+            results.finish(nonzero, 60.0, width, sparsity, steps=2000)
+        given = "1,000 to 2,000 steps (9,000 to 18,000 examples)"
+        assert results.find().warnings == [
+            f"The models of {kind} were not given the same: {given}."
+            for kind in ("dense", "sparse")
+        ]
+
+    def test_a_curve_whose_models_differ(self, results: Results) -> None:
+        for width, sparsity, nonzero in [(0.25, None, 100), (1.0, None, 900), (1.0, 0.9, 100)]:
+            results.finish(nonzero, 60.0, width, sparsity, steps=1000)
+        results.finish(500, 60.0, 1.0, 0.5, steps=3000)
+        (warning,) = results.find().warnings
+        assert "sparse was given 1,000 to 3,000 steps (9,000 to 27,000 examples)" in warning
+
+
+class TestMissing:
+    def says(self, results: Results) -> list[str]:
+        return [str(missing) for missing in results.find().loaded.missing]
+
+    def test_failed_interrupted_running_and_never_ran(self, results: Results) -> None:
+        failed, stopped, held, never = (results.ask(seed=seed) for seed in range(4))
+        results.store.folder(failed.name).fail(
+            {"error": "Diverged", "message": "the loss turned NaN", "step": 30}
+        )
+        results.store.folder(stopped.name).save_checkpoint(b"")
+        assert (results.store.folder(stopped.name).path / CHECKPOINT).exists()
+        with results.store.folder(held.name).lease():
+            assert self.says(results) == [
+                f"failed: {failed.name} (at step 30, Diverged: the loss turned NaN)",
+                f"interrupted: {stopped.name}",
+                f"running: {held.name}",
+                f"never ran: {never.name}",
+            ]
+
+    def test_how_far_a_run_is(self, results: Results) -> None:
+        folder = results.store.folder(results.ask().name)
+        with folder.lease():
+            folder.show(Progress(step=400, steps=1000))
+            assert self.says(results) == [f"running: {folder.path.name} (at step 400 of 1,000)"]
+
+    def test_a_parent_that_nobody_asked_for_is_no_result(self, results: Results) -> None:
+        results.finish(1000, 70.0)
+        results.plan.runs[0].wanted = False
+        loaded = results.find().loaded
+        assert (len(loaded.runs), loaded.asked, loaded.missing) == (0, 0, [])
+
+    def test_a_run_whose_parent_failed(self, results: Results) -> None:
+        parent, child = results.ask(), results.ask(1.0, 0.9)
+        parent.wanted, child.parent = False, parent.name
+        results.store.folder(parent.name).fail({"error": "E", "message": "no", "step": None})
+        assert self.says(results) == [
+            f"never ran: {child.name} (it starts from {parent.name}, failed: E: no)"
+        ]
+
+    def test_points_that_could_not_be_read(self, results: Results) -> None:
+        results.plan.unreadable = [{"overrides": "model.width=7", "error": "model.width\ntakes"}]
+        assert self.says(results) == ["unreadable: model.width=7 (model.width takes)"]
+        assert results.find().loaded.asked == 1
+
+    def test_damage_is_named_and_stops_nothing(self, results: Results) -> None:
+        good, bad = results.finish(1000, 70.0), results.finish(1000, 71.0, seed=1)
+        failed = results.ask(seed=2)
+        (results.store.folder(bad.name).path / RECORD).write_bytes(b'{"name": 1')
+        results.store.folder(failed.name).fail({})
+        (results.store.folder(failed.name).path / FAILURE).write_bytes(b"")
+        damaged, failure = self.says(results)
+        assert damaged.startswith(f"damaged: {bad.name} (") and RECORD in damaged
+        assert failure.startswith(f"failed: {failed.name} (") and FAILURE in failure
+        assert list(results.find().loaded.runs["name"]) == [good.name]
+
+    def test_a_record_without_the_test_metric(self, results: Results) -> None:
+        record = results.finish(1000, 70.0)
+        record.metrics["test"] = {}
+        results.store.folder(record.name).finish(record)
+        (said,) = self.says(results)
+        assert said.startswith("damaged: ") and "'accuracy'" in said
+
+    def test_another_metric_is_left_out_and_named(self, results: Results) -> None:
+        results.finish(1000, 70.0)
+        other = results.finish(1000, 99.0, seed=1, metric=PERPLEXITY)
+        assert self.says(results) == [
+            f"left out: {other.name} (measured by perplexity, the others by accuracy)"
+        ]
+
+    def test_tensors_left_with_nothing(self, results: Results) -> None:
+        record = results.finish(1000, 70.0, 1.0, 0.99)
+        record.counts.empty = ["conv.weight"]
+        results.store.folder(record.name).finish(record)
+        assert results.find().warnings == [f"Nothing is left of conv.weight in {record.name}."]
+
+
+class TestFigures:
+    def many(self, results: Results) -> claims.Findings:
+        for seed in range(3):
+            off = seed / 3
+            for width, nonzero, test in [(0.25, 24_464, 70.0), (0.5, 81_504, 78.0), (1, 3e5, 81.0)]:
+                results.finish(int(nonzero), test + off, width, seed=seed)
+            for sparsity, nonzero, test in [(0.5, 150_000, 80.0), (0.75, 79_808, 77.7)]:
+                results.finish(nonzero, test + off, 1.0, sparsity, seed=seed)
+                results.finish(nonzero, test - off, 1.0, sparsity, seed=seed, criterion=Random())
+        return results.find()
+
+    def test_no_label_lies_on_another(self, results: Results) -> None:
+        figure = figures.parameters(self.many(results))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        labels = figure.axes[0].texts[1:]  # the first is the subtitle
+        assert len(labels) == 7
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+        assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+
+    def test_a_legend_of_long_names_stays_inside(self, results: Results) -> None:
+        found = self.many(results)
+        found.curves = {f"{name}, and much else beside": c for name, c in found.curves.items()}
+        figure = figures.parameters(found)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        legend = figure.legends[0].get_window_extent(canvas.get_renderer())
+        assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
+
+    def test_the_same_runs_give_the_same_bytes(self, results: Results) -> None:
+        found = self.many(results)
+        first = figures.draw("megabytes", found, ["png", "svg", "pdf"])
+        with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red"}):
+            assert figures.draw("megabytes", found, ["png", "svg", "pdf"]) == first
+            assert matplotlib.rcParams["font.size"] == 30.0
+        assert b"<dc:date>" not in first["svg"] and b"CreationDate" not in first["pdf"]
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (20_000, 400_000, [30_000, 100_000, 300_000]),
+            (1_000, 1_000_000, [1_000, 10_000, 100_000, 1_000_000]),
+            (0.9, 2.1, [1, 1.5, 2]),
+        ],
+    )
+    def test_ticks(self, low: float, high: float, expected: list[float]) -> None:
+        assert figures.ticks(low, high) == expected
+
+    def test_axes_and_title_say_what_is_shown(self, results: Results) -> None:
+        axes = figures.parameters(self.many(results)).axes[0]
+        assert axes.get_xlabel() == "non-zero parameters" and axes.get_xscale() == "log"
+        assert axes.get_ylabel() == "test accuracy (%)"
+        assert axes.get_title(loc="left") == "Nets on glyphs"
+        assert "mean of 3 seeds, bars: 95 % t interval" in axes.texts[0].get_text()
+
+
+class TestReport:
+    def test_everything_that_is_listed_is_written(self, results: Results) -> None:
+        paper(results).plan.unreadable = [{"overrides": "model.width=7", "error": "<b> no"}]
+        made = report(results.store, results.plan)
+        assert made.folder == results.store.reports / "mine"
+        assert {path.name for path in made.files} == {path.name for path in made.folder.iterdir()}
+        text = (made.folder / "report.md").read_text()
+        for part in (made.verdicts[0], "](parameters.svg)", "| 0.25 | 0 % | 0.46M", "\\<b> no"):
+            assert part in text
+        assert "dense: 4 runs, each given 1,000 steps" in text and "torch: 2.99" in text
+        html = (made.folder / "report.html").read_text()
+        assert "&lt;b&gt; no" in html and html.count('src="data:image/svg+xml;base64,') == 2
+        assert (made.folder / "parameters.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_the_same_runs_give_the_same_files(self, results: Results, tmp_path: Path) -> None:
+        paper(results)
+        first = report(results.store, results.plan)
+        second = report(results.store, results.plan, tmp_path / "elsewhere")
+        assert [path.parent for path in second.files] == [tmp_path / "elsewhere"] * len(first.files)
+        for one, other in zip(first.files, second.files, strict=True):
+            assert one.read_bytes() == other.read_bytes(), one
+
+    @pytest.mark.parametrize("width", [36, 60, 100])
+    def test_text_fits_and_is_plain(self, results: Results, width: int) -> None:
+        for seed in range(2):
+            results.finish(24_464, 70.0 + seed, 0.25, seed=seed)
+            results.finish(293_000, 81.0 + seed, 1.0, seed=seed)
+            results.finish(79_808, 80.0 + seed, 1.0, 0.75, seed=seed)
+        never = results.ask(0.5)
+        text = report(results.store, results.plan).text(width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "\x1b" not in text and "…" not in text
+        assert never.name in text.replace("\n  ", "")
+        # ln(79808 / 24464) / ln(293000 / 24464) = 0.4762 of the way from 70.5 to 81.5
+        row = "79.8k sparse 75 % 80.5 ± 6.4 ≈75.7 ± 4.5 +4.8 ± 7.8 sparse"
+        assert all(word in text for word in row.split())
+        if width >= 60:
+            assert row in [" ".join(line.split()) for line in text.splitlines()]
+
+    def test_nothing_is_finished(self, results: Results) -> None:
+        never = results.ask()
+        made = report(results.store, results.plan)
+        assert made.verdicts == ["No run of this plan is finished, so there is nothing to compare."]
+        assert {path.name for path in made.files} == {"report.md", "report.html"}
+        assert f"never ran: {never.name}" in made.text()
+
+    @pytest.mark.parametrize(
+        ("sparsity", "verdict"),
+        [
+            (None, "Only dense runs are finished; without a sparse one there is no comparison."),
+            (0.5, "Only sparse runs are finished; without a dense one there is no comparison."),
+        ],
+    )
+    def test_one_side_and_one_point(
+        self, results: Results, sparsity: float | None, verdict: str
+    ) -> None:
+        results.finish(1000, 70.0, 1.0, sparsity)
+        made = report(results.store, results.plan)
+        assert made.verdicts == [verdict]
+        assert made.tables["comparison"].cells == [] and len(made.tables["table2"].cells) == 1
+
+    def test_the_shipped_list_holds_everything(self) -> None:
+        contents = read_contents(CONTENTS)
+        assert list(contents["figures"]) == list(figures.FIGURES)
+        assert list(contents["tables"]) == list(TABLES)
+
+    def test_unknown_entries_are_refused_together(self, tmp_path: Path) -> None:
+        path = tmp_path / "report.yaml"
+        path.write_text("figures: {pie: [svg]}\ntables: {runs: [xls]}\nfigure: {}\npages: [doc]\n")
+        with pytest.raises(Invalid) as invalid:
+            read_contents(path)
+        assert str(invalid.value).splitlines() == [
+            f"{path} takes figures, tables, pages, got figure",
+            f"{path}: figures takes {', '.join(figures.FIGURES)}, got pie",
+            f"{path}: tables.runs takes {', '.join(TABLE_FORMATS)}, got xls",
+            f"{path}: pages takes md, html, got doc",
+        ]
+
+    def test_it_never_imports_torch(self, results: Results) -> None:
+        results.store.save_plan(paper(results).plan)
+        program = (
+            "import sys; from pathlib import Path\n"
+            "from pruneexp.report import report\n"
+            "from pruneexp.store import Store\n"
+            "heavy = {'torch', 'pandas', 'matplotlib', 'rich', 'omegaconf'}\n"
+            "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+            f"store = Store(Path({str(results.store.results)!r}))\n"
+            "print(report(store, store.find_plan('mine')).text())\n"
+            "assert 'pandas' in sys.modules and 'torch' not in sys.modules\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert "sparse has the better test accuracy at all 4" in done.stdout.replace("\n", " ")
