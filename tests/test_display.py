@@ -1,0 +1,68 @@
+"""What a person sees: tables that fit, plain lines where there is no terminal, time left."""
+
+import io
+
+from rich.console import Console
+
+from pruneexp.display import Display, Row, seconds_left, table
+from pruneexp.record import Progress
+
+
+def running(name: str, step: int, left: float) -> Row:
+    progress = Progress(
+        step=step,
+        steps=100,
+        sparsity=0.5,
+        loss=1.25,
+        valid=71.5,
+        seconds_left=left,
+        stage="training",
+    )
+    return Row(name, "running", progress)
+
+
+def rendered(rows: list[Row], width: int, room: int = 100) -> str:
+    text = io.StringIO()
+    Console(file=text, width=width).print(table(rows, "title", width, room))
+    return text.getvalue()
+
+
+def test_a_wide_table_tells_everything_of_a_running_run() -> None:
+    text = rendered([running("net-seed0-0123456789ab", 40, 90)], 120)
+    for word in ("net-seed0-0123456789ab", "running", "40/100", "50.0%", "1.250", "71.50", "1:30"):
+        assert word in text
+
+
+def test_a_narrow_table_still_tells_run_state_and_step() -> None:
+    text = rendered([running("net-seed0-0123456789ab", 40, 90)], 50)
+    assert max(map(len, text.splitlines())) <= 50
+    assert "running" in text and "40/100" in text
+
+
+def test_where_rows_do_not_fit_running_and_failed_ones_stay() -> None:
+    rows = [Row(f"done-{i}", "finished") for i in range(20)]
+    rows += [running("active-x", 1, 5), Row("broken-x", "failed", error="the loss\nmore")]
+    text = rendered(rows, 100, room=3)
+    assert "active-x" in text and "broken-x" in text and "the loss" in text
+    assert "and 19 more" in text
+
+
+def test_time_left_by_hand() -> None:
+    rows = [running("a", 50, 10), running("b", 75, 5), Row("c", "waiting"), Row("d", "finished")]
+    # two runs need 15 s in all, a whole one takes 20 s, and two workers share that
+    assert seconds_left(rows, 2) == (15 + 20) / 2
+    assert seconds_left([Row("c", "waiting")], 2) is None
+
+
+def test_without_a_terminal_a_line_a_change() -> None:
+    text = io.StringIO()
+    with Display("title", Console(file=text, width=40)) as display:
+        for _ in range(3):
+            display.show([running("net-with-a-rather-long-name", 10, 5), Row("other", "waiting")])
+        display.show([Row("net-with-a-rather-long-name", "finished", test="80.00 %")])
+        display.say("a message")
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 3
+    assert "running" in lines[0] and "step 10/100" in lines[0]
+    assert "finished" in lines[1] and "test 80.00 %" in lines[1]
+    assert lines[2] == "a message"
