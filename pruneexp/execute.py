@@ -27,7 +27,7 @@ from pruneexp.pruning import Gradual
 from pruneexp.recipe import Fault, Invalid, asked
 from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.store import Folder
-from pruneexp.tasks.images import Classification
+from pruneexp.tasks.loaded import Loaded, Setting
 from pruneexp.training.fit import Fit, Stopped, unpack
 
 Watch = Callable[[Progress], None]
@@ -134,10 +134,10 @@ def _train(
     saved = _checkpoint(folder, say)
     device, threads = _place(run, saved)
     task = run.task.load(run.store.cache)
-    if not isinstance(task, Classification):
+    if not isinstance(task, Loaded):
         kind = type(task).__name__
         raise Invalid([Fault("task.factory", f"must return a Classification, got {kind}")])
-    task.check(run.training.batch_size, run.task.shape().classes)
+    task.settle(setting(run, device))
     model = build(run, device)
     if ancestor is not None:
         _load(model, run.store.folder(ancestor.name).path / WEIGHTS)
@@ -152,8 +152,6 @@ def _train(
         run.training,
         steps=steps,
         rate=run.training.learning_rate * factor,
-        seed=run.seed,
-        device=device,
         save=folder.save_checkpoint,
         watch=_both(watch, folder.show),
         stop=stop,
@@ -170,13 +168,13 @@ def _train(
     chosen = fit.run()
     watch(Progress(step=steps, steps=steps, sparsity=pruner.sparsity, stage="testing"))
     masks = {key: mask.cpu() for key, mask in pruner.finish().items()}
-    chosen["test"] = task.evaluate(model, "test", device, fit.memory_format)
+    chosen["test"] = task.evaluate(model, "test")
     record = Record(
         fingerprint=fingerprint(run),
         name=name(run),
         configuration=asked(run),
         parent=ancestor.fingerprint if ancestor else None,
-        budget=_budget(steps, steps * run.training.batch_size, ancestor),
+        budget=_budget(steps, steps * task.examples_a_step(), ancestor),
         metric=task.metric,
         metrics=chosen,
         counts=count_masks(model, run.pruning.groups(model), masks),
@@ -190,9 +188,22 @@ def _train(
 def build(run: Run, device: torch.device) -> nn.Module:
     """The run's network with the fresh weights that follow from its seed."""
     torch.manual_seed(seeds.draw(run.seed, "initial weights"))
-    memory_format = torch.channels_last if run.training.channels_last else torch.contiguous_format
     model = run.model.build(run.task.shape())
-    return model.to(device).to(memory_format=memory_format)
+    return model.to(device).to(memory_format=setting(run, device).memory_format)
+
+
+def setting(run: Run, device: torch.device) -> Setting:
+    last = run.training.channels_last
+    return Setting(
+        device=device,
+        shape=run.task.shape(),
+        seed=run.seed,
+        batch_size=run.training.batch_size,
+        unroll=run.training.unroll,
+        label_smoothing=run.training.label_smoothing,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+        workers=run.training.workers,
+    )
 
 
 def _write(

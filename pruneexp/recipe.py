@@ -131,3 +131,13 @@ class ImageShape:
     channels: int
     pixels: int
     classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextShape:
+    """What a text task hands to a model: words of a vocabulary, one after the other."""
+
+    vocabulary: int
+
+
+Shape = ImageShape | TextShape

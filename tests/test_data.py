@@ -1,5 +1,6 @@
 """Pictures and batches follow from seeds and positions alone; the cache notices damage."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from pruneexp.data import batches, glyphs
-from pruneexp.recipe import Invalid
+from pruneexp.recipe import ImageShape, Invalid
 from pruneexp.tasks.images import Classification, Pictures
+from pruneexp.tasks.loaded import Setting
 
 
 def test_pictures_follow_from_the_seed_and_the_split() -> None:
@@ -27,6 +29,20 @@ def test_every_character_of_every_face_is_drawn_whole() -> None:
             ink = np.asarray(picture)
             assert ink.max() > 200
             assert ink[0].max() == ink[-1].max() == ink[:, 0].max() == ink[:, -1].max() == 0
+
+
+def setting(**changes: Any) -> Setting:
+    plain = Setting(
+        device=torch.device("cpu"),
+        shape=ImageShape(1, 2, 3),
+        seed=0,
+        batch_size=2,
+        unroll=0,
+        label_smoothing=0.0,
+        memory_format=torch.contiguous_format,
+        workers=0,
+    )
+    return replace(plain, **changes)
 
 
 def load(cache: Path) -> tuple[Any, str]:
@@ -86,8 +102,8 @@ def test_augmentation_is_the_same_at_any_number_of_workers_and_from_any_step() -
     task = Classification(train=Noisy(), valid=Noisy(), test=Noisy())
 
     def taken(workers: int, first: int) -> list[torch.Tensor]:
-        made = task.batches(seed=1, batch_size=4, first=first, last=6, workers=workers)
-        return [pictures for pictures, _ in made]
+        task.settle(setting(seed=1, batch_size=4, workers=workers))
+        return [pictures for pictures, _ in task.batches(first, 6)]
 
     whole = taken(0, 0)
     assert all(torch.equal(a, b) for a, b in zip(whole, taken(2, 0), strict=True))
@@ -111,7 +127,8 @@ def test_accuracy_by_hand() -> None:
             first = pictures[:, 0, :, 0]
             return torch.cat([-first, first], 1)
 
-    metrics = task.evaluate(BrightOnTheLeft(), "test", torch.device("cpu"), torch.contiguous_format)
+    task.settle(setting(batch_size=1))
+    metrics = task.evaluate(BrightOnTheLeft(), "test")
     assert metrics["accuracy"] == 75.0  # left is 1: right, wrong; right is 0: right, right
     low, high = np.log(1 + np.exp(-2)), np.log(1 + np.exp(2))
     assert metrics["loss"] == pytest.approx((3 * low + high) / 4, rel=1e-6)
@@ -121,7 +138,7 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
     split = Pictures(np.zeros((4, 1, 1), np.uint8), np.array([5, 5, 5, 5], np.uint8))
     task = Classification(train=split, valid=split, test=split)
     with pytest.raises(Invalid, match=r"training\.batch_size takes at most the 4 .* got 5"):
-        task.check(batch_size=5, classes=6)
+        task.settle(setting(batch_size=5, shape=ImageShape(1, 1, 6)))
     with pytest.raises(Invalid, match=r"task\.classes=5, but there is a class 5"):
-        task.check(batch_size=4, classes=5)
-    task.check(batch_size=4, classes=6)
+        task.settle(setting(batch_size=4, shape=ImageShape(1, 1, 5)))
+    task.settle(setting(batch_size=4, shape=ImageShape(1, 1, 6)))

@@ -8,7 +8,7 @@ from pruneexp.factory import call, check
 from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, demand, here
 
 if TYPE_CHECKING:
-    from pruneexp.tasks.images import Classification
+    from pruneexp.tasks.loaded import Loaded
 
 
 @dataclass(kw_only=True, slots=True)
@@ -17,7 +17,7 @@ class Task(Recipe):
         """What goes into a model and what comes out, known without any data."""
         raise AssertionError(type(self))
 
-    def load(self, cache: Path) -> "Classification":
+    def load(self, cache: Path) -> "Loaded":
         """Read or make the data; what is made is kept under `cache`."""
         raise AssertionError(type(self))
 
@@ -45,7 +45,7 @@ class Glyphs(Task):
 
         return ImageShape(channels=1, pixels=PIXELS, classes=len(ALPHABET))
 
-    def load(self, cache: Path) -> "Classification":
+    def load(self, cache: Path) -> "Loaded":
         from pruneexp.data import glyphs
         from pruneexp.tasks.images import Classification, Pictures
 
@@ -81,7 +81,7 @@ class Custom(Task):
     def shape(self) -> ImageShape:
         return ImageShape(channels=self.channels, pixels=self.pixels, classes=self.classes)
 
-    def load(self, cache: Path) -> "Classification":
+    def load(self, cache: Path) -> "Loaded":
         if not self.factory:
             raise Invalid([Fault("task.factory", "must be given: package.module:function")])
         arguments = {**self.arguments, **({"root": self.root} if self.root else {})}

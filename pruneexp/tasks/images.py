@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from pruneexp import seeds
 from pruneexp.data import batches
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.recipe import Fault, ImageShape, Invalid
+from pruneexp.tasks.loaded import Carry, Loaded, Setting
 
 Batch = tuple[Tensor, Tensor]
 EVALUATION_BATCH = 125  # examples; their pictures and features stay in a core's cache
@@ -46,9 +47,8 @@ class Pictures:
         return (pictures - mean) / deviation.clamp_min(1), self.labels[indices]
 
 
-class Classification:
-    """Three splits, how a batch becomes a loss, and what is reported. The number of chances, the
-    order of examples and the choice of the best state are the loop's."""
+class Classification(Loaded):
+    """Pictures and their classes. The loss is the mean cross-entropy of a batch."""
 
     metric: ClassVar[dict[str, Any]] = {"name": "accuracy", "unit": "%", "higher_is_better": True}
 
@@ -56,67 +56,69 @@ class Classification:
         self, train: Examples, valid: Examples, test: Examples, *, checksum: str = ""
     ) -> None:
         self.splits = {"train": train, "valid": valid, "test": test}
-        self.checksum = checksum  # of the data's content, where it can be had
+        self.checksum = checksum
 
-    def check(self, batch_size: int, classes: int) -> None:
-        """Refuse what cannot be trained on, before any step."""
+    def settle(self, setting: Setting) -> None:
+        super().settle(setting)
+        available = len(self.splits["train"])
         faults = [
             Fault("task", f"has no examples in its {name} split")
             for name, split in self.splits.items()
             if len(split) == 0
         ]
-        available = len(self.splits["train"])
-        if available and batch_size > available:
-            faults.append(
-                Fault(
-                    "training.batch_size",
-                    f"takes at most the {available:,} training examples, got {batch_size:,}",
-                )
-            )
+        if 0 < available < setting.batch_size:
+            takes = f"takes at most the {available:,} training examples"
+            faults.append(Fault("training.batch_size", f"{takes}, got {setting.batch_size:,}"))
         if not faults:
+            assert isinstance(setting.shape, ImageShape), setting.shape
             _, label = self.splits["train"][0]
-            if not 0 <= int(label) < classes:
+            if not 0 <= int(label) < setting.shape.classes:
+                classes = setting.shape.classes
                 faults.append(Fault("task.classes", f"={classes}, but there is a class {label}"))
         if faults:
             raise Invalid(faults)
 
-    def batches(
-        self, *, seed: int, batch_size: int, first: int, last: int, workers: int
-    ) -> Iterator[Batch]:
-        """The training batches of the steps from `first` up to `last`."""
-        split = self.splits["train"]
-        places = batches.batches(seed, len(split), batch_size, first, last)
-        fetch = _Fetch(split, seed)
-        if workers == 0:
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        split, setting = self.splits["train"], self.setting
+        places = batches.batches(setting.seed, len(split), setting.batch_size, first, last)
+        fetch = _Fetch(split, setting.seed)
+        if setting.workers == 0:
             return map(fetch.__getitem__, places)
-        return iter(DataLoader(fetch, batch_size=None, sampler=list(places), num_workers=workers))
+        loader = DataLoader(
+            fetch, batch_size=None, sampler=list(places), num_workers=setting.workers
+        )
+        return iter(loader)
 
-    def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
-        """The mean over the batch; what is differentiated."""
-        pictures, labels = batch
-        return nn.functional.cross_entropy(model(pictures), labels, label_smoothing=label_smoothing)
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        pictures, labels = self._moved(batch)
+        smoothing = self.setting.label_smoothing
+        scores = model(pictures)
+        return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing), None
 
     @torch.inference_mode()
-    def evaluate(
-        self, model: nn.Module, split: str, device: torch.device, memory_format: torch.memory_format
-    ) -> dict[str, float]:
-        """Accuracy and mean loss over a whole split; the model comes back as it was."""
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Accuracy and mean loss over a whole split."""
         was_training = model.training
         model.eval()
         examples = self.splits[split]
         fetch = _Fetch(examples, seed=0)
-        right, loss = torch.zeros((), device=device), torch.zeros((), device=device)
+        right = loss = 0.0
         for start in range(0, len(examples), EVALUATION_BATCH):
             rows = range(start, min(start + EVALUATION_BATCH, len(examples)))
-            batch = to_device(fetch[[(row, row) for row in rows]], device, memory_format)
-            scores = model(batch[0])
-            right += (scores.argmax(1) == batch[1]).sum()
-            loss += nn.functional.cross_entropy(scores, batch[1], reduction="sum")
+            pictures, labels = self._moved(fetch[[(row, row) for row in rows]])
+            scores = model(pictures)
+            right += (scores.argmax(1) == labels).sum().item()
+            loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
         model.train(was_training)
-        return {
-            "accuracy": 100 * right.item() / len(examples),
-            "loss": loss.item() / len(examples),
-        }
+        return {"accuracy": 100 * right / len(examples), "loss": loss / len(examples)}
+
+    def _moved(self, batch: Batch) -> Batch:
+        pictures, labels = batch
+        device = self.setting.device
+        if pictures.dim() != 4:  # memory formats are for pictures
+            return pictures.to(device), labels.to(device)
+        memory_format = self.setting.memory_format
+        return pictures.to(device, memory_format=memory_format), labels.to(device)
 
 
 class _Fetch(Dataset[Batch]):
@@ -141,13 +143,3 @@ class _Fetch(Dataset[Batch]):
         np.random.seed(draw % 2**32)
         torch.manual_seed(draw)
         return self.split[index]
-
-
-def to_device(batch: Batch, device: torch.device, memory_format: torch.memory_format) -> Batch:
-    pictures, labels = batch
-    if pictures.dim() != 4:  # memory formats are for pictures
-        return pictures.to(device), labels.to(device)
-    return (
-        pictures.to(device, memory_format=memory_format, non_blocking=True),
-        labels.to(device, non_blocking=True),
-    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.recipe import Recipe, demand, here
+from pruneexp.recipe import Recipe, added, demand, here
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +131,7 @@ class Training(Recipe):
     optimiser: Optimiser = field(default_factory=SGD)
     decay: Decay = field(default_factory=Cosine)
     clip: float | None = None  # the gradients' norm is cut to this, after masking
+    unroll: int = added(default=0, before=0)  # words a step goes along each stream of a text
     label_smoothing: float = 0.0
     channels_last: bool = True  # pictures in the memory order that is faster on most devices
     evaluations: int = 8  # validations, evenly spaced, the last at the end
@@ -148,6 +149,7 @@ class Training(Recipe):
             batch_size=(self.batch_size > 0, "a number of examples above 0"),
             learning_rate=(self.learning_rate > 0, "a number above 0"),
             clip=(self.clip is None or self.clip > 0, "a number above 0, or null"),
+            unroll=(self.unroll >= 0, "a number of words, 0 for pictures"),
             label_smoothing=(0 <= self.label_smoothing < 1, "a number in [0, 1)"),
             evaluations=(self.evaluations > 0, "a number of evaluations above 0"),
             choose_after=(0 <= self.choose_after <= 1, "a fraction of the run in [0, 1]"),

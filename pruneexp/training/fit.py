@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pruneexp import seeds
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.record import Progress
-from pruneexp.tasks.images import Classification, to_device
+from pruneexp.tasks.loaded import Carry, Loaded
 from pruneexp.training import Training
 
 SHOW_SECONDS = 0.5  # between two looks at where a run stands
@@ -41,6 +41,7 @@ class State:
     best: dict[str, Any] | None = None  # step, metrics and the model's state
     history: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # since the last row of the history
+    carry: Carry = None
 
 
 class Fit:
@@ -49,30 +50,25 @@ class Fit:
     def __init__(
         self,
         model: nn.Module,
-        task: Classification,
+        task: Loaded,
         pruner: Pruner,
         recipe: Training,
         *,
         steps: int,
         rate: float,
-        seed: int,
-        device: torch.device,
         save: Callable[[bytes], None] = lambda payload: None,
         watch: Callable[[Progress], None] = lambda progress: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.model, self.task, self.pruner, self.recipe = model, task, pruner, recipe
-        self.steps, self.seed, self.device = steps, seed, device
+        self.steps = steps
         self.save, self.watch, self.stop = save, watch, stop
         self.rate = rate  # of the first step
         self.optimiser = recipe.optimiser.build(model.parameters(), self.rate)
-        self.memory_format = (
-            torch.channels_last if recipe.channels_last else torch.contiguous_format
-        )
         self.state = State()
         self.facts: dict[str, Any] = {}  # what must be the same when the run goes on
         # Losses stay on the device between these steps, since reading one waits for it.
-        self._look_every = 1 if device.type == "cpu" else 20
+        self._look_every = 1 if task.setting.device.type == "cpu" else 20
 
     def run(self) -> dict[str, Any]:
         """Train to the end; the model then holds the chosen state. Returns its step and metrics."""
@@ -80,18 +76,11 @@ class Fit:
         began, first = time.monotonic(), self.state.step
         shown = saved = began
         waiting: list[Tensor] = []
-        batches = self.task.batches(
-            seed=self.seed,
-            batch_size=self.recipe.batch_size,
-            first=first,
-            last=self.steps,
-            workers=self.recipe.workers,
-        )
         if first == 0:
             self._show("training", None)
-        for batch in batches:
+        for batch in self.task.batches(first, self.steps):
             try:
-                waiting.append(self._step(to_device(batch, self.device, self.memory_format)))
+                waiting.append(self._step(batch))
             except FloatingPointError:  # masks cannot be chosen among weights that are no numbers
                 self._take(waiting)
                 raise Diverged(self.state.step) from None
@@ -121,11 +110,11 @@ class Fit:
     def _step(self, batch: Any) -> Tensor:
         """One optimiser step. Returns the loss, still on the device."""
         step = self.state.step
-        torch.manual_seed(seeds.draw(self.seed, "step", step))  # dropout and the like
+        torch.manual_seed(seeds.draw(self.task.setting.seed, "step", step))  # dropout and the like
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate_at(step)
         self.optimiser.zero_grad()
-        loss = self.task.loss(self.model, batch, label_smoothing=self.recipe.label_smoothing)
+        loss, self.state.carry = self.task.loss(self.model, batch, self.state.carry)
         loss.backward()
         self.pruner.after_backward()
         if self.recipe.clip is not None:
@@ -147,7 +136,7 @@ class Fit:
         for step, loss in enumerate(losses, first):
             if not abs(loss) < float("inf"):
                 raise Diverged(step)
-        self.state.losses += losses
+        self.state.losses += [self.task.shown(loss) for loss in losses]
         waiting.clear()
 
     def _marks(self, step: int) -> bool:
@@ -176,7 +165,7 @@ class Fit:
     def _validate(self) -> None:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
         state, name = self.state, self.task.metric["name"]
-        metrics = self.task.evaluate(self.model, "valid", self.device, self.memory_format)
+        metrics = self.task.evaluate(self.model, "valid")
         state.history[-1] |= {f"valid_{key}": value for key, value in metrics.items()}
         may = state.step >= self.recipe.choose_after * self.steps and self.pruner.settled
         if not may and state.step < self.steps:
@@ -215,6 +204,7 @@ class Fit:
                 "best": self.state.best,
                 "history": self.state.history,
                 "losses": self.state.losses,
+                "carry": self.state.carry,
                 "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "pruner": self.pruner.state_dict(),
@@ -228,7 +218,8 @@ class Fit:
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.pruner.load_state_dict(saved["pruner"])
-        self.state = State(saved["step"], saved["best"], saved["history"], saved["losses"])
+        names = ("step", "best", "history", "losses", "carry")
+        self.state = State(**{name: saved[name] for name in names})
 
 
 def unpack(payload: bytes) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""What the training loop and `execute` see of a task once its data is there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pruneexp.recipe import Shape
+
+Carry = Any  # what one step hands to the next: a recurrent state without gradient, or None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a run trains on the data: fixed before its first step."""
+
+    device: torch.device
+    shape: Shape
+    seed: int
+    batch_size: int
+    unroll: int
+    label_smoothing: float
+    memory_format: torch.memory_format
+    workers: int
+
+
+class Loaded:
+    """Three splits, how a batch becomes a loss, and what is reported. The number of chances, the
+    order of steps and the choice of the best state are the loop's."""
+
+    metric: ClassVar[dict[str, Any]]  # name, unit, higher_is_better of what validation chooses by
+    checksum: str = ""  # of the data's content, where it can be had
+    setting: Setting
+
+    def settle(self, setting: Setting) -> None:
+        """Take up a run's setting. Raises `Invalid` for what cannot be trained on."""
+        self.setting = setting
+
+    def examples_a_step(self) -> int:
+        """How many examples (pictures, words) the weights see in a step."""
+        return self.setting.batch_size
+
+    def batches(self, first: int, last: int) -> Iterator[Any]:
+        """The training batches of the steps from `first` up to `last`."""
+        raise AssertionError(type(self))
+
+    def loss(self, model: nn.Module, batch: Any, carry: Carry) -> tuple[Tensor, Carry]:
+        """What is differentiated, and what the next step starts from."""
+        raise AssertionError(type(self))
+
+    def shown(self, loss: float) -> float:
+        """The loss as people compare it: a mean over examples."""
+        return loss
+
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Metrics over a whole split; the model comes back as it was."""
+        raise AssertionError(type(self))
+
+    def references(self) -> dict[str, float]:
+        """What the metric could be at best on this very test split, where that is known."""
+        return {}
