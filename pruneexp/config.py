@@ -71,6 +71,7 @@ class Run(Recipe):
     def __post_init__(self) -> None:
         demand(
             self,
+            model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
             seed=(self.seed >= 0, "a whole number of 0 or more"),
             keep=(self.keep in ("weights", "none"), "weights or none"),
             device=(
@@ -89,6 +90,20 @@ class Run(Recipe):
     def steps(self) -> int:
         """Of this run's own stage."""
         return self.pruning.stage(self.training.steps)[0]
+
+
+def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
+    """Whether the network takes what the task gives; not asked where one of them is at fault."""
+    return model is None or task is None or _kind(task) in model.takes
+
+
+def _networks(task: tasks.Task | None) -> str:
+    fitting = [] if task is None else [m.word for m in models.OPTIONS if _kind(task) in m.takes]
+    return " or ".join(fitting)
+
+
+def _kind(task: tasks.Task) -> type:
+    return type(task.shape())
 
 
 def fingerprint(run: Run) -> str:

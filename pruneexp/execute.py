@@ -175,7 +175,7 @@ def _train(
         configuration=asked(run),
         parent=ancestor.fingerprint if ancestor else None,
         budget=_budget(steps, steps * task.examples_a_step(), ancestor),
-        metric=task.metric,
+        metric={**task.metric, "references": task.references()},
         metrics=chosen,
         counts=count_masks(model, run.pruning.groups(model), masks),
         checksums={"data": task.checksum},

@@ -59,6 +59,8 @@ def demand(recipe: Recipe, **rules: tuple[bool, str]) -> None:
 
 
 def show(value: Any) -> str:
+    if isinstance(value, Recipe):
+        return value.word
     return value if isinstance(value, str) and value else repr(value)
 
 

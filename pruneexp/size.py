@@ -10,6 +10,7 @@ from pruneexp.config import Run
 from pruneexp.counts import count
 from pruneexp.pruning import Gradual, Groups
 from pruneexp.pruning.allocation import Global
+from pruneexp.recipe import ImageShape, Shape
 from pruneexp.record import Counts
 
 
@@ -127,26 +128,33 @@ def _rule(run: Run, group: str | None, groups: Groups) -> str:
 
 
 def multiply_adds(model: nn.Module, run: Run) -> dict[str, int]:
-    """Multiply-adds of each weight tensor for one example, from a forward pass on the meta device:
-    each weight is used once for each output position."""
+    """Multiply-adds of each weight tensor for one example (a picture, a word), from a forward pass
+    on the meta device: each weight is used once for each output position; embeddings only look
+    up."""
     work: dict[str, int] = {}
     names = {module: name for name, module in model.named_modules()}
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        channels = weight.shape[0]
-        uses = output.numel() // channels  # output positions
-        work[f"{names[module]}.weight"] = work.get(f"{names[module]}.weight", 0) + (
-            weight.numel() * uses
-        )
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        values = output[0] if isinstance(module, nn.RNNBase) else output
+        weights = dict(module.named_parameters(recurse=False))
+        channels = module.hidden_size if isinstance(module, nn.RNNBase) else len(weights["weight"])
+        positions = values.numel() // int(channels)
+        for name, weight in weights.items():
+            if weight.dim() >= 2:
+                key = f"{names[module]}.{name}"
+                work[key] = work.get(key, 0) + weight.numel() * positions
 
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase)
     handles = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
-    shape = run.task.shape()
     model.eval()
     with torch.no_grad():
-        model(torch.empty(1, shape.channels, shape.pixels, shape.pixels, device="meta"))
+        model(_example(run.task.shape()))
     for handle in handles:
         handle.remove()
     return work
+
+
+def _example(shape: Shape) -> Tensor:
+    if isinstance(shape, ImageShape):
+        return torch.empty(1, shape.channels, shape.pixels, shape.pixels, device="meta")
+    return torch.zeros(1, 1, dtype=torch.long, device="meta")

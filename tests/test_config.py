@@ -51,10 +51,14 @@ def test_without_arguments_it_is_the_small_mobilenet_on_glyphs_at_80_percent() -
     ],
 )
 def test_every_option_composes_and_is_restored(option: str) -> None:
-    needs = {"custom": ["factory=math:sqrt"], "named": []}
-    group, _, word = option.partition("=")
-    extra = [f"{group}.{text}" for text in needs.get(word, [])]
-    run = composed(option, *extra)
+    needs = {
+        "model=custom": ["model.factory=math:sqrt"],
+        "task=text": ["task.vocabulary=50", "model=lstm_lm"],
+        "task=ptb": ["model=lstm_lm"],
+        "task=grammar": ["model=lstm_lm"],
+        **{f"model=lstm_lm{size}": ["task=grammar"] for size in ("", "_medium", "_large")},
+    }
+    run = composed(option, *needs.get(option, []))
     assert restore(asked(run)) == run
 
 
@@ -232,6 +236,15 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
                 "model.factory takes package.module:function, got nowhere:at_all: there is no "
                 "module nowhere in the working folder, on PYTHONPATH or among the installed "
                 "packages"
+            ],
+        ),
+        (["task=ptb"], ["model takes lstm_lm or custom with this task, got mobilenet_v1"]),
+        (["model=lstm_lm"], ["model takes mobilenet_v1 or custom with this task, got lstm_lm"]),
+        (
+            ["task=ptb", "model=lstm_lm", "model.hidden_size=0", "model.dropout=1"],
+            [
+                "model.hidden_size takes a number of units above 0, got 0",
+                "model.dropout takes a number in [0, 1), got 1.0",
             ],
         ),
         (["device=gpu"], ["device takes auto, cpu, cuda, cuda:N or mps, got gpu"]),

@@ -1,11 +1,12 @@
 """Recipes of tasks: what data there is and what a model has to say about it."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.factory import call, check
-from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, demand, here
+from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, Shape, TextShape, demand, here
 
 if TYPE_CHECKING:
     from pruneexp.tasks.loaded import Loaded
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class Task(Recipe):
-    def shape(self) -> ImageShape:
+    def shape(self) -> Shape:
         """What goes into a model and what comes out, known without any data."""
         raise AssertionError(type(self))
 
@@ -88,4 +89,100 @@ class Custom(Task):
         return call("task.factory", self.factory, arguments)
 
 
-OPTIONS: tuple[type[Task], ...] = (Glyphs, Custom)
+@dataclass(kw_only=True, slots=True)
+class Text(Task):
+    """Word-level text of any corpus: three files, plain or gzipped, one sentence a line."""
+
+    word: ClassVar[str] = "text"
+    vocabulary: int  # words of the training file, <eos> among them; checked when it is read
+    train: str = "train.txt"
+    valid: str = "valid.txt"
+    test: str = "test.txt"
+    root: str = here("")  # the folder of the files
+
+    def __post_init__(self) -> None:
+        demand(self, vocabulary=(self.vocabulary > 1, "a number of words above 1"))
+
+    def shape(self) -> TextShape:
+        return TextShape(vocabulary=self.vocabulary)
+
+    def folder(self) -> Path:
+        return Path(self.root)
+
+    def load(self, cache: Path) -> "Loaded":
+        from pruneexp.data import text
+        from pruneexp.tasks.language import LanguageModelling
+
+        folder = self.folder()
+        paths = {name: folder / getattr(self, name) for name in ("train", "valid", "test")}
+        corpus = text.load(paths, self.vocabulary)
+        return LanguageModelling(
+            {name: getattr(corpus, name) for name in paths},
+            first=corpus.words.index(text.END),
+            checksum=corpus.checksum(),
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class PennTreebank(Text):
+    """Mikolov's split of the Penn Treebank: 929,589 / 73,760 / 82,430 words, 10,000 different."""
+
+    word: ClassVar[str] = "ptb"
+    vocabulary: int = 10_000
+    train: str = "ptb.train.txt.gz"
+    valid: str = "ptb.valid.txt.gz"
+    test: str = "ptb.test.txt.gz"
+
+    def folder(self) -> Path:
+        data = os.environ.get("PRUNEEXP_DATA")
+        if not self.root and data is None:
+            why = "must be given, or PRUNEEXP_DATA name the folder that holds ptb/"
+            raise Invalid([Fault("task.root", why)])
+        return Path(self.root) if self.root else Path(str(data)) / "ptb"
+
+
+@dataclass(kw_only=True, slots=True)
+class Grammar(Task):
+    """An embedded language whose exact entropy is known."""
+
+    word: ClassVar[str] = "grammar"
+    train: int = 400_000
+    valid: int = 20_000
+    test: int = 50_000
+    seed: int = 0  # governs the text; stays fixed while a run's seed varies
+
+    def __post_init__(self) -> None:
+        takes = "a number of words of 100 or more"
+        demand(
+            self,
+            **{name: (getattr(self, name) >= 100, takes) for name in ("train", "valid", "test")},
+        )
+
+    def shape(self) -> TextShape:
+        from pruneexp.data import grammar
+
+        return TextShape(vocabulary=len(grammar.VOCABULARY))
+
+    def load(self, cache: Path) -> "Loaded":
+        import hashlib
+        import math
+
+        from pruneexp.data import grammar
+        from pruneexp.tasks.language import LanguageModelling
+
+        counts = {"train": self.train, "valid": self.valid, "test": self.test}
+        texts = {name: grammar.draw(self.seed, name, count) for name, count in counts.items()}
+        content = hashlib.sha256(b"".join(text.tokens.tobytes() for text in texts.values()))
+        test = texts["test"]
+        return LanguageModelling(
+            {name: text.tokens for name, text in texts.items()},
+            first=grammar.TOKENS[grammar.EOS],
+            checksum=content.hexdigest(),
+            references={
+                "exact entropy": math.exp(grammar.entropy()),
+                "the generator on this text": math.exp(test.nats / len(test.tokens)),
+            },
+        )
+
+
+OPTIONS: tuple[type[Task], ...] = (Glyphs, Custom, Text, PennTreebank, Grammar)

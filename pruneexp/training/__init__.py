@@ -123,6 +123,29 @@ class Linear(Decay):
 
 
 @dataclass(kw_only=True, slots=True)
+class Epochwise(Decay):
+    """Full rate for `full` epochs, then times `base` with each epoch more (Zaremba et al. 2014):
+    base^max(e - full, 0) in epoch e from 1, where the stage is `epochs` equal parts."""
+
+    word: ClassVar[str] = "epochwise"
+    epochs: int = 13
+    full: int = 4
+    base: float = 0.5
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            epochs=(self.epochs > 0, "a number of epochs above 0"),
+            full=(self.full >= 0, "a number of epochs, 0 or more"),
+            base=(0 < self.base <= 1, "a number in (0, 1]"),
+        )
+
+    def factor(self, progress: float) -> float:
+        epoch = int(progress * self.epochs + 1e-9) + 1  # step 2323 of 30199 is epoch 2
+        return self.base ** max(epoch - self.full, 0)
+
+
+@dataclass(kw_only=True, slots=True)
 class Training(Recipe):
     word: ClassVar[str] = "standard"
     steps: int = 1000
@@ -161,4 +184,4 @@ class Training(Recipe):
 
 OPTIONS: tuple[type[Training], ...] = (Training,)
 OPTIMISERS: tuple[type[Optimiser], ...] = (SGD, Adam, AdamW)
-DECAYS: tuple[type[Decay], ...] = (Cosine, Linear, Constant)
+DECAYS: tuple[type[Decay], ...] = (Cosine, Linear, Constant, Epochwise)

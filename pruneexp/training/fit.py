@@ -220,11 +220,18 @@ class Fit:
         self.pruner.load_state_dict(saved["pruner"])
         names = ("step", "best", "history", "losses", "carry")
         self.state = State(**{name: saved[name] for name in names})
+        self.state.carry = _moved(self.state.carry, self.task.setting.device)
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
     """A checkpoint's content; plain data and tensors only, never code."""
     return torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+
+
+def _moved(state: Carry, device: torch.device) -> Carry:
+    if isinstance(state, Tensor):
+        return state.to(device)
+    return None if state is None else type(state)(_moved(part, device) for part in state)
 
 
 def _last(history: list[dict[str, float]], key: str) -> float | None:

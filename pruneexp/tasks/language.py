@@ -1,0 +1,109 @@
+"""Language modelling: the next word of a text, with a state carried along it."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pruneexp.recipe import Fault, Invalid
+from pruneexp.tasks.loaded import Carry, Loaded, Setting
+
+Batch = tuple[Tensor, Tensor, bool]  # words, the words after them, and whether an epoch begins
+EVALUATION_WORDS = 500  # read at once in an evaluation; any number gives the same sum
+
+
+class LanguageModelling(Loaded):
+    """Truncated back-propagation as Zaremba et al. 2014: the text is cut into as many streams as
+    the batch is large, a step goes `unroll` words along each, the state is zero at the start of an
+    epoch and carried without gradient. The loss is summed over the unrolled words and averaged
+    over the batch: their rates and their clipping belong to this sum."""
+
+    metric: ClassVar[dict[str, Any]] = {
+        "name": "perplexity",
+        "unit": "",
+        "higher_is_better": False,
+    }
+
+    def __init__(
+        self,
+        splits: dict[str, np.ndarray],
+        *,
+        first: int,
+        checksum: str = "",
+        references: dict[str, float] | None = None,
+    ) -> None:
+        self.splits = splits
+        self.first = first  # stands before a text's first word, which is predicted too: <eos>
+        self.checksum = checksum
+        self._references = references or {}
+
+    def settle(self, setting: Setting) -> None:
+        super().settle(setting)
+        faults = []
+        length = len(self.splits["train"]) // setting.batch_size
+        if setting.unroll < 1:
+            faults.append(Fault("training.unroll", "takes a number of words above 0 for a text"))
+        elif setting.unroll > length - 1:
+            takes = f"takes at most {length - 1:,} words: {setting.batch_size} streams of the text"
+            faults.append(Fault("training.unroll", f"{takes}, got {setting.unroll}"))
+        if faults:
+            raise Invalid(faults)
+        whole = torch.from_numpy(self.splits["train"][: length * setting.batch_size]).long()
+        self._streams = whole.view(setting.batch_size, length).t().contiguous()  # time first
+        self._streams = self._streams.to(setting.device)
+
+    def steps_an_epoch(self) -> int:
+        return (len(self._streams) - 1) // self.setting.unroll
+
+    def examples_a_step(self) -> int:
+        return self.setting.batch_size * self.setting.unroll
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        unroll, epoch = self.setting.unroll, self.steps_an_epoch()
+        for step in range(first, last):
+            start = step % epoch * unroll
+            words = self._streams[start : start + unroll]
+            after = self._streams[start + 1 : start + unroll + 1]
+            yield words, after, step % epoch == 0
+
+    def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        words, after, epoch_begins = batch
+        scores, state = model(words, None if epoch_begins else carry)
+        loss = nn.functional.cross_entropy(
+            scores.flatten(0, 1), after.flatten(), label_smoothing=self.setting.label_smoothing
+        )
+        return loss * len(words), _detached(state)
+
+    def shown(self, loss: float) -> float:
+        return loss / self.setting.unroll
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Perplexity over a whole text read as one stream, every word counted once."""
+        was_training = model.training
+        model.eval()
+        text = torch.from_numpy(self.splits[split]).long().to(self.setting.device)
+        before = torch.cat([text.new_tensor([self.first]), text[:-1]])
+        state: Carry = None
+        nats = 0.0
+        for start in range(0, len(text), EVALUATION_WORDS):
+            words = before[start : start + EVALUATION_WORDS].unsqueeze(1)
+            after = text[start : start + EVALUATION_WORDS]
+            scores, state = model(words, state)
+            nats += nn.functional.cross_entropy(scores.squeeze(1), after, reduction="sum").item()
+        model.train(was_training)
+        mean = nats / len(text)
+        # A hopeless model's perplexity is infinite to people, but not to a record.
+        return {"perplexity": math.exp(min(mean, 700.0)), "loss": mean}
+
+    def references(self) -> dict[str, float]:
+        return self._references
+
+
+def _detached(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach()
+    return type(state)(_detached(part) for part in state)
