@@ -17,7 +17,8 @@ def keep_highest(scores: Sequence[Tensor], masked: int) -> list[Tensor]:
     assert 0 <= masked <= sum(sizes), (masked, sizes)
     if masked == 0:
         return [torch.ones_like(score, dtype=torch.bool) for score in scores]
-    flat = torch.cat([score.detach().reshape(-1).float() for score in scores])
+    parts = [score.detach().reshape(-1).float() for score in scores]
+    flat = torch.cat(parts) if len(parts) > 1 else parts[0]
     kept = _keep_on_cpu(flat, masked) if flat.device.type == "cpu" else _keep(flat, masked)
     return [
         torch.empty_like(score, dtype=torch.bool).copy_(part.view(score.shape))
@@ -41,10 +42,9 @@ def _keep(flat: Tensor, masked: int) -> Tensor:
 
 
 def _above(flat: Tensor, threshold: float, masked: int) -> Tensor:
-    """Keep what lies above the threshold, and of its ties all but the first few."""
-    kept = flat >= threshold
-    surplus = masked - (flat.numel() - int(kept.sum()))  # ties that must go
+    """Keep what lies above the threshold, and of its ties the last few."""
+    kept = flat > threshold
+    surplus = flat.numel() - int(torch.count_nonzero(kept)) - masked  # ties that may stay
     if surplus:
-        ties = torch.nonzero(flat == threshold)[:surplus, 0]
-        kept[ties] = False
+        kept[torch.nonzero(flat == threshold)[-surplus:, 0]] = True
     return kept

@@ -81,6 +81,7 @@ def step() -> None:
 def update() -> None:
     """A mask update over 66 million weights. The others choose the same threshold."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     weights = torch.randn(LARGE)
     masked = int(0.9 * LARGE)
 
