@@ -22,6 +22,10 @@ from pruneexp.tasks import Glyphs
 from pruneexp.training import Adam, Training
 
 
+WORDS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
+
+
 @pytest.fixture(autouse=True)
 def hydra() -> Iterator[None]:
     config.register()
@@ -227,7 +231,7 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
         ),
         (
             ["experiment=table2_smal"],
-            ["experiment takes table2_small, got table2_smal (did you mean table2_small?)"],
+            [f"experiment takes {EXPERIMENTS}, got table2_smal (did you mean table2_small?)"],
         ),
         (["model=custom"], ["model.factory must be given"]),
         (

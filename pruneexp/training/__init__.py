@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 
+MOST_WORKERS = 64  # processes of one run that load data; each holds some 400 MB
+
+
 @dataclass(kw_only=True, slots=True)
 class Optimiser(Recipe):
     weight_decay: float = 0.0
@@ -177,7 +180,7 @@ class Training(Recipe):
             evaluations=(self.evaluations > 0, "a number of evaluations above 0"),
             choose_after=(0 <= self.choose_after <= 1, "a fraction of the run in [0, 1]"),
             threads=(self.threads > 0, "a number of threads above 0"),
-            workers=(self.workers >= 0, "a number of processes, 0 or more"),
+            workers=(0 <= self.workers <= MOST_WORKERS, f"a number from 0 to {MOST_WORKERS}"),
             checkpoint_seconds=(self.checkpoint_seconds >= 0, "a number of seconds, 0 or more"),
         )
 
