@@ -21,7 +21,6 @@ from pruneexp.recipe import Invalid, Recipe, added, digest, filled
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Adam, Training
 
-
 WORDS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 EXPERIMENTS = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
 
