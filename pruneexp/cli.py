@@ -8,15 +8,18 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
 
 from pruneexp import files
 from pruneexp.recipe import Invalid, digest
+from pruneexp.record import FAILURE
 from pruneexp.stopping import stopping
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+WIDE = 160  # columns where no terminal says how many there are
 
 COMMANDS = {
     "run": "train and prune one configuration, or a sweep (-m, or experiment=...)",
@@ -26,13 +29,17 @@ COMMANDS = {
     "show": "everything about one run",
     "clean": "list what takes space and is no longer needed; --yes removes it",
 }
+ASIDE = (  # what is no part of a run's name is none of a plan's
+    *("experiment", "results", "workers", "device", "dry_run", "format", "keep", "title"),
+    *("training.threads", "training.workers", "training.checkpoint_seconds", "task.root"),
+)
 HYDRA_HELP = """\
   pruneexp run                                  the small MobileNet on glyphs at 80 %
   pruneexp run pruning=none model.width=0.5     a small dense one
   pruneexp run -m pruning.sparsity=0.5,0.9      a sweep
   pruneexp run experiment=table2_small          a whole figure
-  pruneexp run --cfg job                        the composed configuration
-  pruneexp run --help                           all groups and keys
+  pruneexp run --cfg job ...                    all keys, and their values with these overrides
+  pruneexp run --help                           all groups and their options
   pruneexp run dry_run=true ...                 what would run, and what it weighs
 
 TAB completes: eval "$(pruneexp -sc install=bash)" """
@@ -45,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Invalid as invalid:
         _complain(str(fault) for fault in invalid.faults)
         sys.exit(BAD_INPUT)
-    except (LookupError, files.Damaged, files.CannotWrite) as error:
-        _complain([str(error.args[0] if error.args else error)])
+    except (files.NotFound, files.Damaged, files.CannotWrite) as error:
+        _complain([str(error)])
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -98,34 +105,71 @@ def _help() -> str:
 def _with_hydra(command: str, given: list[str]) -> int:
     """Let Hydra compose; a sweep leaves from within, one configuration is acted on here."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
 
     from pruneexp import config, explain
 
-    if command == "size" and any(word in given for word in ("-m", "--multirun")):
-        _complain(["size takes one configuration; dry_run=true weighs a whole sweep"])
+    if any(word in ("-h", "--help") for word in given):
+        print(_help_of_options(config.CONF))
+        return 0
+    other = [word for word in given if re.match(r"--config-(name|path)|-c[np]\b", word)]
+    if other:
+        _complain([f"{other[0]} is not for a person; --config-dir FOLDER adds your own YAML"])
         return BAD_INPUT
+    sweeping = any(word in ("-m", "--multirun") for word in given)
+    if command == "size" and sweeping:
+        return _one_only()
     config.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # we say what went wrong, with the key
-    composed: list[Any] = []  # empty after --help, --cfg and the like
+    composed: list[Any] = []  # empty after --cfg and the like
+    weighs_a_sweep = False
 
     def task(configuration: Any) -> None:
+        nonlocal weighs_a_sweep
+        sweeper = HydraConfig.get().sweeper
+        weighs_a_sweep = command == "size" and bool(sweeper.get("union"))
         composed.append(configuration)
 
-    before, sys.argv = sys.argv, ["pruneexp", *given]
+    before, sys.argv = sys.argv, ["pruneexp", *_flags_first(given)]
+    if command == "size":
+        sys.argv.append("hydra.mode=RUN")
     try:
         hydra.main(version_base="1.3", config_path=str(config.CONF), config_name="run")(task)()
+    except Invalid:
+        raise
     except explain.EXPECTED as error:
         overrides = [word for word in given if "=" in word and not word.startswith("--")]
-        sweeping = any("," in word for word in overrides)
-        found = [] if sweeping else explain.faults(overrides, _config_dir(given))
+        several = sweeping and any("," in word for word in overrides)
+        found = [] if several else explain.faults(overrides, _config_dir(given))
         _complain([str(fault).strip() for fault in found] or [explain.plainly(error)])
         return BAD_INPUT
     finally:
         sys.argv = before
-    for configuration in composed:
-        run = config.read(configuration)
-        return _size(run) if command == "size" else _run(run)
-    return 0
+    if weighs_a_sweep:
+        return _one_only()
+    act = _size if command == "size" else _run
+    return max([act(config.read(configuration)) for configuration in composed], default=0)
+
+
+def _one_only() -> int:
+    _complain(["size takes one configuration; `pruneexp run ... dry_run=true` weighs a sweep"])
+    return BAD_INPUT
+
+
+def _flags_first(given: list[str]) -> list[str]:
+    """Hydra's own parser takes no override after a flag that follows one."""
+    flags = [word for word in given if word in ("-m", "--multirun")]
+    return [*flags, *(word for word in given if word not in flags)]
+
+
+def _help_of_options(conf: Path) -> str:
+    """Every group with its options, as they lie in conf/."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(conf.rglob("*/*.yaml")):
+        groups.setdefault(str(path.parent.relative_to(conf)), []).append(path.stem)
+    width = max(map(len, groups))
+    listed = "\n".join(f"  {group:<{width}}  {', '.join(o)}" for group, o in groups.items())
+    return f"{HYDRA_HELP}\n\ngroups and their options:\n{listed}"
 
 
 def _config_dir(given: list[str]) -> str | None:
@@ -142,10 +186,13 @@ def _size(run: Any) -> int:
     from pruneexp.size import size
 
     weighed = size(run)
+    console = Console()
     if run.format == "json":
         print(json.dumps(weighed.to_plain()))
-    else:
-        Console().print(terminal.size(weighed, Console().width))
+    elif console.is_terminal or "COLUMNS" in os.environ:
+        console.print(terminal.size(weighed, console.width))
+    else:  # a file or a pipe has room for every column
+        Console(width=WIDE).print(terminal.size(weighed, WIDE))
     return 0
 
 
@@ -160,8 +207,8 @@ def _run(run: Any) -> int:
     if folder.status() == "finished" and not folder.is_damaged():
         return _outcome(run, folder.record_or_fail())
     with stopping() as stop, Display(name(run), Console(stderr=True)) as display:
-        from pruneexp.execute import execute
-        from pruneexp.training.fit import Diverged, Stopped
+        from pruneexp.execute import execute, failure
+        from pruneexp.training.fit import Stopped
 
         display.show([Row(name(run), "running")])
         try:
@@ -174,8 +221,11 @@ def _run(run: Any) -> int:
         except Stopped:
             display.say("stopped; the same command goes on from here")
             return INTERRUPTED
-        except Diverged as error:
-            display.say(f"{name(run)} failed: {error}; try a smaller training.learning_rate")
+        except (Invalid, files.Damaged, files.CannotWrite):
+            raise
+        except Exception as error:  # kept in the run's folder, with its traceback
+            display.say(f"{name(run)} failed: {failure(error)['message']}")
+            display.say(f"the traceback is in {folder.path / FAILURE}")
             return FAILED
     return _outcome(run, record)
 
@@ -242,30 +292,30 @@ def _conduct(first: Any, made: Any) -> bool:
     workers = workers_that_pay(first, left)
     title = f"{made.title} on {workers} worker{'s' if workers > 1 else ''}"
     with stopping() as stop, Display(title, Console(stderr=True)) as display:
-        pool = Pool(path, store.results, workers)
-        asked_to_stop = False
-        while pool.alive():
-            if stop() and not asked_to_stop:
-                asked_to_stop = True
-                pool.stop()
-            for line in pool.said():
-                display.say(line)
-            rows = [
-                Row(s.planned.name, s.state, s.progress, s.test, s.error)
-                for s in standings(store, made)
-            ]
-            display.show(rows, workers)
-            time.sleep(0.25)
-        pool.close()
+        pool = Pool(store, path, workers)
+        try:
+            while pool.tend():
+                if stop() and not pool.stopping:
+                    pool.stop()
+                for line in pool.said():
+                    display.say(line)
+                rows = [
+                    Row(s.planned.name, s.state, s.progress, s.test, s.error)
+                    for s in standings(store, made)
+                ]
+                display.show(rows, workers)
+                time.sleep(0.25)
+        except BaseException:  # a second Ctrl-C, a closed pipe: nothing may go on behind our back
+            pool.kill()
+            raise
         for line in pool.said():
             display.say(line)
-    return asked_to_stop
+    return pool.stopping
 
 
 def plan_name(experiment: str | None, overrides: list[str]) -> str:
     """The experiment's, and what the command line changed in it that is part of a run's name."""
-    aside = ("experiment", "results", "workers", "device", "dry_run", "format", "keep", "title")
-    rest = [word for word in overrides if re.split(r"[=@]", word)[0].lstrip("+~") not in aside]
+    rest = [word for word in overrides if re.split(r"[=@]", word)[0].lstrip("+~") not in ASIDE]
     words = "+".join([experiment or "sweep", *rest])
     safe = re.sub(r"[^\w.,=+-]+", "_", words)
     return safe if len(safe) <= 100 else f"{safe[:87]}-{digest(rest)}"
@@ -282,7 +332,11 @@ def _dry_run(runs: list[Any], unreadable: list[dict[str, str]]) -> int:
     rows = []
     for standing in standings(store, made):
         run = restore(standing.planned.run)
-        rows.append((standing, run, size(run).counts))
+        try:
+            rows.append((standing, run, size(run).counts))
+        except Invalid as invalid:
+            unreadable = [*unreadable, {"overrides": standing.planned.name, "error": str(invalid)}]
+            _complain([f"{standing.planned.name}: {fault}" for fault in invalid.faults])
     if runs[0].format == "json":
         print(
             json.dumps(

@@ -22,8 +22,10 @@ from pruneexp.recipe import (
     demand,
     digest,
     filled,
+    finite,
     here,
     is_part,
+    no_key,
     show,
 )
 from pruneexp.store import Store
@@ -113,7 +115,7 @@ def fingerprint(run: Run) -> str:
 def name(run: Run) -> str:
     """A run's folder: words for people, the fingerprint for everything else."""
     words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}-seed{run.seed}"
-    return re.sub(r"[^\w.-]+", "_", words) + f"-{fingerprint(run)}"
+    return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"
 
 
 def parent(run: Run) -> Run | None:
@@ -149,11 +151,12 @@ def register() -> None:
 
 
 def _schema(recipe: type[Recipe]) -> DictConfig:
-    """A recipe's fields and types. Parts stay open: the defaults list chooses them."""
+    """A recipe's fields and types. Parts stay open: the defaults list chooses them. A part with a
+    default would leave its keys behind when another option is merged over it."""
     node = OmegaConf.structured(recipe)
     for item in fields(recipe):
         if is_part(item.type):
-            node[item.name] = "???"
+            node.__dict__["_content"][item.name] = DictConfig("???", key=item.name, parent=node)
     return node
 
 
@@ -170,12 +173,17 @@ def read(node: DictConfig) -> Run:
 def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
     """A recipe and its parts, or None with its faults added. Where a part is at fault, a stand-in
     lets the recipe's own fields be checked all the same."""
-    recipe = OmegaConf.get_type(node)
-    assert isinstance(recipe, type) and issubclass(recipe, Recipe), (prefix, recipe)
+    recipe: Any = OmegaConf.get_type(node)
+    if not is_part(recipe) or (prefix and not recipe.word):
+        faults.append(Fault(prefix, "takes one of the options of its group; this YAML names none"))
+        return None
     values: dict[str, Any] = {}
     before = len(faults)
+    known = [item.name for item in fields(recipe)]
+    full = {name: f"{prefix}.{name}" if prefix else name for name in [*known, *map(str, node)]}
+    faults += [no_key(full[str(name)], known) for name in node if name not in [*known, "hydra"]]
     for item in fields(recipe):
-        key = f"{prefix}.{item.name}" if prefix else item.name
+        key = full[item.name]
         if OmegaConf.is_missing(node, item.name):
             faults.append(Fault(key, "must be given"))
             continue
@@ -185,10 +193,11 @@ def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
         elif isinstance(value, DictConfig | ListConfig):
             values[item.name] = OmegaConf.to_container(value, resolve=True)
         else:
+            faults += finite(key, value)
             values[item.name] = value
     complete = len(faults) == before
     try:
-        made = recipe(**values)
+        made: Recipe = recipe(**values)
     except Invalid as invalid:
         faults.extend(fault.under(prefix) for fault in invalid.faults)
         return None
@@ -208,13 +217,13 @@ def _settle_start(run: Run) -> Run:
     if not isinstance(run.pruning, pruning.Gradual):
         return run
     start = run.pruning.start
-    if start in ("scratch", "dense") or re.fullmatch(r"(file|run):[0-9a-f]+", start):
+    if start in ("scratch", "dense") or re.fullmatch(r"run:[0-9a-f]{12}|file:[0-9a-f]{16}", start):
         return run
     path = Path(start)
     if path.is_file():
         settled = f"file:{files.checksum_of(path)[:16]}"
         return replace(run, pruning=replace(run.pruning, start=settled, start_path=start))
-    found = run.store.search(start)
+    found = run.store.search(start.removeprefix("run:"))
     if len(found) == 1 and found[0].status() == "finished":
         start = f"run:{found[0].fingerprint}"
         return replace(run, pruning=replace(run.pruning, start=start))

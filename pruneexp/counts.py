@@ -43,6 +43,6 @@ def count_masks(model: nn.Module, groups: Groups, masks: Mapping[str, Tensor]) -
     masked = {name: int((~mask).sum()) for name, mask in masks.items()}
     counts = count(model, groups, sum(masked.values()))
     for row, names in zip(counts.groups, groups.values(), strict=True):
-        row["masked"] = sum(masked[name] for name in names)
+        row["masked"] = sum(masked.get(name, 0) for name in names)
     counts.empty = [name for name, mask in masks.items() if not bool(mask.any())]
     return counts

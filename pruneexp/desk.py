@@ -3,14 +3,16 @@ worker that a sweep starts."""
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event, Thread
 
 from rich.console import Console
 
-from pruneexp import terminal
+from pruneexp import files, terminal
 from pruneexp.display import Row, table, table_of
-from pruneexp.record import CHECKPOINT, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
+from pruneexp.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
 from pruneexp.stopping import stopping
 from pruneexp.store import Folder, Store
 from pruneexp.sweep import standings, work
@@ -37,7 +39,9 @@ def _plan(options: argparse.Namespace, store: Store) -> Plan:
     if options.plan is None:
         names = store.plan_names()
         if not names:
-            raise LookupError(f"no plan in {store.plans}; `pruneexp run experiment=...` makes one")
+            raise files.NotFound(
+                f"no plan in {store.plans}; `pruneexp run experiment=...` makes one"
+            )
         return store.find_plan(names[0])
     return store.find_plan(options.plan)
 
@@ -49,7 +53,7 @@ def _report(options: argparse.Namespace, store: Store) -> int:
     if options.format == "json":
         print(json.dumps({"folder": str(made.folder), "files": list(map(str, made.files))}))
     else:
-        made.print(Console())
+        made.print(Console(markup=False, highlight=False))
     return 0
 
 
@@ -75,7 +79,7 @@ def _status(options: argparse.Namespace, store: Store) -> int:
             )
         )
         return 0
-    console = Console()
+    console = Console(markup=False, highlight=False)
     done = sum(one.state == "finished" for one in found)
     rows = [Row(one.planned.name, one.state, one.progress, one.test, one.error) for one in found]
     console.print(table(rows, f"{plan.name} · {done} of {len(rows)} finished", console.width))
@@ -90,7 +94,7 @@ def _status(options: argparse.Namespace, store: Store) -> int:
 def _show(options: argparse.Namespace, store: Store) -> int:
     folder = store.find(options.run)
     record = folder.record()
-    console = Console()
+    console = Console(markup=False, highlight=False)
     if record is not None:
         if options.format == "json":
             print(json.dumps(record.to_plain()))
@@ -139,15 +143,12 @@ def _clean(options: argparse.Namespace, store: Store) -> int:
     for path, why in things:
         total += _bytes(path)
         shown.add_row(str(path), why, f"{_bytes(path) / 1e6:.2f}")
-    console = Console()
+    console = Console(markup=False, highlight=False)
     if things:
         console.print(shown)
     if options.yes:
         for path, _ in things:
-            if path.is_dir():
-                Folder(path).remove()
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
         console.print(f"{total / 1e6:.1f} MB removed")
     else:
         hint = "; --yes removes them" if things else ""
@@ -155,18 +156,31 @@ def _clean(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
+def _remove(path: Path) -> None:
+    """Nothing of a run that a process has taken up since it was listed."""
+    folder = Folder(path if path.is_dir() else path.parent)
+    if (folder.path / LEASE).exists():
+        with folder.lease() as mine:
+            if mine and path.is_dir():
+                folder.remove()
+            elif mine:
+                path.unlink(missing_ok=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _leftovers(store: Store) -> list[tuple[Path, str]]:
-    """What kills and failures have left: half-written files, checkpoints nobody goes on from."""
+    """What kills have left: half-written files, and checkpoints of runs that ended since."""
     found: list[tuple[Path, str]] = []
     for folder in store.folders():
         state = folder.status()
         if state == "running":
             continue
         found += [(path, "half-written") for path in folder.path.glob(".*.tmp")]
-        if state in ("finished", "failed"):
+        if state == "finished":
             names = (CHECKPOINT, PREVIOUS, PROGRESS)
             paths = [folder.path / name for name in names]
-            found += [(path, f"of a run that is {state}") for path in paths if path.exists()]
+            found += [(path, "of a finished run") for path in paths if path.exists()]
     for place in (store.plans, store.cache):
         found += [(path, "half-written") for path in place.glob(".*.tmp")]
     return found
@@ -194,9 +208,22 @@ def _bytes(path: Path) -> int:
 
 
 def _work(options: argparse.Namespace, store: Store) -> int:
+    alone = Event()
+    if options.attached:  # the other end closes when the process that started this one is gone
+        Thread(target=_wait_for_end_of_input, args=[alone], daemon=True).start()
     with stopping() as stop:
-        work(store, store.find_plan(options.plan), stop=stop)
+        work(store, store.find_plan(options.plan), stop=lambda: stop() or alone.is_set())
     return 0
+
+
+def _wait_for_end_of_input(ended: Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+def _work_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan")
+    parser.add_argument("--attached", action="store_true", help="leave when stdin closes")
 
 
 def _clean_arguments(parser: argparse.ArgumentParser) -> None:
@@ -237,5 +264,5 @@ _ARGUMENTS = {
     "status": _plan_argument,
     "show": _show_arguments,
     "clean": _clean_arguments,
-    "work": lambda parser: parser.add_argument("plan"),
+    "work": _work_arguments,
 }

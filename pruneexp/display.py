@@ -1,10 +1,10 @@
 """What a person sees while runs are under way: a live table in a terminal, else plain lines."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,7 @@ COLOURS = {
     "interrupted": "yellow",
     "waiting": "dim",
 }
+MIDDLE, WIDE = 70, 120  # columns from which on more is told
 LINE_SECONDS = 15.0  # between two plain lines about a run that goes on
 
 
@@ -99,41 +100,64 @@ class Display:
             self.say("  ".join(words))
 
 
-def table(rows: Sequence[Row], headline: str, width: int, room: int = 10**6) -> Table:
-    """Runs as a table that fits the width; columns that say least go first in a narrow one."""
-    shown = table_of(headline)
-    wide, middle = width >= 100, width >= 70
-    shown.add_column("run", overflow="ellipsis", no_wrap=True, ratio=1)
-    shown.add_column("state", no_wrap=True)
-    shown.add_column("step", justify="right", no_wrap=True)
-    if middle:
-        shown.add_column("sparsity", justify="right", no_wrap=True)
-        shown.add_column("loss", justify="right", no_wrap=True)
-    shown.add_column("valid", justify="right", no_wrap=True)
-    if middle:
-        shown.add_column("left", justify="right", no_wrap=True)
-    shown.add_column("test", justify="right", no_wrap=True)
+def table(rows: Sequence[Row], headline: str, width: int, room: int = 10**6) -> Group:
+    """Runs as a table that fits the width: a narrow one leaves out what says least, and cuts names
+    in the middle; numbers stay whole. Errors follow below."""
     chosen = _most_telling(rows, room)
-    for row in chosen:
-        p = row.progress
-        step = f"{p.step}/{p.steps}" if p and p.steps else ""
-        cells: list[str | Text] = [
-            row.name if wide else _short(row.name),
-            Text(_state(row), COLOURS.get(row.state, "")),
-            step,
+    columns = {title: [cell(row) for row in chosen] for title, cell in CELLS.items()}
+    if width < MIDDLE:
+        columns = {title: columns[title] for title in ("state", "step", "valid", "test")}
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    taken = sum(2 + max(map(len, [title, *cells])) for title, cells in columns.items())
+    names = [row.name if width >= WIDE else _short(row.name) for row in chosen]
+    shown = table_of(headline)
+    shown.add_column("run", no_wrap=True)
+    for title in columns:
+        shown.add_column(title, no_wrap=True, justify="left" if title == "state" else "right")
+    for index, row in enumerate(chosen):
+        cells = [
+            Text(values[index], COLOURS.get(row.state, "") if title == "state" else "")
+            for title, values in columns.items()
         ]
-        if middle:
-            cells.append(f"{p.sparsity:.1%}" if p and p.steps else "")
-            cells.append(f"{p.loss:.3f}" if p and p.loss is not None else "")
-        cells.append(f"{p.valid:.2f}" if p and p.valid is not None else "")
-        if middle:
-            cells.append(_time(p.seconds_left) if p and p.seconds_left is not None else "")
-        shown.add_row(*cells, row.test)
-        if row.error:
-            shown.add_row(Text("  " + row.error.splitlines()[0], "red"))
+        shown.add_row(_cut(names[index], max(8, width - taken)), *cells)
     if len(chosen) < len(rows):
         shown.caption = f"and {len(rows) - len(chosen)} more"
-    return shown
+    errors = [
+        Text(f"{_short(row.name)}: {row.error.splitlines()[0]}", "red")
+        for row in chosen
+        if row.error
+    ]
+    return Group(shown, *errors)
+
+
+def _state(row: Row) -> str:
+    stage = row.progress.stage if row.state == "running" and row.progress else ""
+    return stage if stage not in ("", "training") else row.state
+
+
+def _number(row: Row, form: Callable[[Progress], str]) -> str:
+    return form(row.progress) if row.progress and row.progress.steps else ""
+
+
+CELLS: dict[str, Callable[[Row], str]] = {
+    "state": _state,
+    "step": lambda row: _number(row, lambda p: f"{p.step}/{p.steps}"),
+    "sparsity": lambda row: _number(row, lambda p: f"{p.sparsity:.1%}"),
+    "loss": lambda row: _number(row, lambda p: "" if p.loss is None else f"{p.loss:.3f}"),
+    "valid": lambda row: _number(row, lambda p: "" if p.valid is None else f"{p.valid:.2f}"),
+    "left": lambda row: _number(
+        row, lambda p: "" if p.seconds_left is None else _time(p.seconds_left)
+    ),
+    "test": lambda row: row.test,
+}
+
+
+def _cut(name: str, room: int) -> str:
+    """A name in the room there is; its end tells runs apart, its beginning says what it is."""
+    if len(name) <= room:
+        return name
+    ending = (room - 1) * 2 // 3
+    return f"{name[: room - 1 - ending]}…{name[-ending:]}"
 
 
 def table_of(title: str = "") -> Table:
@@ -184,11 +208,6 @@ def _numbers(row: Row) -> list[str]:
     words += [f"valid {p.valid:.2f}"] if p.valid is not None else []
     words += [f"{_time(p.seconds_left)} left"] if p.seconds_left is not None else []
     return words
-
-
-def _state(row: Row) -> str:
-    stage = row.progress.stage if row.state == "running" and row.progress else ""
-    return stage if stage not in ("", "training") else row.state
 
 
 def _short(name: str) -> str:

@@ -8,6 +8,7 @@ import ctypes
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -28,7 +29,7 @@ from pruneexp.recipe import Fault, Invalid, asked
 from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.store import Folder
 from pruneexp.tasks.loaded import Loaded, Setting
-from pruneexp.training.fit import Fit, Stopped, unpack
+from pruneexp.training.fit import Diverged, Fit, Stopped, unpack
 
 Watch = Callable[[Progress], None]
 Stop = Callable[[], bool]
@@ -67,7 +68,7 @@ def execute(
         return finished
     before = parent(run)
     ancestor = None if before is None else _with_weights(before, watch, stop, say, wait)
-    with _held(folder, watch, stop, wait):
+    with _held(folder, watch, stop, say, wait):
         finished = _finished(folder, say)  # perhaps by the process that had it
         return finished or _try(run, folder, ancestor, watch, stop, say)
 
@@ -84,19 +85,22 @@ def _finished(folder: Folder, say: Say) -> Record | None:
 def _with_weights(run: Run, watch: Watch, stop: Stop, say: Say, wait: bool) -> Record:
     """A finished run whose weights can be loaded. Weights that are gone or damaged are made again:
     the same configuration gives the same bits."""
+    if run.store.folder(name(run)).status() != "finished":
+        say(f"first the run it starts from: {name(run)}")
     record = execute(run, watch=watch, stop=stop, say=say, wait=wait)
     folder = run.store.folder(record.name)
     if folder.weights_are_good(record):
         return record
     say(f"{folder.path / WEIGHTS} is gone or damaged; the run is made again")
-    with _held(folder, watch, stop, wait):
+    with _held(folder, watch, stop, say, wait):
         if not folder.weights_are_good(record):
             folder.reopen()
     return execute(run, watch=watch, stop=stop, say=say, wait=wait)
 
 
 @contextmanager
-def _held(folder: Folder, watch: Watch, stop: Stop, wait: bool) -> Iterator[None]:
+def _held(folder: Folder, watch: Watch, stop: Stop, say: Say, wait: bool) -> Iterator[None]:
+    said = False
     while True:
         with folder.lease() as mine:
             if mine:
@@ -104,6 +108,9 @@ def _held(folder: Folder, watch: Watch, stop: Stop, wait: bool) -> Iterator[None
                 return
         if not wait:
             raise Busy(folder.path.name)
+        if not said:
+            said = True
+            say(f"waiting for the process that works on {folder.path.name}")
         watch(Progress(stage="waiting for another process"))
         if stop():
             raise Stopped
@@ -120,16 +127,25 @@ def _try(
     except (Stopped, KeyboardInterrupt):
         raise
     except Exception as error:
-        step = getattr(error, "step", None)
-        kind = type(error).__name__
-        folder.fail({"error": kind, "message": str(error) or kind, "step": step})
+        folder.fail(failure(error))
         raise
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """What is kept of an error, for `show` and the report."""
+    kind, message = type(error).__name__, str(error)
+    told = isinstance(error, Invalid | Diverged | OSError | files.Damaged)  # for a person already
+    return {
+        "error": kind,
+        "message": message if told and message else f"{kind}: {message}",
+        "step": getattr(error, "step", None),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
 
 
 def _train(
     run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
 ) -> Record:
-    began = time.monotonic()
     watch(Progress(steps=run.steps))
     saved = _checkpoint(folder, say)
     device, threads = _place(run, saved)
@@ -142,7 +158,7 @@ def _train(
     if ancestor is not None:
         _load(model, run.store.folder(ancestor.name).path / WEIGHTS)
     elif run.pruning.starts_from.startswith("file:"):
-        _load_file(model, run)
+        _load(model, _file(run))
     steps, factor = run.pruning.stage(run.training.steps)
     pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
     fit = Fit(
@@ -179,7 +195,7 @@ def _train(
         metrics=chosen,
         counts=count_masks(model, run.pruning.groups(model), masks),
         checksums={"data": task.checksum},
-        circumstances=_circumstances(device, threads, time.monotonic() - began, saved),
+        circumstances=_circumstances(device, threads, fit.seconds(), saved),
     )
     _write(folder, run, model, masks, record, fit)
     return record
@@ -309,31 +325,34 @@ def keep_freed_memory() -> None:
 
 
 def _load(model: nn.Module, path: Path) -> None:
-    model.load_state_dict(load_file(path))
-
-
-def _load_file(model: nn.Module, run: Run) -> None:
-    """Weights a person already has. What does not fit is listed, by name."""
-    assert isinstance(run.pruning, Gradual)
-    path = Path(run.pruning.start_path)
-    if not path.is_file() or files.checksum_of(path)[:16] != run.pruning.start.partition(":")[2]:
-        where = run.pruning.start_path or "no path given"
-        raise Invalid([Fault("pruning.start", f"was another file than now lies at {where}")])
+    """Weights of a run or of a person's file. What does not fit is listed, by name."""
     try:
         if path.suffix == ".safetensors":
             weights = load_file(path)
         else:
             weights = torch.load(path, weights_only=True, map_location="cpu")
-    except (SafetensorError, RuntimeError, UnpicklingError, EOFError, KeyError) as error:
-        first = str(error).splitlines()[0]
-        raise Invalid([Fault("pruning.start", f"={path} holds no weights ({first})")]) from error
-    mine = model.state_dict()
-    problems = _misfits(weights, mine)
+    except (SafetensorError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
+        why = f"={path} holds no weights that can be loaded without running code"
+        raise Invalid([Fault("pruning.start", why)]) from error
+    problems = _misfits(weights, model.state_dict())
     if problems:
         more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
         listed = "\n  ".join(problems[:12] + more)
         raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {listed}")])
     model.load_state_dict(weights)
+
+
+def _file(run: Run) -> Path:
+    """The file that pruning starts from, if it still is what named the run."""
+    assert isinstance(run.pruning, Gradual)
+    path, stated = Path(run.pruning.start_path), run.pruning.start.partition(":")[2]
+    if not run.pruning.start_path:
+        why = f"={run.pruning.start} is a checksum; give the path of that file"
+        raise Invalid([Fault("pruning.start", why)])
+    if not path.is_file() or files.checksum_of(path)[:16] != stated:
+        why = f"={path} is no longer the file that this run was named by ({stated})"
+        raise Invalid([Fault("pruning.start", why)])
+    return path
 
 
 def _misfits(weights: Any, mine: dict[str, torch.Tensor]) -> list[str]:

@@ -5,6 +5,7 @@ again, until everything wrong has been said.
 """
 
 import re
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,13 +13,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException, UnsupportedInterpolationType
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from pruneexp.config import CONF, OPTIONS, read
-from pruneexp.recipe import Fault, Invalid, takes
+from pruneexp.config import CONF, OPTIONS, Run, read
+from pruneexp.recipe import Fault, Invalid, either, is_part, no_key
 
-EXPECTED = (HydraException, OmegaConfBaseException)
+EXPECTED = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+RUN_KEYS = [item.name for item in fields(Run)]
 KINDS = {
     "Float": "a number",
     "Integer": "a whole number",
@@ -52,9 +54,12 @@ def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
 def fault(error: Exception) -> tuple[Fault | None, str]:
     """One line for a person, and the key it is about."""
     text = str(error)
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _about_value(cause), cause.full_key
+    if isinstance(error, YAMLError):
+        return Fault("", f"a YAML file cannot be read: {' '.join(text.split())}"), ""
+    causes = [error, error.__cause__, error.__context__]
+    for cause in causes:
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            return _about_value(cause), cause.full_key
     sweep = re.search(
         r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>[^']*)'", text
     )
@@ -66,57 +71,33 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
         group, word = option["group"], option["word"]
         known = sorted(set(re.findall(r"^\t([\w-]+)$", text, re.M)))
         known = [name for name in known if not name.startswith("base_")]
-        return Fault(group, f"takes {_either(known)}, got {word}{_near(word, known)}"), group
+        if word.startswith("base_"):
+            known = [f"base_{option.word}" for option in OPTIONS.get(group, ())]
+        near = get_close_matches(word, known, n=1, cutoff=0.5)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        return Fault(group, f"takes {either(known)}, got {word}{hint}"), group
     group_match = re.search(r"Could not override '(?P<key>[^']+)'", text)
     if group_match:
         key = group_match["key"]
-        known = list(OPTIONS) if "/" in key else _keys_beside(key)
-        return Fault(key, f"is no key or group here{_near(key, known)}"), key
+        return no_key(key, list(OPTIONS) if "/" in key else RUN_KEYS), key
     return Fault("", text.splitlines()[0]), ""
 
 
 def _about_value(error: OmegaConfBaseException) -> Fault:
     key = str(error.full_key)
-    parent, _, leaf = key.rpartition(".")
     first = str(error).splitlines()[0]
     if "/" in key:
-        return Fault(key, f"is no group{_near(key, list(OPTIONS))}")
+        return no_key(key, list(OPTIONS))
     if "not in struct" in first or "not in '" in first:
         kind: Any = error.object_type
-        known = list(takes(kind)) if isinstance(kind, type) and kind is not dict else []
-        if parent == "" and not known:
-            known = _keys_beside(key)
-        listed = f"; {parent or 'a run'} takes {_either(known)}" if known else ""
-        return Fault(key, f"is no key here{_near(leaf, known, parent)}{listed}")
+        return no_key(key, [item.name for item in fields(kind if is_part(kind) else Run)])
     got = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if got:
         return Fault(key, f"takes {KINDS.get(got[2], got[2])}, got {got[1]}")
     got = re.search(r"Value '(.*)' is not a valid bool", first)
     if got:
         return Fault(key, f"takes true or false, got {got[1]}")
-    if isinstance(error, UnsupportedInterpolationType):
-        return Fault(key, f"holds an unknown interpolation ({first})")
     return Fault(key, f"cannot be read: {first}")
-
-
-def _keys_beside(key: str) -> list[str]:
-    """What stands where `key` was looked for, in the configuration without arguments."""
-    parent = key.rpartition(".")[0]
-    try:
-        config = compose("run")
-    except Exception:
-        return []
-    node = OmegaConf.select(config, parent) if parent else config
-    return [f"{parent}.{name}" if parent else str(name) for name in map(str, node or [])]
-
-
-def _near(word: str, known: list[str], prefix: str = "") -> str:
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {prefix + '.' if prefix else ''}{near[0]}?)" if near else ""
-
-
-def _either(words: list[str]) -> str:
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
 
 
 def _culprit(overrides: list[str], key: str) -> str | None:

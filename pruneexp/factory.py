@@ -4,6 +4,9 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from inspect import signature
 from typing import Any
 
 from pruneexp.recipe import Fault, Invalid
@@ -19,7 +22,7 @@ def check(factory: str) -> None:
     _see_working_folder()
     try:
         found = importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
+    except Exception:  # a parent package may raise anything while it is imported
         found = False
     if not found:
         raise Invalid(
@@ -37,17 +40,25 @@ def call(key: str, factory: str, arguments: dict[str, Any]) -> Any:
     """What the factory returns. `key` is the full key, for the message."""
     module, _, function = factory.partition(":")
     _see_working_folder()
-    try:
+    with _named(key, f"={factory} cannot be imported"):
         made = getattr(importlib.import_module(module), function)
-    except Exception as error:  # whatever a person's module raises while it is imported
-        why = f"{type(error).__name__}: {error}"
-        raise Invalid([Fault(key, f"={factory} cannot be imported ({why})")]) from error
-    try:
+    given = ", ".join(arguments) or "nothing"
+    with _named(key, f"={factory} does not take {given}"), suppress(ValueError):
+        signature(made).bind(**arguments)  # some built-in functions have none to ask
+    with _named(key, f"={factory} failed"):
         return made(**arguments)
-    except TypeError as error:
-        given = ", ".join(arguments) or "nothing"
-        why = f"={factory} was called with {given} and refused ({error})"
-        raise Invalid([Fault(key, why)]) from error
+
+
+@contextmanager
+def _named(key: str, what: str) -> Iterator[None]:
+    """Whatever a person's module raises, said with the key that names it."""
+    try:
+        yield
+    except Invalid:
+        raise
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise Invalid([Fault(key, f"{what} ({why})")]) from error
 
 
 def _see_working_folder() -> None:

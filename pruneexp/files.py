@@ -16,6 +16,10 @@ class Damaged(Exception):
         super().__init__(f"{path} is damaged: {why}")
 
 
+class NotFound(Exception):
+    """Something asked for by name that is not there."""
+
+
 class CannotWrite(OSError):
     """A file or folder that cannot be written, said with the remedy."""
 

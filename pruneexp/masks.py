@@ -17,13 +17,19 @@ def keep_highest(scores: Sequence[Tensor], masked: int) -> list[Tensor]:
     assert 0 <= masked <= sum(sizes), (masked, sizes)
     if masked == 0:
         return [torch.ones_like(score, dtype=torch.bool) for score in scores]
-    parts = [score.detach().reshape(-1).float() for score in scores]
+    parts = [_flat(score) for score in scores]
     flat = torch.cat(parts) if len(parts) > 1 else parts[0]
     kept = _keep_on_cpu(flat, masked) if flat.device.type == "cpu" else _keep(flat, masked)
     return [
         torch.empty_like(score, dtype=torch.bool).copy_(part.view(score.shape))
         for score, part in zip(scores, kept.split(sizes), strict=True)
     ]
+
+
+def _flat(score: Tensor) -> Tensor:
+    """In its own type, since a shorter one makes ties; numpy knows no shorter ones than float32."""
+    flat = score.detach().reshape(-1)
+    return flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
 
 
 def _keep_on_cpu(flat: Tensor, masked: int) -> Tensor:

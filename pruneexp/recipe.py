@@ -6,8 +6,10 @@ train, a way to prune. It holds its parts, compares by value, and has one verb t
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 
@@ -112,12 +114,27 @@ def filled(cls: type[Recipe], data: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def takes(cls: type[Recipe]) -> dict[str, bool]:
-    """The fields of a recipe, and whether each must be given."""
-    return {
-        item.name: item.default is MISSING and item.default_factory is MISSING
-        for item in fields(cls)
-    }
+def no_key(key: str, known: Iterable[str]) -> Fault:
+    """`key` is unknown where these keys are known."""
+    parent, _, leaf = key.rpartition(".")
+    names = list(known)
+    if "/" in key:
+        near = get_close_matches(key, names, n=1, cutoff=0.5)
+        return Fault(key, "is no group" + (f" (did you mean {near[0]}?)" if near else ""))
+    near = get_close_matches(leaf, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {parent + '.' if parent else ''}{near[0]}?)" if near else ""
+    listed = f"; {parent or 'a run'} takes {either(names)}" if names else ""
+    return Fault(key, f"is no key here{hint}{listed}")
+
+
+def either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
+
+
+def finite(key: str, value: Any) -> Iterator[Fault]:
+    """A fault for a number that no record could hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Fault(key, f"takes a finite number, got {value}")
 
 
 def digest(data: Any) -> str:

@@ -69,9 +69,6 @@ def size(run: Run) -> Size:
     masked = run.pruning.masked(sizes, run.steps)
     counts = count(model, groups, sum(masked))
     shares = _shares(run, groups, sizes, masked)
-    for row in counts.groups:
-        share = shares[row["name"]]
-        row["masked"] = None if share is None else round(share * row["weights"])
     group_of = {name: group for group, names in groups.items() for name in names}
     work = multiply_adds(model, run)
     layers = []

@@ -8,7 +8,8 @@ from typing import Any
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C or SIGTERM asks to stop at the next step; a second Ctrl-C stops at once."""
+    """The first Ctrl-C, SIGTERM or closed terminal asks to stop at the next step; a second
+    Ctrl-C stops at once."""
     asked = False
 
     def ask(number: int, frame: Any) -> None:
@@ -17,7 +18,8 @@ def stopping() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
     finally:

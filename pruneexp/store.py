@@ -8,6 +8,7 @@ dies.
 import csv
 import fcntl
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,8 +66,8 @@ class Store:
             return found[0]
         if found:
             names = "\n  ".join(folder.path.name for folder in found)
-            raise LookupError(f"{text!r} could be any of\n  {names}")
-        raise LookupError(f"no run {text!r} in {self.runs}; `pruneexp status` lists them")
+            raise files.NotFound(f"{text!r} could be any of\n  {names}")
+        raise files.NotFound(f"no run {text!r} in {self.runs}; `pruneexp status` lists them")
 
     def save_plan(self, plan: Plan) -> Path:
         path = self.plans / f"{plan.name}.json"
@@ -77,8 +78,11 @@ class Store:
         path = Path(text) if text.endswith(".json") else self.plans / f"{text}.json"
         if not path.exists():
             known = ", ".join(self.plan_names()) or "none yet"
-            raise LookupError(f"no plan {text!r} in {self.plans}; there is {known}")
-        return Plan.from_plain(files.load_json(path))
+            raise files.NotFound(f"no plan {text!r} in {self.plans}; there is {known}")
+        try:
+            return Plan.from_plain(files.load_json(path))
+        except (TypeError, KeyError) as error:
+            raise files.Damaged(path, f"fields are missing or unknown ({error})") from error
 
     def plan_names(self) -> list[str]:
         """The latest first."""
@@ -113,6 +117,11 @@ class Folder:
             except BlockingIOError:
                 yield False
             else:
+                file.truncate(0)
+                file.write(str(os.getpid()))  # for whoever finds the holder dead
+                file.flush()
+                for half in self.path.glob(".*.tmp"):
+                    half.unlink(missing_ok=True)  # its writer was killed
                 yield True
 
     def held(self) -> bool:
@@ -125,6 +134,12 @@ class Folder:
             except BlockingIOError:
                 return True
         return False
+
+    def last_holder(self) -> int | None:
+        """The process that works in the folder, or did last."""
+        path = self.path / LEASE
+        text = path.read_text() if path.exists() else ""
+        return int(text) if text.isdigit() else None
 
     def status(self) -> str:
         """finished, running, failed, interrupted or waiting."""
@@ -158,7 +173,7 @@ class Folder:
     def record_or_fail(self) -> Record:
         record = self.record()
         if record is None:
-            raise LookupError(f"{self.path.name} is not finished")
+            raise files.NotFound(f"{self.path.name} is not finished")
         return record
 
     def weights_are_good(self, record: Record) -> bool:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -52,6 +51,8 @@ def plan(title: str, called: str, runs: list[Run], unreadable: list[dict[str, st
                 wanted=wanted,
             )
         planned[key].wanted |= wanted
+        if not wanted:  # others start from it, so its weights are kept
+            planned[key].run["keep"] = "weights"
         return key
 
     for run in runs:
@@ -88,7 +89,7 @@ def work(
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> None:
     """Take runs of the plan, one after the other, until none is left to take."""
-    from pruneexp.execute import Busy, execute
+    from pruneexp.execute import Busy, execute, failure
     from pruneexp.training.fit import Stopped
 
     given_up: set[str] = set()
@@ -110,14 +111,18 @@ def work(
                 return
             except Exception as error:  # a failing run fails alone; its error is kept with it
                 given_up.add(planned.name)
-                say(f"{planned.name} failed: {error}")
+                if _open(store, planned):  # it failed before its folder was held
+                    store.folder(planned.name).fail(failure(error))
+                say(f"{planned.name} failed: {failure(error)['message']}")
                 break
         else:
             time.sleep(PATIENCE)
 
 
 def _open(store: Store, planned: Planned) -> bool:
-    return store.folder(planned.name).status() not in ("finished", "failed")
+    folder = store.folder(planned.name)
+    state = folder.status()
+    return state not in ("finished", "failed") or (state == "finished" and folder.is_damaged())
 
 
 def _parent_may_finish(store: Store, made: Plan, planned: Planned) -> bool:
@@ -142,27 +147,30 @@ def workers_that_pay(run: Run, runs: int) -> int:
 
 
 class Pool:
-    """Worker processes over one plan on this machine."""
+    """Worker processes over one plan on this machine. A worker that dies is replaced, and its run
+    tried once more; a run that two workers died of is recorded as failed."""
 
-    def __init__(self, plan_path: Path, results: Path, workers: int) -> None:
-        command = [sys.executable, "-m", "pruneexp", "work", str(plan_path), "--results"]
-        # One thread each unless the run says otherwise: two busy processes with two threads each
-        # are many times slower.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    def __init__(self, store: Store, plan_path: Path, workers: int) -> None:
+        self.store, self.plan_path = store, plan_path
         self.lines: list[str] = []
-        self.processes = [
-            subprocess.Popen(
-                [*command, str(results)],
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment,
-                start_new_session=True,  # a Ctrl-C is ours to pass on, once
-            )
-            for _ in range(workers)
-        ]
-        self._readers = [Thread(target=self._read, args=[p]) for p in self.processes]
-        for reader in self._readers:
-            reader.start()
+        self.deaths: dict[str, int] = {}
+        self.stopping = False
+        self.processes = [self._start() for _ in range(workers)]
+
+    def _start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pruneexp", "work", str(self.plan_path), "--attached"]
+        process = subprocess.Popen(
+            [*command, "--results", str(self.store.results)],
+            stdin=subprocess.PIPE,  # closes when this process is gone, and the worker leaves
+            stderr=subprocess.PIPE,
+            text=True,
+            # One thread unless the run says otherwise: two busy processes with two threads each
+            # are many times slower.
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # a Ctrl-C is ours to pass on, once
+        )
+        Thread(target=self._read, args=[process], daemon=True).start()
+        return process
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
@@ -174,23 +182,37 @@ class Pool:
         while self.lines:
             yield self.lines.pop(0)
 
-    def alive(self) -> int:
-        return sum(process.poll() is None for process in self.processes)
+    def tend(self) -> bool:
+        """Replace workers that died. False once all have left."""
+        for index, process in enumerate(self.processes):
+            code = process.poll()
+            if code not in (None, 0) and not self.stopping:
+                died_of = f"signal {-code}" if code < 0 else f"exit status {code}"
+                if self._bury(process.pid, died_of):
+                    self.processes[index] = self._start()
+        return any(process.poll() is None for process in self.processes)
+
+    def _bury(self, pid: int, died_of: str) -> bool:
+        """Note which run a dead worker held. False if none: then the fault is not a run's."""
+        for folder in self.store.folders():
+            if folder.last_holder() == pid and folder.status() in ("waiting", "interrupted"):
+                name = folder.path.name
+                self.deaths[name] = self.deaths.get(name, 0) + 1
+                why = f"its process died of {died_of}"
+                if self.deaths[name] > 1:
+                    why += ", twice; is it out of memory?"
+                    folder.fail({"error": "Died", "message": why, "step": None})
+                self.lines.append(f"{name}: {why}")
+                return True
+        return False
 
     def stop(self) -> None:
         """Ask every worker to write its checkpoint and leave."""
+        self.stopping = True
         for process in self.processes:
             process.terminate()
 
-    def close(self) -> None:
-        """Wait for all to leave; those that are asked twice are killed."""
-        try:
-            for process in self.processes:
-                process.wait()
-        except KeyboardInterrupt:
-            for process in self.processes:
-                with suppress(ProcessLookupError):
-                    process.kill()
-            raise
-        for reader in self._readers:
-            reader.join()
+    def kill(self) -> None:
+        self.stopping = True
+        for process in self.processes:
+            process.kill()

@@ -40,6 +40,8 @@ def size(weighed: "Size", width: int) -> Table:
         f"{counts.prunable:,} prunable · biases count, batch-norm's {counts.batch_norm:,} do not · "
         f"{counts.nonzero * BYTES_PER_WEIGHT / MEGABYTE:.3f} MB at 4 bytes a non-zero"
     )
+    if width < WIDE:
+        shown.caption += f" · {WIDE} columns or format=json also tell shapes, rules, multiply-adds"
     return shown
 
 

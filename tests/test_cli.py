@@ -37,6 +37,9 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         (["run", "seed=1,2"], "seed takes one value, got 1,2; a sweep is `pruneexp run -m`"),
         (["run", "experiment=tabel2_small"], "did you mean table2_small?"),
         (["size", "-m", "seed=1"], "size takes one configuration"),
+        (["size", "experiment=table2_small"], "size takes one configuration"),
+        (["run", "model=null"], "must be a string"),
+        (["run", "--config-name", "report"], "--config-dir FOLDER adds your own YAML"),
         (["run", "--config-dir", "nowhere"], "nowhere"),
         (["show", "nothing"], "no run 'nothing'"),
         (["status"], "no plan in"),
@@ -118,6 +121,31 @@ def test_a_finished_run_and_its_report_need_no_torch(home: Path) -> None:
             [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, cwd=home
         )
         assert "heavy: []" in done.stderr, arguments
+
+
+def test_a_flag_may_stand_anywhere(tmp_path: Path) -> None:
+    done = pruneexp("run", *TINY, "-m", "seed=1,2", "dry_run=true", "format=json", cwd=tmp_path)
+    assert len(json.loads(done.stdout)) == 2
+
+
+OWN_YAML = {
+    "experiment/wrong": ("# @package _global_\ntitel: x\n", "titel is no key here"),
+    "experiment/broken": ("# @package _global_\ntitle: [1\n", "a YAML file cannot be read"),
+    "model/empty": ("width: 1\n", "model takes one of the options of its group"),
+    "model/typo": ("defaults: [base_custm]\n", "did you mean base_custom?"),
+}
+
+
+@pytest.mark.parametrize("place", OWN_YAML)
+def test_faults_in_a_persons_own_yaml_are_named(place: str, tmp_path: Path) -> None:
+    text, message = OWN_YAML[place]
+    path = tmp_path / "conf" / f"{place}.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    group, _, word = place.partition("/")
+    done = pruneexp("run", "--config-dir", "conf", f"{group}={word}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_show_tells_everything(home: Path) -> None:

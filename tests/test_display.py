@@ -39,10 +39,19 @@ def test_a_narrow_table_still_tells_run_state_and_step() -> None:
     assert "running" in text and "40/100" in text
 
 
+def test_numbers_stay_whole_beside_real_names() -> None:
+    row = running("mobilenet_v1_small-w0.75-glyphs-dense-seed0-3417e8f55410", 400, 90)
+    other = Row("mobilenet_v1_small-w1-glyphs-s0.9-seed0-ad6f506e0f54", "finished", test="80.00 %")
+    for width in (70, 80, 100):
+        text = rendered([row, other], width)
+        for word in ("running", "400/100", "50.0%", "1.250", "71.50", "1:30", "80.00 %", "seed0"):
+            assert word in text, (width, text)
+
+
 def test_where_rows_do_not_fit_running_and_failed_ones_stay() -> None:
     rows = [Row(f"done-{i}", "finished") for i in range(20)]
     rows += [running("active-x", 1, 5), Row("broken-x", "failed", error="the loss\nmore")]
-    text = rendered(rows, 100, room=3)
+    text = rendered(rows, 130, room=3)
     assert "active-x" in text and "broken-x" in text and "the loss" in text
     assert "and 19 more" in text
 

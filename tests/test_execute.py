@@ -218,6 +218,13 @@ class TestParents:
         with pytest.raises(Invalid, match="holds no weights"):
             execute(tiny(tiny_gradual(start=start, start_path=str(path))), say=silent)
 
+    def test_a_run_that_does_not_fit_is_listed(self, tiny: Make) -> None:
+        record = execute(tiny(), say=silent)
+        child = tiny(tiny_gradual(start=f"run:{record.fingerprint}"))
+        child = replace(child, model=replace(child.model, width=0.2))  # type: ignore[type-var]
+        with pytest.raises(Invalid, match=r"does not fit the model:\n  stem\.0\.weight is"):
+            execute(child, say=silent)
+
     def test_a_file_never_runs_code(self, tiny: Make, tmp_path: Path) -> None:
         class Harm:
             def __reduce__(self) -> Any:
@@ -288,6 +295,13 @@ def test_a_loss_that_turns_nan_is_recorded_with_its_step(tiny: Make) -> None:
     assert 1 < raised.value.step <= 4
 
 
+def test_weights_ruined_by_the_last_step_are_a_failure_too(tiny: Make) -> None:
+    run = tiny(steps=1, learning_rate=1e30, optimiser=SGD(momentum=0.0))
+    with pytest.raises(Diverged, match="at step 1"):
+        execute(run, say=silent)
+    assert run.store.folder(name(run)).status() == "failed"
+
+
 def test_a_device_that_is_not_there_is_refused(tiny: Make) -> None:
     with pytest.raises(Invalid, match=r"device=cuda:7, but this machine has"):
         execute(tiny(device="cuda:7"), say=silent)
@@ -334,6 +348,10 @@ def test_a_held_run_is_busy_or_waited_for(tiny: Make) -> None:
         with pytest.raises(Stopped):
             execute(run, watch=lambda p: stages.append(p.stage), stop=lambda: True, say=silent)
         assert stages == ["waiting for another process"]
+        lines: list[str] = []
+        with pytest.raises(Stopped):
+            execute(run, stop=lambda: True, say=lines.append)
+        assert lines == [f"waiting for the process that works on {name(run)}"]
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.3, 0.9])

@@ -37,6 +37,14 @@ class TestSchedule:
         assert schedule.at(updates[-1], 100, 0.9) == 0.9
         assert all(b - a <= interval for a, b in pairwise(updates))
 
+    def test_a_short_run_is_gradual_without_an_interval(self) -> None:
+        assert Cubic().updates(150)[:3] == [30, 33, 36]  # a twentieth of the span of 75 steps
+        assert Cubic().updates(40_000)[:2] == [8000, 8100]
+
+    def test_a_control_of_sparsity_0_stays_dense(self) -> None:
+        schedule = Cubic(initial_sparsity=0.5)
+        assert all(schedule.at(step, 100, 0.0) == 0.0 for step in range(101))
+
     def test_one_shot_updates_once(self) -> None:
         assert OneShot(begin=0.25).updates(40) == [10]
         assert OneShot(begin=0.25).at(9, 40, 0.5) == 0.0
@@ -112,8 +120,28 @@ class TestScope:
 
     def test_model_scope_asks_the_network(self) -> None:
         network = self.network()
-        network.prunable = lambda: {"head": ["head.weight"]}
-        assert ModelScope().groups(network) == {"head": ["head.weight"]}
+        network.prunable = lambda: {"head": ["embed.weight"]}
+        assert ModelScope().groups(network) == {"head": ["embed.weight"]}
+
+    @pytest.mark.parametrize(
+        ("says", "message"),
+        [
+            ({}, "matches no tensor"),
+            (["embed.weight"], "must return names of groups"),
+            ({"a": ["nope.weight"]}, "nope.weight: no such tensor"),
+        ],
+    )
+    def test_a_prunable_that_cannot_be_is_refused(self, says: Any, message: str) -> None:
+        network = self.network()
+        network.prunable = lambda: says
+        with pytest.raises(Invalid, match=message):
+            ModelScope().groups(network)
+
+    def test_each_pattern_must_match(self) -> None:
+        with pytest.raises(Invalid, match=r"pattern clasifier\.\*"):
+            Named(include=["rnn.*", "clasifier.*"]).groups(self.network())
+        with pytest.raises(Invalid, match=r"^include takes a list"):
+            Named(include="rnn.*")  # type: ignore[arg-type]
 
 
 def network() -> nn.Sequential:
@@ -273,16 +301,18 @@ def test_random_scores_are_cumulative_and_follow_the_seed() -> None:
     assert not torch.equal(late, masks(1, 10))
 
 
-def test_state_goes_on_bit_for_bit() -> None:
-    _, pruner = in_place(OPTIMISERS["sgd"], RECIPE)
-    half, first = in_place(OPTIMISERS["sgd"], RECIPE, stop=17)
-    other = network()
-    second = RECIPE.attach(other, steps=STEPS)
-    other.load_state_dict(half.state_dict())
-    second.load_state_dict(first.state_dict())
-    assert second.sparsity == first.sparsity > 0
-    assert all(torch.equal(a, b) for a, b in zip(second.before, first.before, strict=True))
-    assert second.settled is False and pruner.settled is True
+def test_a_sparsity_that_masks_nothing_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"^pruning\.sparsity=1e-06 masks none of the 356 weights"):
+        Gradual(sparsity=1e-6, scope=All()).attach(network(), steps=10)
+
+
+def test_weights_of_double_precision_are_ranked_as_such() -> None:
+    layer = nn.Linear(4, 1, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(1 + torch.tensor([[4.0, 1.0, 3.0, 2.0]]).double() * 1e-12)
+    pruner = Gradual(sparsity=0.5, schedule=OneShot(begin=0.0)).attach(layer, steps=1)
+    assert (layer.weight != 0).tolist() == [[True, False, True, False]]
+    assert pruner.settled
 
 
 def test_a_dense_run_has_the_same_calls() -> None:
@@ -299,7 +329,7 @@ def test_a_dense_run_has_the_same_calls() -> None:
         ({"sparsity": -0.1}, "sparsity"),
         ({"steps": 10}, "steps"),
         ({"rate": 0.5}, "rate"),
-        ({"sparsity": 0.3, "schedule": Cubic(initial_sparsity=0.5)}, "schedule"),
+        ({"sparsity": 0.3, "schedule": Cubic(initial_sparsity=0.5)}, "schedule.initial_sparsity"),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, Any], key: str) -> None:

@@ -29,9 +29,9 @@ from pruneexp.record import (
 )
 from pruneexp.report import CONTENTS, claims, figures, frontier, load, read_contents, report
 from pruneexp.report.cells import TABLE_FORMATS, short
-from pruneexp.report.tables import TABLES, comparison, table2
+from pruneexp.report.tables import TABLES, comparison, table
 from pruneexp.store import Store
-from pruneexp.tasks import Glyphs
+from pruneexp.tasks import Glyphs, Task
 from pruneexp.training import Training
 
 ACCURACY = {"name": "accuracy", "unit": "%", "higher_is_better": True}
@@ -52,7 +52,7 @@ class Results:
         sparsity: float | None = None,
         *,
         seed: int = 0,
-        task: Glyphs | None = None,
+        task: Task | None = None,
         model: Model | None = None,
         training: Training | None = None,
         **pruning: Any,
@@ -257,7 +257,7 @@ class TestSeries:
             results.finish(hidden * 100, 70.0, model=network)
         found = results.find()
         assert [point.label for point in found.curves["dense"]] == ["hidden 200", "hidden 650"]
-        assert table2(found).header[0] == "Model"
+        assert table(found).header[0] == "Model"
 
     def test_a_family_is_compared_with_its_own(self, results: Results) -> None:
         large = MobileNetV1(width=1.0)
@@ -300,9 +300,9 @@ class TestSeries:
 
 class TestTables:
     def test_table_2_is_the_papers(self, results: Results) -> None:
-        table = table2(paper(results).find())
-        assert table.header[:4] == ["Width", "Sparsity", "NNZ params", "(MB)"]
-        assert [[*row[:3], row[4]] for row in table.cells] == [
+        made = table(paper(results).find())
+        assert made.header[:4] == ["Width", "Sparsity", "NNZ params", "MB"]
+        assert [[*row[:3], row[4]] for row in made.cells] == [
             ["0.25", "0 %", "0.46M", "50.6 (1)"],
             ["0.5", "0 %", "1.32M", "63.7 (1)"],
             ["0.75", "0 %", "2.57M", "68.4 (1)"],
@@ -316,24 +316,24 @@ class TestTables:
     def test_markdown_and_latex(self, results: Results) -> None:
         for seed, test in enumerate([70.0, 71.0, 72.0]):
             results.finish(24_464, test, 0.25, seed=seed)
-        table = table2(results.find())
+        made = table(results.find())
         row = "| 0.25 | 0 % | 24.5k | 0.098 | 71.0 ± 2.5 (3) | 72.0 |"
-        assert row in table.markdown().splitlines()
-        latex = table.latex().splitlines()
+        assert row in made.markdown().splitlines()
+        latex = made.latex().splitlines()
         assert r"    0.25 & 0 \% & 24.5k & 0.098 & 71.0 $\pm$ 2.5 (3) & 72.0 \\" in latex
         assert latex[0] == r"\begin{table}" and r"    \toprule" in latex
 
     def test_signs_of_latex_and_markdown_are_escaped(self, results: Results) -> None:
         results.finish(1000, 70.0)
-        table = replace(table2(results.find()), cells=[["50%_a&b", "|*"]], header=["#", "x"])
-        assert r"\# & x \\" in table.latex()
-        assert r"50\%\_a\&b & |* \\" in table.latex()
-        assert r"| 50%_a&b | \|\* |" in table.markdown()
+        made = replace(table(results.find()), cells=[["50%_a&b", "|*"]], header=["#", "x"])
+        assert r"\# & x \\" in made.latex()
+        assert r"50\%\_a\&b & |* \\" in made.latex()
+        assert r"| 50%_a&b | \|\* |" in made.markdown()
 
     def test_csv_loses_no_digit(self, results: Results) -> None:
         third = 200 / 3
         results.finish(24_464, third, 0.25, 0.9)
-        header, row = table2(results.find()).csv().splitlines()
+        header, row = table(results.find()).csv().splitlines()
         values = dict(zip(header.split(","), row.split(","), strict=True))
         assert float(values["test"]) == third
         assert (values["nonzero"], values["sparsity"]) == ("24464", "0.9")
@@ -342,7 +342,7 @@ class TestTables:
     def test_an_interval_is_never_printed_as_nothing(self, results: Results) -> None:
         for seed, test in enumerate([70.0, 70.002]):  # half width t * 0.001
             results.finish(1000, test, seed=seed)
-        assert table2(results.find()).cells[0][4] == "70.00 ± 0.01 (2)"
+        assert table(results.find()).cells[0][4] == "70.00 ± 0.01 (2)"
 
     def test_the_comparison(self, results: Results) -> None:
         results.finish(10_000, 60.0, 0.25)
@@ -594,7 +594,7 @@ class TestReport:
         results.finish(1000, 70.0, 1.0, sparsity)
         made = report(results.store, results.plan)
         assert made.verdicts == [verdict]
-        assert made.tables["comparison"].cells == [] and len(made.tables["table2"].cells) == 1
+        assert made.tables["comparison"].cells == [] and len(made.tables["table"].cells) == 1
 
     def test_the_shipped_list_holds_everything(self) -> None:
         contents = read_contents(CONTENTS)

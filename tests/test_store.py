@@ -95,6 +95,15 @@ def test_the_checkpoint_before_is_kept(tmp_path: Path) -> None:
     assert [files.load_checked(path) for path in folder.checkpoints()] == [b"second", b"first"]
 
 
+def test_whoever_takes_a_folder_removes_what_a_kill_left(tmp_path: Path) -> None:
+    folder = Store(tmp_path).folder("run-0123456789ab")
+    folder.save_checkpoint(b"whole")
+    (folder.path / ".checkpoint.bin.99.tmp").write_bytes(b"half")
+    with folder.lease():
+        assert folder.last_holder() == os.getpid()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoint.bin", LEASE]
+
+
 def test_runs_are_found_by_name_fingerprint_and_path(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for fingerprint in ("aaaa00000000", "aabb00000000"):
@@ -103,9 +112,9 @@ def test_runs_are_found_by_name_fingerprint_and_path(tmp_path: Path) -> None:
     assert store.find("aaaa").fingerprint == "aaaa00000000"
     assert store.find("net-seed0-aabb00000000").fingerprint == "aabb00000000"
     assert store.find(str(store.runs / "net-seed0-aabb00000000")).fingerprint == "aabb00000000"
-    with pytest.raises(LookupError, match="could be any of"):
+    with pytest.raises(files.NotFound, match="could be any of"):
         store.find("aa")
-    with pytest.raises(LookupError, match="no run 'zz'"):
+    with pytest.raises(files.NotFound, match="no run 'zz'"):
         store.find("zz")
 
 
@@ -122,7 +131,7 @@ def test_plans_and_progress_come_back(tmp_path: Path) -> None:
     plan = Plan(name="mine", title="t", runs=[Planned(fingerprint="f", name="n-f", run={"a": 1})])
     store.save_plan(plan)
     assert store.find_plan("mine") == plan
-    with pytest.raises(LookupError, match="there is mine"):
+    with pytest.raises(files.NotFound, match="there is mine"):
         store.find_plan("other")
     folder = store.folder("n-f")
     assert folder.progress() is None

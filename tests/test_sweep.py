@@ -15,6 +15,7 @@ import pytest
 from hydra_plugins.pruneexp.sweeper import points
 from pruneexp.cli import plan_name
 from pruneexp.config import Run, name
+from pruneexp.recipe import Invalid
 from pruneexp.record import FAILURE, RECORD
 from pruneexp.sweep import plan, standings, work, workers_that_pay
 from pruneexp.training import SGD
@@ -70,6 +71,18 @@ class TestPlan:
         ]
         assert points([], ["seed=3,3,4"]) == [["seed=3"], ["seed=4"]]
 
+    def test_what_is_said_of_pruning_is_not_said_of_dense_points(self) -> None:
+        union = [{"pruning": "none", "model.width": [0.5]}, {"pruning.sparsity": 0.9}]
+        assert points(union, ["pruning.start=dense", "pruning/schedule=linear"]) == [
+            ["pruning=none", "model.width=0.5"],
+            ["pruning.sparsity=0.9", "pruning.start=dense", "pruning/schedule=linear"],
+        ]
+        assert points([{"training.clip": None, "pruning.revive": False}], []) == [
+            ["training.clip=null", "pruning.revive=false"]
+        ]
+        with pytest.raises(Invalid, match="experiment takes one experiment"):
+            points([], ["experiment=a,b"])
+
     def test_a_plan_is_called_by_what_names_its_runs(self) -> None:
         assert plan_name("table2_small", ["experiment=table2_small", "results=x"]) == "table2_small"
         assert plan_name(None, ["seed=1,2", "+a.b=c/d"]) == "sweep+seed=1,2++a.b=c_d"
@@ -107,7 +120,7 @@ class TestWork:
         work(run.store, made, stop=lambda: True, say=silent)
         assert standings(run.store, made)[0].state == "waiting"
 
-    def test_a_damaged_record_is_shown_not_raised(self, tiny: Make) -> None:
+    def test_a_damaged_record_is_shown_and_made_again(self, tiny: Make) -> None:
         run = tiny()
         made = plan("", "mine", [run], [])
         work(run.store, made, say=silent)
@@ -115,6 +128,10 @@ class TestWork:
         path.write_text("{}")
         (standing,) = standings(run.store, made)
         assert standing.state == "damaged" and str(path) in standing.error
+        lines: list[str] = []
+        work(run.store, made, say=lines.append)
+        assert standings(run.store, made)[0].state == "finished"
+        assert "is damaged" in lines[0]
 
 
 class TestCommand:
@@ -127,7 +144,7 @@ class TestCommand:
         assert [run["state"] for run in states["runs"]] == ["finished"] * 3
         assert states["unreadable"][0]["error"].startswith("pruning.sparsity takes")
         reports = tmp_path / "results" / "reports" / states["plan"]
-        assert {"parameters.png", "megabytes.pdf", "table2.csv", "report.md"} <= {
+        assert {"parameters.png", "megabytes.pdf", "table.csv", "report.md"} <= {
             path.name for path in reports.iterdir()
         }
         again = pruneexp(*sweep, cwd=tmp_path)
@@ -188,6 +205,49 @@ class TestCommand:
         assert started.returncode == 0
         assert len(list(runs.glob("*/record.json"))) == 2
         assert not list(runs.glob(f"*/{FAILURE}"))
+
+
+POISON = """
+import os, signal
+from torch import nn
+def net(die=0):
+    if die == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if die == 2:
+        raise SystemExit("no")
+    return nn.Sequential(nn.Flatten(), nn.Linear(576, 47))
+"""
+
+
+def test_a_run_that_kills_its_process_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "poison.py").write_text(POISON)
+    own = [word for word in TINY if not word.startswith("model.")]
+    own += ["model=custom", "model.factory=poison:net", "+model.arguments.die=1,2,0,3"]
+    done = pruneexp("run", "-m", *own, "workers=2", cwd=tmp_path)
+    assert done.returncode == 1
+    states = json.loads(pruneexp("status", "--format", "json", cwd=tmp_path).stdout)["runs"]
+    assert [run["state"] for run in states] == ["failed", "failed", "finished", "finished"]
+    assert "died of signal 9, twice" in states[0]["error"]
+    assert "SystemExit" in states[1]["error"]
+
+
+def test_workers_leave_with_the_process_that_started_them(tmp_path: Path) -> None:
+    long = [*TINY, "training.steps=100000", "seed=0,1", "workers=2"]
+    command = [sys.executable, "-m", "pruneexp", "run", "-m", *long]
+    started = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    runs = tmp_path / "results" / "runs"
+    while len(list(runs.glob("*/progress.json"))) < 2 and started.poll() is None:
+        time.sleep(0.05)
+    workers = [int((path / "lease").read_text()) for path in runs.iterdir()]
+    started.kill()
+    started.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert len(list(runs.glob("*/checkpoint.bin"))) == 2
 
 
 def test_two_starts_of_one_plan_share_the_work(tmp_path: Path) -> None:

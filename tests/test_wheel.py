@@ -122,7 +122,7 @@ def test_a_persons_own_yaml_model_and_data_make_a_curve(installed: Path) -> None
     arguments = ["-m", "pruneexp", "run", "--config-dir", "conf", "experiment=mine"]
     done = there(installed, *arguments)
     assert done.returncode == 0, done.stderr
-    table = (installed / "results/reports/mine/table2.md").read_text()
+    table = (installed / "results/reports/mine/table.md").read_text()
     assert "90 %" in table
     assert (installed / "results/reports/mine/parameters.png").stat().st_size > 5000
 

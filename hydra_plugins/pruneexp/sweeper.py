@@ -6,6 +6,7 @@ leaves the other grids alone. A point that cannot be read fails alone.
 """
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pruneexp import explain
 from pruneexp.config import Run, read
@@ -33,7 +34,9 @@ ConfigStore.instance().store(
 
 class UnionSweeper(Sweeper):
     def __init__(self, union: list[dict[str, Any]]) -> None:
-        self.union = union
+        # Hydra hands over its own kind of list
+        plain: Any = OmegaConf.to_container(OmegaConf.create(union))
+        self.union: list[dict[str, Any]] = plain
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -58,6 +61,8 @@ class UnionSweeper(Sweeper):
     def _read(self, overrides: list[str]) -> Run:
         try:
             return read(self.loader.load_sweep_config(self.composed, overrides))
+        except Invalid:
+            raise
         except explain.EXPECTED as error:
             fault, _ = explain.fault(error)
             raise Invalid([fault or Fault("sweep", str(error))]) from error
@@ -67,19 +72,36 @@ def points(union: list[dict[str, Any]], arguments: list[str]) -> list[list[str]]
     """Every point of every grid, as overrides; each point once."""
     parser = OverridesParser.create()
     given = parser.parse_overrides(arguments)
+    for override in given:
+        if override.key_or_group == "experiment" and override.is_sweep_override():
+            why = "takes one experiment, since each has a plan of its own"
+            raise Invalid([Fault("experiment", f"{why}, got {override.input_line}")])
     axes_of_union = {key for grid in union for key in grid}
     replaced = {override.key_or_group for override in given} & axes_of_union
     found: dict[tuple[str, ...], None] = {}
     for grid in union or [{}]:
         mine = [f"{key}={_text(value)}" for key, value in grid.items() if key not in replaced]
-        said = [o for o in given if o.key_or_group not in replaced or o.key_or_group in grid]
+        said = [o for o in given if _is_for(o.key_or_group, grid, replaced)]
         axes = [_values(override) for override in [*parser.parse_overrides(mine), *said]]
         found |= dict.fromkeys(itertools.product(*axes))
     return [list(point) for point in found]
 
 
+def _is_for(key: str, grid: dict[str, Any], replaced: set[str]) -> bool:
+    """Whether a key of the command line is meant for a grid: an axis of other grids is not, and
+    what is said of pruning is not said of dense points."""
+    if grid.get("pruning") == "none" and re.match(r"pruning[./]", key):
+        return False
+    return key not in replaced or key in grid
+
+
 def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    """A value of a grid as it would be typed; a list or a text with commas sweeps."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def _values(override: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pruneexp.pruning.allocation import Allocation, Uniform
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
-from pruneexp.recipe import Recipe, demand, here
+from pruneexp.recipe import Fault, Invalid, Recipe, demand, here
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,10 +73,14 @@ class Dense(Pruning):
     word: ClassVar[str] = "none"
 
     def groups(self, model: "nn.Module") -> Groups:
-        return {}
+        """What could be pruned, so that it is counted for a dense run too."""
+        try:
+            return ModelScope().groups(model)
+        except Invalid:
+            return {}
 
     def masked(self, sizes: list[int], steps: int) -> list[int]:
-        return []
+        return [0] * len(sizes)
 
     def attach(self, model: "nn.Module", *, steps: int, seed: int = 0) -> "Pruner":
         from pruneexp.pruning.pruner import Pruner
@@ -123,11 +127,10 @@ class Gradual(Pruning):
                 "a factor above 0, and only with a pruning.start other than scratch "
                 "(there training.learning_rate rules)",
             ),
-            schedule=(
-                initial <= self.sparsity or self.sparsity == 0,
-                f"an initial_sparsity not above pruning.sparsity={self.sparsity:g}",
-            ),
         )
+        if initial > self.sparsity > 0:
+            takes = f"takes a number not above pruning.sparsity={self.sparsity:g}, got {initial:g}"
+            raise Invalid([Fault("schedule.initial_sparsity", takes)])
 
     @property
     def starts_from(self) -> str:
@@ -142,7 +145,11 @@ class Gradual(Pruning):
         return self.scope.groups(model)
 
     def masked(self, sizes: list[int], steps: int) -> list[int]:
-        return self.allocation.masked(sizes, self.schedule, self.sparsity, steps, steps)
+        counts = self.allocation.masked(sizes, self.schedule, self.sparsity, steps, steps)
+        if self.sparsity > 0 and sum(counts) == 0:
+            why = f"={self.sparsity:g} masks none of the {sum(sizes):,} weights in scope"
+            raise Invalid([Fault("pruning.sparsity", why)])
+        return counts
 
     def attach(self, model: "nn.Module", *, steps: int, seed: int = 0) -> "Pruner":
         from pruneexp.pruning.gradual import GradualPruner

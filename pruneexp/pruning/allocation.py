@@ -74,7 +74,8 @@ class LayerwiseConstant(Allocation):
 
 
 def count(sparsity: float, weights: int) -> int:
-    """How many of `weights` are masked: floor(s * n + 1/2). Python's `round` is half-to-even."""
+    """How many of `weights` are masked: floor(s * n + 1/2), in double precision. Python's `round`
+    is half-to-even and will not do."""
     return math.floor(sparsity * weights + 0.5)
 
 

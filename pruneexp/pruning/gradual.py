@@ -33,6 +33,7 @@ class GradualPruner(Pruner):
         self._prunable = sum(weight.numel() for weight in self.weights)
         self._sizes = [sum(parameters[name].numel() for name in names) for names in groups.values()]
         self._updates = recipe.allocation.updates(recipe.schedule, len(groups), steps)
+        recipe.masked(self._sizes, steps)  # refuses a sparsity that masks nothing
         self._pools = _members(list(groups.values()), recipe.allocation.pools(len(groups)))
         self._update()
 

@@ -52,7 +52,9 @@ class Ramp(Schedule):
 
     power: ClassVar[int] = 1
     end: float = 0.7
-    interval: int = 100  # steps between updates; the paper saw no difference from 100 to 1000
+    # Steps between updates. The paper saw no difference from 100 to 1000; null is 100, or a
+    # twentieth of the span where that is less, so that a short run is gradual too.
+    interval: int | None = None
     initial_sparsity: float = 0.0
 
     def __post_init__(self) -> None:
@@ -63,7 +65,10 @@ class Ramp(Schedule):
                 self.begin <= self.end <= 1,
                 f"a fraction of the run in [begin={self.begin:g}, 1]",
             ),
-            interval=(self.interval >= 1, "a number of steps of 1 or more"),
+            interval=(
+                self.interval is None or self.interval >= 1,
+                "a number of steps of 1 or more, or null",
+            ),
             initial_sparsity=(0 <= self.initial_sparsity < 1, "a number in [0, 1)"),
         )
 
@@ -77,10 +82,12 @@ class Ramp(Schedule):
     def updates(self, steps: int, parts: int = 1) -> list[int]:
         first, last = self.span(steps)
         ends = Schedule.updates(self, steps, parts)
-        return sorted({*range(first, last, self.interval), *ends})
+        interval = self.interval or max(1, min(100, (last - first) // 20))
+        return sorted({*range(first, last, interval), *ends})
 
     def sparsity(self, final: float, progress: float) -> float:
-        return final + (self.initial_sparsity - final) * (1 - progress) ** self.power
+        initial = min(self.initial_sparsity, final)  # a control of sparsity 0 stays dense
+        return final + (initial - final) * (1 - progress) ** self.power
 
 
 @dataclass(kw_only=True, slots=True)

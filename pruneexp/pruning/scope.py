@@ -24,10 +24,6 @@ class Scope(Recipe):
         """The name of each ranked group and the names of its tensors."""
         raise AssertionError(type(self))
 
-    def rule(self) -> str:
-        """Why a tensor is or is not pruned, in a few words for a table."""
-        return self.word
-
 
 @dataclass(kw_only=True, slots=True)
 class ModelScope(Scope):
@@ -37,7 +33,7 @@ class ModelScope(Scope):
 
     def groups(self, model: "nn.Module") -> dict[str, list[str]]:
         says = getattr(model, "prunable", None)
-        return says() if callable(says) else all_groups(model)
+        return _checked(model, says()) if callable(says) else all_groups(model)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,13 +56,22 @@ class Named(Scope):
     exclude: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        demand(self, include=(len(self.include) > 0, "one or more patterns of tensor names"))
+        takes = "a list of patterns of tensor names"
+        demand(
+            self,
+            include=(isinstance(self.include, list) and len(self.include) > 0, takes),
+            exclude=(isinstance(self.exclude, list), takes),
+        )
 
     def groups(self, model: "nn.Module") -> dict[str, list[str]]:
         def wanted(name: str) -> bool:
             hit = any(fnmatchcase(name, pattern) for pattern in self.include)
             return hit and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
 
+        every = [name for _, tensors in _all(model) for name in tensors]
+        for pattern in [*self.include, *self.exclude]:
+            if not any(fnmatchcase(name, pattern) for name in every):
+                raise _nothing(model, f"pattern {pattern}")
         names = {name: [n for n in tensors if wanted(n)] for name, tensors in _all(model)}
         groups = {name: tensors for name, tensors in names.items() if tensors}
         if not groups:
@@ -87,6 +92,20 @@ def _all(model: "nn.Module") -> list[tuple[str, list[str]]]:
         if parameter.dim() >= 2:
             groups.setdefault(RECURRENT.sub(r"weights_\1", name), []).append(name)
     return list(groups.items())
+
+
+def _checked(model: "nn.Module", said: object) -> dict[str, list[str]]:
+    """What a network's own prunable() says, if that can be."""
+    names = {name for name, _ in model.named_parameters()}
+    if not isinstance(said, dict) or not all(isinstance(group, list) for group in said.values()):
+        why = f"prunable() must return names of groups with lists of tensor names, got {said!r}"
+        raise Invalid([Fault("model", why)])
+    unknown = [name for group in said.values() for name in group if name not in names]
+    if unknown:
+        raise Invalid([Fault("model", f"prunable() names {', '.join(unknown)}: no such tensor")])
+    if not any(said.values()):
+        raise _nothing(model, "prunable()")
+    return said
 
 
 def _nothing(model: "nn.Module", asked: str) -> Invalid:

@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from pruneexp.record import BYTES_PER_WEIGHT
 from pruneexp.report.claims import Findings
 from pruneexp.report.frontier import Point
-from pruneexp.report.labels import Label, place
+from pruneexp.report.labels import Label, LineLabel, place
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; a marker each, for grey paper.
 DENSE = (("#0072B2", "o"), ("#56B4E9", "D"), ("#000000", "X"))
@@ -29,6 +29,7 @@ GREY = "#595959"
 INCHES = (7.0, 4.6)
 LEGEND_LETTERS = 92  # that stand beside each other below a figure, markers included
 DPI = 160  # of the PNG
+TOGETHER = 0.01  # reference lines within 1 % of each other have one label
 SEED_SHIFT = 0.009  # of the axis, so that single seeds stand beside the bar of their mean
 
 # Dates and versions would make two files of one figure differ.
@@ -86,7 +87,7 @@ def _curves(
     axes.set_ylabel(f"test {found.metric.label}{better}")
     _title(axes, found)
     ink: list[np.ndarray] = []
-    labels: list[Label] = []
+    labels: list[Label | LineLabel] = []
     for (name, curve), (colour, marker) in zip(found.curves.items(), _looks(found), strict=True):
         ink += _draw(axes, name, curve, size, colour, marker)
         labels += [
@@ -95,7 +96,7 @@ def _curves(
                 x=size(point),
                 y=point.test,
                 colour=colour,
-                above=point.kind == "sparse",
+                above=(point.kind == "sparse") == found.metric.higher_is_better,
             )
             for point in curve
             if point.label
@@ -103,7 +104,8 @@ def _curves(
     columns = max(1, LEGEND_LETTERS // (max(map(len, found.curves)) + 8))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     axes.margins(y=0.12)
-    place(axes, labels, ink)
+    ink += _references(axes, found)
+    place(axes, [*labels, *reference_labels(found.loaded.references, found.digits)], ink)
     return figure
 
 
@@ -144,6 +146,36 @@ def _draw(
             ends = (point.test - point.test_half, point.test + point.test_half)
             ink.append(np.array([[x, end] for end in ends]))
     return ink
+
+
+def _references(axes: Axes, found: Findings) -> list[np.ndarray]:
+    """A thin line across for each value to hold the curves against."""
+    ends = axes.get_xlim()
+    values = found.loaded.references.values()
+    for value in values:
+        axes.axhline(value, color=GREY, lw=0.8, ls=(0, (6, 3)), zorder=1.5)
+    return [np.array([[end, value] for end in ends]) for value in values]
+
+
+def reference_labels(references: dict[str, float], digits: int) -> list[LineLabel]:
+    """Lines closer to each other than `TOGETHER` share a label."""
+    groups: list[list[tuple[str, float]]] = []
+    for name, value in sorted(references.items(), key=lambda item: item[1]):
+        if groups and math.isclose(value, groups[-1][-1][1], rel_tol=TOGETHER):
+            groups[-1].append((name, value))
+        else:
+            groups.append([(name, value)])
+    return [
+        LineLabel(
+            text=textwrap.fill(
+                ", ".join(f"{name} {value:.{digits}f}" for name, value in group), 90
+            ),
+            low=group[0][1],
+            high=group[-1][1],
+            colour=GREY,
+        )
+        for group in groups
+    ]
 
 
 def _title(axes: Axes, found: Findings) -> None:

@@ -32,6 +32,7 @@ class Point:
     label: str  # "×0.5", "90 %"
     size: str
     width: float | None
+    hidden_size: int | None
     sparsity: float
     n: int
     parameters: int
@@ -42,6 +43,8 @@ class Point:
     valid: float
     valid_half: float | None
     seeds: tuple[float, ...]  # the test metric of each
+    published: float | None  # the same of the paper's model
+    published_in: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ def _fold(rows: list[dict[Any, Any]]) -> Point:
         **{key: first[key] for key in ("series", "kind", "family", "data", "size")},
         label=first["size"] if dense else percent(sparsity),
         width=None if pd.isna(first["width"]) else float(first["width"]),
+        hidden_size=None if pd.isna(first["hidden_size"]) else int(first["hidden_size"]),
         sparsity=sparsity,
         n=len(rows),
         parameters=first["parameters"],
@@ -132,6 +136,8 @@ def _fold(rows: list[dict[Any, Any]]) -> Point:
         valid=fmean(valids),
         valid_half=half_width(valids),
         seeds=tuple(tests),
+        published=None if pd.isna(first["published"]) else float(first["published"]),
+        published_in=first["published_in"],
     )
 
 

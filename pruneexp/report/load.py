@@ -3,6 +3,7 @@
 Nothing that lies in a folder stops a report; what cannot be read is named with the reason.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,15 @@ import pandas as pd
 from pruneexp import files
 from pruneexp.recipe import digest
 from pruneexp.record import Plan, Planned, Record
-from pruneexp.report import series
+from pruneexp.report import paper, series
 from pruneexp.store import Folder, Store
 
 COLUMNS = [
-    *("fingerprint", "name", "series", "kind", "family", "size", "width", "sparsity", "seed"),
+    *("fingerprint", "name", "series", "kind", "family", "size", "width", "hidden_size"),
+    *("sparsity", "seed"),
     *("parameters", "nonzero", "megabytes", "batch_norm", "valid", "test", "step"),
     *("steps", "examples", "total_steps", "total_examples", "data", "seconds", "point"),
+    *("published", "published_in"),
 ]
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")
 
@@ -68,6 +71,8 @@ class Loaded:
     metric: Metric | None  # None without any finished run
     asked: int  # runs and points that the plan wants
     versions: dict[str, list[str]]  # of what made the runs
+    references: dict[str, float]  # values of the metric to hold the runs against, by name
+    gone_with_size: list[str]  # settings that differ between the models of one curve
     warnings: list[str]
 
 
@@ -91,23 +96,29 @@ def load(store: Store, plan: Plan) -> Loaded:
         )
         for point in plan.unreadable
     ]
+    references, disputed = _references(records)
+    flats = [series.flatten(record.configuration) for record in records]
     return Loaded(
-        runs=_frame(records),
+        runs=_frame(records, flats),
         missing=missing,
         metric=metric,
         asked=len(wanted) + len(plan.unreadable),
         versions=_versions(records),
-        warnings=_warnings(records),
+        references=references,
+        gone_with_size=series.gone_with_size(flats, _data(records)),
+        warnings=_warnings(records) + disputed,
     )
 
 
 # --- what is there -----------------------------------------------------------------------------
 
 
-def _frame(records: list[Record]) -> pd.DataFrame:
-    flats = [series.flatten(record.configuration) for record in records]
-    data = [record.checksums.get("data", "") for record in records]
-    named = series.names(flats, data)
+def _data(records: list[Record]) -> list[str]:
+    return [record.checksums.get("data", "") for record in records]
+
+
+def _frame(records: list[Record], flats: list[series.Flat]) -> pd.DataFrame:
+    named = series.names(flats, _data(records))
     sized = series.sizes(flats)
     rows = [
         {"series": name, "size": size, **_row(record, flat)}
@@ -118,6 +129,7 @@ def _frame(records: list[Record]) -> pd.DataFrame:
 
 def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
     name = record.metric["name"]
+    published, published_in = paper.published(flat, name)
     without_seed = {key: value for key, value in flat.items() if key != "seed"}
     return {
         "fingerprint": record.fingerprint,
@@ -125,6 +137,7 @@ def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
         "kind": series.kind(flat),
         "family": series.family(flat),
         "width": flat.get("model.width"),
+        "hidden_size": flat.get("model.hidden_size"),
         "sparsity": flat.get("pruning.sparsity", _achieved(record)),
         "seed": flat.get("seed"),
         "parameters": record.counts.parameters,
@@ -142,6 +155,8 @@ def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
         "seconds": record.circumstances.get("seconds"),
         # Runs that differ in their seed alone are one point of a curve.
         "point": digest(without_seed),
+        "published": published,
+        "published_in": published_in,
     }
 
 
@@ -161,7 +176,7 @@ def _versions(records: list[Record]) -> dict[str, list[str]]:
 
 def _warnings(records: list[Record]) -> list[str]:
     warnings = []
-    sums = [record.checksums.get("data", "") for record in records]
+    sums = _data(records)
     if len(set(sums)) > 1:
         each = ", ".join(
             f"{sum_[:6] or 'unknown'} ({sums.count(sum_)} of {len(sums)} runs)"
@@ -174,6 +189,31 @@ def _warnings(records: list[Record]) -> list[str]:
         if record.counts.empty
     ]
     return warnings
+
+
+def _references(records: list[Record]) -> tuple[dict[str, float], list[str]]:
+    """What all runs agree on, and a warning about the rest. Records older than references know
+    none and agree with all."""
+    told = [found for record in records if (found := _told(record)) is not None]
+    agreed: dict[str, float] = {}
+    disputed: list[str] = []
+    for name in dict.fromkeys(name for each in told for name in each):
+        values = [each[name] for each in told if name in each]
+        # Another machine may round the last digit otherwise.
+        same = all(math.isclose(value, values[0], rel_tol=1e-9) for value in values)
+        if same and len(values) == len(told):
+            agreed[name] = values[0]
+        else:
+            disputed.append(name)
+    listed = ", ".join(f"“{name}”" for name in disputed)
+    return agreed, [f"The runs do not agree on {listed}: left out."] * bool(disputed)
+
+
+def _told(record: Record) -> dict[str, float] | None:
+    references = record.metric.get("references")
+    if references is None:
+        return None
+    return {str(name): float(value) for name, value in references.items()}
 
 
 # --- what is not -------------------------------------------------------------------------------
@@ -201,7 +241,8 @@ def _check(record: Record, folder: Folder) -> None:
     try:
         Metric.of(record)
         _row(record, series.flatten(record.configuration))
-    except (KeyError, TypeError, AttributeError) as error:
+        _told(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         kind = type(error).__name__
         raise files.Damaged(folder.path, f"its record lacks something ({kind}: {error})") from error
 

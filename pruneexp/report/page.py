@@ -9,7 +9,7 @@ from html import escape
 from pruneexp.report.budgets import Given
 from pruneexp.report.cells import Table, for_markdown, number
 from pruneexp.report.claims import Findings
-from pruneexp.report.tables import comparison_of, table2
+from pruneexp.report.tables import comparison_of, table
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -73,11 +73,12 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     blocks += [Text(text=verdict) for verdict in found.verdicts]
     blocks += [Text(text=warning, warning=True) for warning in found.warnings]
     blocks += pictures
+    blocks += _references(found)
     blocks += _comparisons(found)
     if len(loaded.runs):
         blocks += [
-            Heading(text="Width against sparsity"),
-            Grid(table=table2(found)),
+            Heading(text="Size against sparsity"),
+            Grid(table=table(found)),
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
@@ -92,16 +93,28 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     return blocks
 
 
+def _references(found: Findings) -> list[Block]:
+    """What the horizontal lines of the figures are."""
+    if not found.loaded.references:
+        return []
+    items = [
+        f"{name}: {found.metric.name} {value:.{found.digits}f}{found.metric.unit and ' '}"
+        f"{found.metric.unit}"
+        for name, value in found.loaded.references.items()
+    ]
+    return [Heading(text="Lines to hold the curves against"), Listing(items=items)]
+
+
 def _comparisons(found: Findings) -> list[Block]:
     """A table for each pair of curves; the last one's caption speaks for all."""
     blocks: list[Block] = []
     reach = [pair for pair in found.pairs if pair.gaps]
     for pair in reach:
         names = f"{pair.sparse[0].series} against {pair.dense[0].series}"
-        table = comparison_of(found, pair)
+        compared = comparison_of(found, pair)
         blocks += [
             Heading(text=f"{names[0].upper()}{names[1:]} at equal size"),
-            Grid(table=table if pair is reach[-1] else replace(table, caption="")),
+            Grid(table=compared if pair is reach[-1] else replace(compared, caption="")),
         ]
     return blocks
 
@@ -119,14 +132,17 @@ def _made(found: Findings, files: list[str]) -> list[str]:
         items += [
             f"The state with the best validation {metric.name} ({better} is better) was measured "
             "on test, once.",
-            "Non-zero parameters are the weights and biases that the mask keeps. Batch norm's "
-            f"scale and shift, at most {norms:,}, are counted apart. MB is millions of bytes at 4 "
-            "bytes a value, without the indices that a sparse format adds.",
+            "Non-zero parameters are the weights and biases that the mask keeps. "
+            + f"Batch norm's scale and shift, at most {norms:,}, are counted apart. " * (norms > 0)
+            + "MB is millions of bytes at 4 bytes a value, without the indices that a sparse "
+            "format adds.",
             "Intervals are 95 % t intervals over seeds; those of a difference and between two "
             "points add in squares.",
             "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),
             f"Time: {_hours(found.budgets)} in all finished runs together.",
         ]
+    if loaded.gone_with_size:
+        items.append(f"Differs with a model's size: {', '.join(loaded.gone_with_size)}")
     items += [f"{key}: {', '.join(values)}" for key, values in loaded.versions.items()]
     return items + [f"Beside this page: {', '.join(files)}"] * bool(files)
 

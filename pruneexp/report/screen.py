@@ -48,7 +48,7 @@ def _table(table: Table, width: int) -> Shown:
     """Headers break where that saves room; gaps narrow, and at last cells fold, where they must."""
     columns = list(zip(table.header, *table.cells, strict=True))
     widest = [
-        max(*(len(cell) for cell in cells), *(len(word) for word in header.split()))
+        max(*(len(cell) for cell in cells), *(len(word) for word in header.split(" ")))
         for header, *cells in columns
     ]
     roomy = sum(widest) + 2 * len(widest) <= width

@@ -1,14 +1,19 @@
 """Which runs make one curve, and what it is called.
 
-Runs of one curve differ in size, sparsity and seed alone. A curve is named by what sets it apart
-from the others of its kind: "sparse" alone, "sparse, random" beside "sparse, magnitude".
+Runs of one curve differ in size, sparsity and seed, and in what goes with the size: a large model
+may have a learning rate and a dropout of its own, as in the paper's Table 3. A curve is named by
+what sets it apart from the others of its kind: "sparse" alone, "sparse, random" beside "sparse,
+magnitude".
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 Flat = dict[str, Any]
-MODEL_SIZE = "model."  # numbers under this key are how large a dense model is; words are its family
+MODEL = "model."  # words under this key are a model's family
+# How large a model is. Of one that has neither, every number under `MODEL` is its size.
+SIZES = ("model.width", "model.hidden_size")
+FREE = {"seed", "pruning.sparsity"}  # what varies along every curve
 # Which of several keys that tell the same series apart is the best name for them.
 PREFERENCE = ("data", "model", "pruning", "training", "task")
 
@@ -32,24 +37,67 @@ def kind(flat: Flat) -> str:
 
 
 def family(flat: Flat) -> str:
-    """The model without its size."""
+    """The model without its numbers: "mobilenet_v1 small", "lstm_lm", "lstm_lm tied"."""
     words = [
-        str(value)
+        value if isinstance(value, str) else write(key.rpartition(".")[2], value)
         for key, value in flat.items()
-        if key.startswith(MODEL_SIZE) and not is_number(value)
+        if key.startswith(MODEL) and not is_number(value) and value not in (None, False)
     ]
     return " ".join(words)
 
 
-def identity(flat: Flat) -> Flat:
-    """What all runs of one curve have in common."""
-    dense = kind(flat) == "dense"
-    return {
+def size(flat: Flat) -> Flat:
+    """How large the model is."""
+    numbers = {k: value for k, value in flat.items() if k.startswith(MODEL) and is_number(value)}
+    return {key: numbers[key] for key in SIZES if key in numbers} or numbers
+
+
+def identities(flats: Sequence[Flat], data: Sequence[str]) -> list[Flat]:
+    """What all runs of each run's curve have in common. A setting of training, task or model that
+    differs between sizes but never within one goes with the size and parts no curve."""
+    firm = [_firm(flat, sum_) for flat, sum_ in zip(flats, data, strict=True)]
+    alike: dict[str, list[Flat]] = {}  # runs of one size that their settings alone could part
+    for flat, fixed in zip(flats, firm, strict=True):
+        alike.setdefault(_written({**fixed, **size(flat)}), []).append(flat)
+    parting: dict[str, set[str]] = {"dense": set(), "sparse": set()}
+    for group in alike.values():
+        parting[kind(group[0])] |= _varying(group)
+    return [
+        fixed
+        | (size(flat) if kind(flat) == "sparse" else {})
+        | {key: value for key, value in flat.items() if key in parting[kind(flat)]}
+        for flat, fixed in zip(flats, firm, strict=True)
+    ]
+
+
+def gone_with_size(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:
+    """The settings that differ between the models of one curve."""
+    curves: dict[str, list[Flat]] = {}
+    for flat, own in zip(flats, identities(flats, data), strict=True):
+        curves.setdefault(_written(own), []).append(flat)
+    sizes = {key for flat in flats for key in size(flat)}
+    return sorted({key for curve in curves.values() for key in _varying(curve)} - sizes)
+
+
+def _firm(flat: Flat, data: str) -> Flat:
+    """What parts curves whatever the size. Without a checksum the task alone tells data apart."""
+    loose = ("training.", "task.") if data else ("training.",)
+    return {"data": data} | {
         key: value
         for key, value in flat.items()
-        if key not in ("seed", "pruning.sparsity")
-        and not (dense and key.startswith(MODEL_SIZE) and is_number(value))
+        if key not in FREE
+        and not key.startswith(loose)
+        and not (key.startswith(MODEL) and is_number(value))
     }
+
+
+def _varying(flats: Sequence[Flat]) -> set[str]:
+    keys = {key for flat in flats for key in flat} - FREE
+    return {key for key in keys if _classes(flats, [key]) > 1}
+
+
+def _written(flat: Flat) -> str:
+    return repr(sorted(flat.items()))
 
 
 def telling(flats: Sequence[Flat]) -> list[str]:
@@ -66,20 +114,20 @@ def _classes(flats: Sequence[Flat], keys: list[str]) -> int:
     return len({tuple(repr(flat.get(key)) for key in keys) for flat in flats})
 
 
-def _preference(key: str) -> tuple[int, bool, str]:
+def _preference(key: str) -> tuple[int, bool, bool, str]:
     group = key.partition(".")[0]
     place = PREFERENCE.index(group) if group in PREFERENCE else len(PREFERENCE)
-    return place, not key.endswith(("option", "start")), key
+    return place, not key.endswith(("option", "start")), key not in SIZES, key
 
 
 def names(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:
     """The name of each run's curve, from configurations and checksums of the data."""
     several = len(set(data)) > 1
     kinds = [kind(flat) for flat in flats]
-    identities = [{"data": sum_, **identity(flat)} for flat, sum_ in zip(flats, data, strict=True)]
+    owned = identities(flats, data)
     named = []
-    for own, mine, sum_ in zip(kinds, identities, data, strict=True):
-        beside = [other for k, other in zip(kinds, identities, strict=True) if k == own]
+    for own, mine, sum_ in zip(kinds, owned, data, strict=True):
+        beside = [other for k, other in zip(kinds, owned, strict=True) if k == own]
         keys = [key for key in telling(beside) if key != "data"]
         words = [own, *(_word(key, mine.get(key), keys) for key in keys)]
         named.append(", ".join(words) + (f" (data {sum_[:6] or 'unknown'})" if several else ""))
@@ -87,13 +135,15 @@ def names(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:
 
 
 def _word(key: str, value: Any, keys: list[str]) -> str:
-    """One thing a curve is named by: "random", "from dense", "width 0.5"."""
+    """One thing a curve is named by: "random", "from dense", "width 0.5", "650 units"."""
     above, _, leaf = key.rpartition(".")
     if leaf == "option":
         part = above.rpartition(".")[2]
         return str(value) if above.startswith(("pruning", "model")) else f"{part} {value}"
     if key == "pruning.start":
         return "from " + str(value).replace(":", " ")
+    if key == "model.hidden_size" and value is not None:
+        return _size(key, value)
     alone = sum(other.rpartition(".")[2] == leaf for other in keys) == 1
     return write(leaf if alone else key, value)
 
@@ -108,20 +158,13 @@ def write(leaf: str, value: Any) -> str:
 
 
 def sizes(flats: Sequence[Flat]) -> list[str]:
-    """What tells a model from its larger and smaller brothers: "×0.5", "hidden 200"."""
-    numbers = [
-        {
-            key: value
-            for key, value in flat.items()
-            if key.startswith(MODEL_SIZE) and is_number(value)
-        }
-        for flat in flats
-    ]
-    keys = telling(numbers)
-    if all("model.width" in flat for flat in numbers):
-        keys = ["model.width", *(key for key in keys if key != "model.width")]
-    return [", ".join(_size(key, flat[key]) for key in keys if key in flat) for flat in numbers]
+    """What tells a model from larger and smaller ones: "×0.5", "650 units", "hidden 200"."""
+    sized = [size(flat) for flat in flats]
+    keys = [*SIZES, *(key for key in telling(sized) if key not in SIZES)]
+    return [", ".join(_size(key, flat[key]) for key in keys if key in flat) for flat in sized]
 
 
 def _size(key: str, value: float) -> str:
-    return f"×{value:g}" if key == "model.width" else write(key.rpartition(".")[2], value)
+    if key == "model.width":
+        return f"×{value:g}"
+    return f"{value} units" if key == "model.hidden_size" else write(key.rpartition(".")[2], value)

@@ -12,48 +12,80 @@ from pruneexp.report.claims import Findings
 from pruneexp.report.frontier import Estimate, Gap, Pair, Point
 
 
-def table2(found: Findings) -> Table:
-    """Width against sparsity in the layout of the paper's Table 2, dense models first."""
-    rows = [
-        point
-        for curve in found.curves.values()
-        for point in sorted(curve, key=lambda p: (p.sparsity, p.nonzero))
-    ]
-    kinds = [curve[0].kind for curve in found.curves.values()]
-    named = len(kinds) != len(set(kinds)) or any("(" in name for name in found.curves)
-    widths = all(point.width is not None and point.size == _times(point) for point in rows)
+def table(found: Findings) -> Table:
+    """Size against sparsity in the layout of the paper's Tables 2 and 3: sizes ascending, the dense
+    model first, under it what was pruned from it."""
+    rows = sorted(found.points, key=lambda point: _place(found, point))
+    named = _named(found)
+    beside = any(point.published is not None for point in rows)
+    head, size = _size(rows)
     body = []
     above: Point | None = None
     for point in rows:
-        size = _width(point) if widths else point.size
         same = above is not None and (above.size, above.family) == (point.size, point.family)
         new = above is None or above.series != point.series
         name = [point.series if new else ""] if named else []
-        body.append([*name, "" if same and not (named and new) else size, *_weighed(found, point)])
+        body.append(
+            [
+                *(*name, "" if same and not (named and new) else size(point)),
+                *_weighed(found, point),
+                *(_published(found, point) if beside else []),
+            ]
+        )
         above = point
-    metric = found.metric
-    header = ["Width" if widths else "Model", "Sparsity", "NNZ params", "(MB)"]
+    label = found.metric.label
     return Table(
-        raw=_raw_points(rows),
+        raw=_raw_points(rows, beside),
         header=[
-            *(["Series"] if named else []),
-            *header,
-            f"test {metric.label}",
-            f"valid {metric.label}",
+            *["Series"] * named,
+            *(head, "Sparsity", "NNZ params", "MB", f"test {label}", f"valid {label}"),
+            *["published", "difference (%)"] * beside,
         ],
         cells=body,
-        align="l" * named + "lrrrrr",
+        align="l" * named + "lrrrrr" + "rr" * beside,
         caption=_caption(found),
     )
 
 
-def _times(point: Point) -> str:
-    return f"×{point.width:g}"
+def _place(found: Findings, point: Point) -> tuple[Any, ...]:
+    """Where a point stands in the table."""
+    kin = list(dict.fromkeys((other.family, other.data) for other in found.points))
+    large = point.width or point.hidden_size or point.parameters
+    return (
+        *(kin.index((point.family, point.data)), large, point.size, point.kind),
+        *(list(found.curves).index(point.series), point.sparsity, point.nonzero),
+    )
 
 
-def _width(point: Point) -> str:
-    """As the paper prints it: 1.0, 0.25."""
-    return str(point.width)
+def _named(found: Findings) -> bool:
+    """Whether size and sparsity do not yet say which curve a row is of."""
+    if len({(point.family, point.data) for point in found.points}) > 1:
+        return True
+    curves = {(p.kind, p.size if p.kind == "sparse" else "") for p in found.points}
+    return len(found.curves) > len(curves)
+
+
+def _size(points: list[Point]) -> tuple[str, Callable[[Point], str]]:
+    """The head of the column of sizes, and its cells, as the paper prints them: 0.25, 1500."""
+    if all(point.width is not None for point in points):
+        return "Width", lambda point: str(point.width)
+    if all(point.hidden_size is not None for point in points):
+        return "Model size (hidden units)", lambda point: str(point.hidden_size)
+    return "Model", lambda point: point.size
+
+
+def _published(found: Findings, point: Point) -> list[str]:
+    """The paper's figure and how far ours is from it."""
+    if point.published is None:
+        return [cells.BLANK, cells.BLANK]
+    return [
+        f"{point.published:.{found.metric.digits}f}",
+        f"{_difference(point):+.1f}".replace("-", "−"),
+    ]
+
+
+def _difference(point: Point) -> float | None:
+    return None if point.published is None else 100 * (point.test / point.published - 1)
 
 
 def _weighed(found: Findings, point: Point) -> list[str]:
@@ -71,21 +103,37 @@ def _caption(found: Findings) -> str:
     spread = "the mean over seeds (how many) ± the half width of its 95 % t interval"
     if all(point.n == 1 for point in found.points):
         spread = "of one seed (1) each, so without an interval"
+    papers = dict.fromkeys(p.published_in for p in found.points if p.published_in)
+    beside = f" Published: {', '.join(papers)}; difference: ours / published − 1." if papers else ""
     return (
         f"Test {found.metric.name} of the state that validation chose: {spread}. NNZ: weights and "
-        "biases that the mask keeps. MB: millions of bytes at 4 bytes a value."
+        "biases that the mask keeps. MB: millions of bytes at 4 bytes a value." + beside
     )
 
 
-def _raw_points(points: list[Point]) -> pd.DataFrame:
+def _raw_points(points: list[Point], beside: bool) -> pd.DataFrame:
     columns = (
-        *("series", "kind", "family", "size", "width", "sparsity", "parameters", "nonzero"),
-        *("megabytes", "test", "test_half", "valid", "valid_half", "n", "data"),
+        *("series", "kind", "family", "size", "width", "hidden_size", "sparsity"),
+        *(
+            "parameters",
+            "nonzero",
+            "megabytes",
+            "test",
+            "test_half",
+            "valid",
+            "valid_half",
+            "n",
+            "data",
+        ),
+        *(("published", "published_in") if beside else ()),
     )
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         [[getattr(point, column) for column in columns] for point in points],
         columns=[_raw_name(column) for column in columns],
     )
+    if beside:
+        frame["difference_percent"] = [_difference(point) for point in points]
+    return frame
 
 
 def _raw_name(column: str) -> str:
@@ -110,7 +158,14 @@ def _comparison(found: Findings, gaps: list[Gap], named: bool) -> Table:
         raw=pd.DataFrame([_raw_gap(gap) for gap in gaps], columns=GAP_COLUMNS),
         header=[
             *(["Sparse curve", "Dense curve"] if named else []),
-            *("NNZ params", "Measured", "Sparse", "Dense", f"Sparse − dense{unit}", "Better"),
+            *(
+                "NNZ params",
+                "Measured",
+                "Sparse",
+                "Dense",
+                f"Sparse −\N{NO-BREAK SPACE}dense{unit}",
+                "Better",
+            ),
         ],
         cells=[
             [
@@ -190,7 +245,7 @@ def budgets(found: Findings) -> Table:
 
 def runs(found: Findings) -> Table:
     """Every finished run."""
-    frame = found.loaded.runs.drop(columns="point")
+    frame = found.loaded.runs.drop(columns=["point", "published", "published_in"])
     digits, every = found.digits, list(frame["nonzero"])
     return Table(
         raw=frame,
@@ -205,7 +260,7 @@ def runs(found: Findings) -> Table:
 
 
 TABLES: dict[str, Callable[[Findings], Table]] = {
-    "table2": table2,
+    "table": table,
     "comparison": comparison,
     "budgets": budgets,
     "runs": runs,

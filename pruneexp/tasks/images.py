@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pruneexp import seeds
 from pruneexp.data import batches
@@ -80,14 +80,11 @@ class Classification(Loaded):
 
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         split, setting = self.splits["train"], self.setting
-        places = batches.batches(setting.seed, len(split), setting.batch_size, first, last)
+        places = _Places((setting.seed, len(split), setting.batch_size, first, last))
         fetch = _Fetch(split, setting.seed)
         if setting.workers == 0:
             return map(fetch.__getitem__, places)
-        loader = DataLoader(
-            fetch, batch_size=None, sampler=list(places), num_workers=setting.workers
-        )
-        return iter(loader)
+        return iter(DataLoader(fetch, batch_size=None, sampler=places, num_workers=setting.workers))
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         pictures, labels = self._moved(batch)
@@ -119,6 +116,16 @@ class Classification(Loaded):
             return pictures.to(device), labels.to(device)
         memory_format = self.setting.memory_format
         return pictures.to(device, memory_format=memory_format), labels.to(device)
+
+
+class _Places(Sampler[list[batches.Place]]):
+    """Which examples make up which batch, worked out as the loader asks."""
+
+    def __init__(self, asked: tuple[int, int, int, int, int]) -> None:
+        self.asked = asked
+
+    def __iter__(self) -> Iterator[list[batches.Place]]:
+        return batches.batches(*self.asked)
 
 
 class _Fetch(Dataset[Batch]):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 
+MOST_THREADS = 256  # far more than pay; torch falls over at thousands
 MOST_WORKERS = 64  # processes of one run that load data; each holds some 400 MB
 
 
@@ -179,7 +180,7 @@ class Training(Recipe):
             label_smoothing=(0 <= self.label_smoothing < 1, "a number in [0, 1)"),
             evaluations=(self.evaluations > 0, "a number of evaluations above 0"),
             choose_after=(0 <= self.choose_after <= 1, "a fraction of the run in [0, 1]"),
-            threads=(self.threads > 0, "a number of threads above 0"),
+            threads=(0 < self.threads <= MOST_THREADS, f"a number from 1 to {MOST_THREADS}"),
             workers=(0 <= self.workers <= MOST_WORKERS, f"a number from 0 to {MOST_WORKERS}"),
             checkpoint_seconds=(self.checkpoint_seconds >= 0, "a number of seconds, 0 or more"),
         )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import torch
@@ -25,7 +26,10 @@ class Diverged(Exception):
 
     def __init__(self, step: int) -> None:
         self.step = step
-        super().__init__(f"the loss turned NaN or infinite at step {step}")
+        super().__init__(
+            f"the loss turned NaN or infinite at step {step}; a smaller training.learning_rate or "
+            "a training.clip may help"
+        )
 
 
 class Stopped(Exception):
@@ -66,6 +70,7 @@ class Fit:
         self.rate = rate  # of the first step
         self.optimiser = recipe.optimiser.build(model.parameters(), self.rate)
         self.state = State()
+        self._began, self._seconds_before = time.monotonic(), 0.0
         self.facts: dict[str, Any] = {}  # what must be the same when the run goes on
         # Losses stay on the device between these steps, since reading one waits for it.
         self._look_every = 1 if task.setting.device.type == "cpu" else 20
@@ -166,6 +171,8 @@ class Fit:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
         state, name = self.state, self.task.metric["name"]
         metrics = self.task.evaluate(self.model, "valid")
+        if not all(isfinite(value) for value in metrics.values()):
+            raise Diverged(state.step)
         state.history[-1] |= {f"valid_{key}": value for key, value in metrics.items()}
         may = state.step >= self.recipe.choose_after * self.steps and self.pruner.settled
         if not may and state.step < self.steps:
@@ -175,6 +182,10 @@ class Fit:
         if best is None or sign * metrics[name] > sign * best:
             weights = {key: value.cpu() for key, value in self.model.state_dict().items()}
             state.best = {"step": state.step, "valid": metrics, "model": deepcopy(weights)}
+
+    def seconds(self) -> float:
+        """Spent on this stage, before it was stopped too."""
+        return self._seconds_before + time.monotonic() - self._began
 
     def _seconds_left(self, began: float, first: int) -> float:
         done = self.state.step - first
@@ -200,6 +211,7 @@ class Fit:
         torch.save(
             {
                 "facts": self.facts,
+                "seconds": self.seconds(),
                 "step": self.state.step,
                 "best": self.state.best,
                 "history": self.state.history,
@@ -218,6 +230,7 @@ class Fit:
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.pruner.load_state_dict(saved["pruner"])
+        self._seconds_before = saved["seconds"]
         names = ("step", "best", "history", "losses", "carry")
         self.state = State(**{name: saved[name] for name in names})
         self.state.carry = _moved(self.state.carry, self.task.setting.device)
