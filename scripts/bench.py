@@ -184,6 +184,7 @@ def _run() -> list[str]:
 
 def _start(overrides: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "pruneexp", "run", *overrides, f"results={folder}"]
+    command.append(f"hydra.sweep.dir={folder}")  # where Hydra's own sweeper leaves its notes
     environment = {key: text for key, text in os.environ.items() if key != "OMP_NUM_THREADS"}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
