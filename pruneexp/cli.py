@@ -2,24 +2,17 @@
 on what is finished or planned and take paths and --options. Nothing here imports torch before a
 command needs it."""
 
-import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
-
 from pruneexp import files
-from pruneexp.recipe import Invalid, digest
-from pruneexp.record import FAILURE
-from pruneexp.stopping import stopping
-
-BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
-WIDE = 160  # columns where no terminal says how many there are
+from pruneexp.ending import BAD_INPUT, INTERRUPTED, complain
+from pruneexp.recipe import Invalid
 
 COMMANDS = {
     "run": "train and prune one configuration, or a sweep (-m, or experiment=...)",
@@ -29,10 +22,6 @@ COMMANDS = {
     "show": "everything about one run",
     "clean": "list what takes space and is no longer needed; --yes removes it",
 }
-ASIDE = (  # what is no part of a run's name is none of a plan's
-    *("experiment", "results", "workers", "device", "dry_run", "format", "keep", "title"),
-    *("training.threads", "training.workers", "training.checkpoint_seconds", "task.root"),
-)
 HYDRA_HELP = """\
   pruneexp run                                  the small MobileNet on glyphs at 80 %
   pruneexp run pruning=none model.width=0.5     a small dense one
@@ -50,18 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         sys.exit(_dispatch(given))
     except Invalid as invalid:
-        _complain(str(fault) for fault in invalid.faults)
+        complain(str(fault) for fault in invalid.faults)
         sys.exit(BAD_INPUT)
     except (files.NotFound, files.Damaged, files.CannotWrite) as error:
-        _complain([str(error)])
+        complain([str(error)])
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-
-
-def _complain(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(f"pruneexp: {line}", file=sys.stderr)
 
 
 def _dispatch(given: list[str]) -> int:
@@ -86,7 +70,7 @@ def _dispatch(given: list[str]) -> int:
     hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(COMMANDS)}."
     if "=" in command:
         hint = f"overrides follow a command: pruneexp run {' '.join(given)}"
-    _complain([f"no command {command}; {hint}"])
+    complain([f"no command {command}; {hint}"])
     return BAD_INPUT
 
 
@@ -107,14 +91,14 @@ def _with_hydra(command: str, given: list[str]) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from pruneexp import config, explain
+    from pruneexp import conduct, config, explain
 
     if any(word in ("-h", "--help") for word in given):
         print(_help_of_options(config.CONF))
         return 0
     other = [word for word in given if re.match(r"--config-(name|path)|-c[np]\b", word)]
     if other:
-        _complain([f"{other[0]} is not for a person; --config-dir FOLDER adds your own YAML"])
+        complain([f"{other[0]} is not for a person; --config-dir FOLDER adds your own YAML"])
         return BAD_INPUT
     sweeping = any(word in ("-m", "--multirun") for word in given)
     if command == "size" and sweeping:
@@ -141,18 +125,18 @@ def _with_hydra(command: str, given: list[str]) -> int:
         overrides = [word for word in given if "=" in word and not word.startswith("--")]
         several = sweeping and any("," in word for word in overrides)
         found = [] if several else explain.faults(overrides, _config_dir(given))
-        _complain([str(fault).strip() for fault in found] or [explain.plainly(error)])
+        complain([str(fault).strip() for fault in found] or [explain.plainly(error)])
         return BAD_INPUT
     finally:
         sys.argv = before
     if weighs_a_sweep:
         return _one_only()
-    act = _size if command == "size" else _run
+    act = conduct.weigh if command == "size" else conduct.run
     return max([act(config.read(configuration)) for configuration in composed], default=0)
 
 
 def _one_only() -> int:
-    _complain(["size takes one configuration; `pruneexp run ... dry_run=true` weighs a sweep"])
+    complain(["size takes one configuration; `pruneexp run ... dry_run=true` weighs a sweep"])
     return BAD_INPUT
 
 
@@ -179,183 +163,6 @@ def _config_dir(given: list[str]) -> str | None:
         if word.startswith("--config-dir="):
             return os.path.abspath(word.partition("=")[2])
     return None
-
-
-def _size(run: Any) -> int:
-    from pruneexp import terminal
-    from pruneexp.size import size
-
-    weighed = size(run)
-    console = Console()
-    if run.format == "json":
-        print(json.dumps(weighed.to_plain()))
-    elif console.is_terminal or "COLUMNS" in os.environ:
-        console.print(terminal.size(weighed, console.width))
-    else:  # a file or a pipe has room for every column
-        Console(width=WIDE).print(terminal.size(weighed, WIDE))
-    return 0
-
-
-def _run(run: Any) -> int:
-    """One configuration, in this process, with a display of its own."""
-    from pruneexp.config import name
-    from pruneexp.display import Display, Row
-
-    if run.dry_run:
-        return _dry_run([run], [])
-    folder = run.store.folder(name(run))
-    if folder.status() == "finished" and not folder.is_damaged():
-        return _outcome(run, folder.record_or_fail())
-    with stopping() as stop, Display(name(run), Console(stderr=True)) as display:
-        from pruneexp.execute import execute, failure
-        from pruneexp.training.fit import Stopped
-
-        display.show([Row(name(run), "running")])
-        try:
-            record = execute(
-                run,
-                watch=lambda progress: display.show([Row(name(run), "running", progress)]),
-                stop=stop,
-                say=display.say,
-            )
-        except Stopped:
-            display.say("stopped; the same command goes on from here")
-            return INTERRUPTED
-        except (Invalid, files.Damaged, files.CannotWrite):
-            raise
-        except Exception as error:  # kept in the run's folder, with its traceback
-            display.say(f"{name(run)} failed: {failure(error)['message']}")
-            display.say(f"the traceback is in {folder.path / FAILURE}")
-            return FAILED
-    return _outcome(run, record)
-
-
-def _outcome(run: Any, record: Any) -> int:
-    from pruneexp import terminal
-
-    if run.format == "json":
-        print(json.dumps(record.to_plain()))
-    else:
-        Console().print(terminal.outcome(record))
-    return 0
-
-
-def sweep(
-    experiment: str | None, overrides: list[str], runs: list[Any], unreadable: list[dict[str, str]]
-) -> int:
-    """A whole sweep: plan it, let workers run it, report it. Returns the exit status."""
-    from pruneexp.sweep import plan
-
-    for point in unreadable:
-        _complain([f"{point['overrides']}: {line}" for line in point["error"].splitlines()])
-    if not runs:
-        return BAD_INPUT
-    first = runs[0]
-    if first.dry_run:
-        return _dry_run(runs, unreadable)
-    made = plan(
-        first.title or experiment or "sweep", plan_name(experiment, overrides), runs, unreadable
-    )
-    stopped = _conduct(first, made)
-    from pruneexp.report import report
-    from pruneexp.sweep import standings
-
-    console = Console()
-    ended = standings(first.store, made)
-    report_ = report(first.store, made)
-    if first.format == "json":
-        print(json.dumps({"plan": made.name, "states": {s.planned.name: s.state for s in ended}}))
-    else:
-        report_.print(console)
-    if stopped:
-        _complain(["stopped; the same command goes on from here"])
-        return INTERRUPTED
-    return FAILED if unreadable or any(s.state != "finished" for s in ended) else 0
-
-
-def _conduct(first: Any, made: Any) -> bool:
-    """Start workers over the plan and show where it stands until they leave."""
-    import time
-
-    from pruneexp.display import Display, Row
-    from pruneexp.sweep import Pool, standings, workers_that_pay
-
-    store = first.store
-    path = store.save_plan(made)
-    for planned in made.runs:  # an error of an earlier start is tried again
-        folder = store.folder(planned.name)
-        if folder.status() == "failed":
-            folder.forget_failure()
-    left = sum(s.state != "finished" for s in standings(store, made))
-    if not left:
-        return False
-    workers = workers_that_pay(first, left)
-    title = f"{made.title} on {workers} worker{'s' if workers > 1 else ''}"
-    with stopping() as stop, Display(title, Console(stderr=True)) as display:
-        pool = Pool(store, path, workers)
-        try:
-            while pool.tend():
-                if stop() and not pool.stopping:
-                    pool.stop()
-                for line in pool.said():
-                    display.say(line)
-                rows = [
-                    Row(s.planned.name, s.state, s.progress, s.test, s.error)
-                    for s in standings(store, made)
-                ]
-                display.show(rows, workers)
-                time.sleep(0.25)
-        except BaseException:  # a second Ctrl-C, a closed pipe: nothing may go on behind our back
-            pool.kill()
-            raise
-        for line in pool.said():
-            display.say(line)
-    return pool.stopping
-
-
-def plan_name(experiment: str | None, overrides: list[str]) -> str:
-    """The experiment's, and what the command line changed in it that is part of a run's name."""
-    rest = [word for word in overrides if re.split(r"[=@]", word)[0].lstrip("+~") not in ASIDE]
-    words = "+".join([experiment or "sweep", *rest])
-    safe = re.sub(r"[^\w.,=+-]+", "_", words)
-    return safe if len(safe) <= 100 else f"{safe[:87]}-{digest(rest)}"
-
-
-def _dry_run(runs: list[Any], unreadable: list[dict[str, str]]) -> int:
-    from pruneexp import terminal
-    from pruneexp.config import restore
-    from pruneexp.size import size
-    from pruneexp.sweep import plan, standings
-
-    made = plan("", "dry run", runs, unreadable)
-    store = runs[0].store
-    rows = []
-    for standing in standings(store, made):
-        run = restore(standing.planned.run)
-        try:
-            rows.append((standing, run, size(run).counts))
-        except Invalid as invalid:
-            unreadable = [*unreadable, {"overrides": standing.planned.name, "error": str(invalid)}]
-            _complain([f"{standing.planned.name}: {fault}" for fault in invalid.faults])
-    if runs[0].format == "json":
-        print(
-            json.dumps(
-                [
-                    {
-                        "name": standing.planned.name,
-                        "state": standing.state,
-                        "steps": run.steps,
-                        "nonzero": counts.nonzero,
-                        "megabytes": counts.megabytes,
-                        "parent": standing.planned.parent,
-                    }
-                    for standing, run, counts in rows
-                ]
-            )
-        )
-    else:
-        Console().print(terminal.dry_run(rows, Console().width))
-    return BAD_INPUT if unreadable else 0
 
 
 # --- completion --------------------------------------------------------------------------------

@@ -4,27 +4,22 @@ It finds or makes the parent, loads data, builds and prunes the model in `fit`, 
 what was planned is masked, measures the chosen state on test once, and writes the record last.
 """
 
-import ctypes
 import platform
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
-from pruneexp import files, seeds
+from pruneexp import files, place, seeds, weights
 from pruneexp.config import Run, fingerprint, name, parent
 from pruneexp.counts import count_masks
-from pruneexp.pruning import Gradual
 from pruneexp.recipe import Fault, Invalid, asked
 from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.store import Folder
@@ -148,7 +143,7 @@ def _train(
 ) -> Record:
     watch(Progress(steps=run.steps))
     saved = _checkpoint(folder, say)
-    device, threads = _place(run, saved)
+    device, threads = place.settle(run, saved)
     task = run.task.load(run.store.cache)
     if not isinstance(task, Loaded):
         kind = type(task).__name__
@@ -156,9 +151,9 @@ def _train(
     task.settle(setting(run, device))
     model = build(run, device)
     if ancestor is not None:
-        _load(model, run.store.folder(ancestor.name).path / WEIGHTS)
+        weights.load(model, run.store.folder(ancestor.name).path / WEIGHTS)
     elif run.pruning.starts_from.startswith("file:"):
-        _load(model, _file(run))
+        weights.load(model, weights.stated_file(run))
     steps, factor = run.pruning.stage(run.training.steps)
     pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
     fit = Fit(
@@ -231,9 +226,9 @@ def _write(
     fit: Fit,
 ) -> None:
     """History, weights, masks, and last the record that marks the run as finished."""
-    weights = {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    state = {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
     folder.save_history(fit.state.history)
-    for file, tensors in ((WEIGHTS, weights), (MASKS, masks)):
+    for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
         payload = save({key: value.contiguous() for key, value in tensors.items()})
         record.checksums[file.partition(".")[0]] = files.checksum(payload)
         if run.keep == "weights":
@@ -272,103 +267,6 @@ def _checkpoint(folder: Folder, say: Say) -> dict[str, Any] | None:
             say(f"{error}; going on from the state before it")
             path.unlink()
     return None
-
-
-def _place(run: Run, saved: dict[str, Any] | None) -> tuple[torch.device, int]:
-    """Device and threads, which change bits: fixed when a run starts, kept when it goes on."""
-    asked_for = run.device
-    if asked_for == "auto":
-        asked_for = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = asked_for.partition(":")[0]
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available[kind]:
-        here = ", ".join(word for word, there in available.items() if there)
-        raise Invalid([Fault("device", f"={run.device}, but this machine has {here}")])
-    device = torch.device(asked_for)
-    if device.index is not None and device.index >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise Invalid([Fault("device", f"={run.device}, but this machine has {count} GPUs")])
-    threads = run.training.threads
-    if saved is not None:
-        began_on = saved["facts"]["device"]
-        if began_on != kind:
-            raise Invalid(
-                [
-                    Fault(
-                        "device",
-                        f"={run.device} here means {kind}, but {name(run)} began on {began_on}; go "
-                        f"on there, or remove that folder to begin anew",
-                    )
-                ]
-            )
-        threads = saved["facts"]["threads"]
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    if kind == "cuda":
-        torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return device, threads
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed memory instead of handing it back to the kernel after every layer: a
-    step of the small MobileNet takes a quarter less time (docs/log.md)."""
-    if platform.system() == "Linux":
-        with suppress(OSError, AttributeError):  # another C library
-            allocator = ctypes.CDLL("libc.so.6")
-            for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-                allocator.mallopt(option, 1 << 30)
-
-
-def _load(model: nn.Module, path: Path) -> None:
-    """Weights of a run or of a person's file. What does not fit is listed, by name."""
-    try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, weights_only=True, map_location="cpu")
-    except (SafetensorError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
-        why = f"={path} holds no weights that can be loaded without running code"
-        raise Invalid([Fault("pruning.start", why)]) from error
-    problems = _misfits(weights, model.state_dict())
-    if problems:
-        more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
-        listed = "\n  ".join(problems[:12] + more)
-        raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {listed}")])
-    model.load_state_dict(weights)
-
-
-def _file(run: Run) -> Path:
-    """The file that pruning starts from, if it still is what named the run."""
-    assert isinstance(run.pruning, Gradual)
-    path, stated = Path(run.pruning.start_path), run.pruning.start.partition(":")[2]
-    if not run.pruning.start_path:
-        why = f"={run.pruning.start} is a checksum; give the path of that file"
-        raise Invalid([Fault("pruning.start", why)])
-    if not path.is_file() or files.checksum_of(path)[:16] != stated:
-        why = f"={path} is no longer the file that this run was named by ({stated})"
-        raise Invalid([Fault("pruning.start", why)])
-    return path
-
-
-def _misfits(weights: Any, mine: dict[str, torch.Tensor]) -> list[str]:
-    if not isinstance(weights, dict) or not all(
-        isinstance(value, torch.Tensor) for value in weights.values()
-    ):
-        return ["it is not a dictionary of tensors, as state_dict() gives"]
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
-    problems = [f"{key} is missing" for key in mine if key not in shapes]
-    problems += [f"{key} is not in the model" for key in shapes if key not in mine]
-    problems += [
-        f"{key} is {shapes[key]}, the model has {tuple(value.shape)}"
-        for key, value in mine.items()
-        if key in shapes and shapes[key] != tuple(value.shape)
-    ]
-    return problems
 
 
 def _circumstances(

@@ -19,9 +19,9 @@ from statistics import median
 import torch
 from torch import nn
 
-from pruneexp.execute import keep_freed_memory
 from pruneexp.masks import keep_highest
 from pruneexp.models.mobilenet_v1 import MobileNet
+from pruneexp.place import keep_freed_memory
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import OneShot
 from pruneexp.recipe import ImageShape

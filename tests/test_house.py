@@ -10,23 +10,35 @@ import pytest
 ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what lives on each.
 FLOORS = [
-    {"recipe", "seeds", "record", "files", "stopping"},
+    {"recipe", "seeds", "record", "files", "stopping", "ending"},
     {"factory", "masks", "data"},
     {"store", "tasks", "models"},
     {"pruning"},
     {"training", "counts"},
     {"config"},
-    {"size", "execute", "explain", "display"},
+    {"size", "explain", "display", "weights", "place"},
+    {"execute"},
     {"sweep", "report"},
     {"terminal"},
-    {"desk"},
+    {"desk", "conduct"},
     {"cli"},
     {"__main__", "__init__"},
 ]
 LIGHT = [
     *("recipe", "seeds", "record", "files", "factory", "store", "tasks", "models", "pruning"),
     *("pruning.schedule", "pruning.scope", "pruning.allocation", "training", "config"),
-    *("explain", "display", "stopping", "sweep", "report", "terminal", "desk", "cli"),
+    *(
+        "explain",
+        "display",
+        "stopping",
+        "sweep",
+        "report",
+        "terminal",
+        "desk",
+        "conduct",
+        "ending",
+        "cli",
+    ),
 ]
 
 

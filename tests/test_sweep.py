@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hydra_plugins.pruneexp.sweeper import points
-from pruneexp.cli import plan_name
+from pruneexp.conduct import plan_name
 from pruneexp.config import Run, name
 from pruneexp.recipe import Invalid
 from pruneexp.record import FAILURE, RECORD

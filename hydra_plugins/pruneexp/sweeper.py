@@ -46,7 +46,7 @@ class UnionSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Read every point, then leave with the exit status of the sweep."""
-        from pruneexp import cli
+        from pruneexp import conduct
 
         runs: list[Run] = []
         unreadable: list[dict[str, str]] = []
@@ -56,7 +56,7 @@ class UnionSweeper(Sweeper):
             except Invalid as invalid:
                 unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
         experiment = self.composed.hydra.runtime.choices.get("experiment")
-        raise SystemExit(cli.sweep(experiment, arguments, runs, unreadable))
+        raise SystemExit(conduct.sweep(experiment, arguments, runs, unreadable))
 
     def _read(self, overrides: list[str]) -> Run:
         try:
