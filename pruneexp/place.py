@@ -1,6 +1,7 @@
 """Where a run is computed: its device and its threads, which change bits."""
 
 import ctypes
+import os
 import platform
 from contextlib import suppress
 from typing import Any
@@ -46,6 +47,7 @@ def settle(run: Run, saved: dict[str, Any] | None) -> tuple[torch.device, int]:
     torch.set_num_threads(threads)
     keep_freed_memory()
     if kind == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its products vary
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
     return device, threads
