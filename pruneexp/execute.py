@@ -121,7 +121,7 @@ def _try(
         return _train(run, folder, ancestor, watch, stop, say)
     except (Stopped, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except Exception as error:  # only noted here; whoever asked for the run gets it
         folder.fail(failure(error))
         raise
 
