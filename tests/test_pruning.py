@@ -1,6 +1,7 @@
 """Pruning: arithmetic computed by hand, and the pruner against an explicit weight * mask."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -107,6 +108,32 @@ class TestScope:
             "rnn.weights_l0": ["rnn.weight_ih_l0", "rnn.weight_hh_l0"],
             "rnn.weights_l1": ["rnn.weight_ih_l1", "rnn.weight_hh_l1"],
         }
+
+    def test_a_recurrent_layer_may_be_ranked_apart(self) -> None:
+        network = self.network()
+        apart = All(recurrent="apart")
+        names = ["embed.weight", *(f"rnn.weight_{k}_l{n}" for n in (0, 1) for k in ("ih", "hh"))]
+        assert apart.groups(network) == {name: [name] for name in names}
+        with torch.no_grad():  # a magnitude for each half of the layer
+            network.rnn.weight_ih_l0.fill_(2.0)
+            network.rnn.weight_hh_l0.fill_(1.0)
+        masks = {}
+        for scope in (All(), apart):
+            pruner = Gradual(sparsity=0.5, scope=scope, schedule=OneShot(begin=0)).attach(
+                deepcopy(network), steps=1
+            )
+            masks[scope.recurrent] = pruner.finish()
+        assert masks["together"]["rnn.weight_ih_l0"].all()
+        assert not masks["together"]["rnn.weight_hh_l0"].any()
+        assert masks["apart"]["rnn.weight_ih_l0"].sum() == 32  # of 16 x 4
+        assert masks["apart"]["rnn.weight_hh_l0"].sum() == 32
+
+    def test_apart_leaves_a_networks_own_groups_alone(self) -> None:
+        network = self.network()
+        network.prunable = lambda: {"both": ["embed.weight", "rnn.weight_hh_l0"]}
+        assert ModelScope(recurrent="apart").groups(network) == network.prunable()
+        with pytest.raises(Invalid, match="recurrent takes together or apart, got alone"):
+            ModelScope(recurrent="alone")
 
     def test_named_includes_and_excludes(self) -> None:
         groups = Named(include=["rnn.*", "embed.*"], exclude=["*_l1"]).groups(self.network())

@@ -163,6 +163,8 @@ class Gradual(Pruning):
         for part in (self.schedule, self.scope, self.criterion, self.allocation):
             if part.word not in ("cubic", "model", "magnitude", "uniform"):
                 words.append(part.word)
+        if self.scope.recurrent != "together":
+            words.append(self.scope.recurrent)
         return "-".join(words)
 
 

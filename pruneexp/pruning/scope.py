@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.recipe import Fault, Invalid, Recipe, demand
+from pruneexp.recipe import Fault, Invalid, Recipe, added, demand
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,8 +20,27 @@ RECURRENT = re.compile(r"weight_[ih]h_(l\d+(_reverse)?)$")
 
 @dataclass(kw_only=True, slots=True)
 class Scope(Recipe):
+    # A recurrent layer's input and recurrent weights: ranked together or apart.
+    recurrent: str = added(default="together", before="together")
+
+    def __post_init__(self) -> None:
+        demand(self, recurrent=(self.recurrent in ("together", "apart"), "together or apart"))
+
     def groups(self, model: "nn.Module") -> dict[str, list[str]]:
         """The name of each ranked group and the names of its tensors."""
+        together = self.chosen(model)
+        if self.recurrent == "together":
+            return together
+        apart: dict[str, list[str]] = {}
+        for group, names in together.items():
+            if all(map(RECURRENT.search, names)):
+                apart |= {name: [name] for name in names}
+            else:
+                apart[group] = names
+        return apart
+
+    def chosen(self, model: "nn.Module") -> dict[str, list[str]]:
+        """The groups, a layer's recurrent weights together."""
         raise AssertionError(type(self))
 
 
@@ -31,7 +50,7 @@ class ModelScope(Scope):
 
     word: ClassVar[str] = "model"
 
-    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+    def chosen(self, model: "nn.Module") -> dict[str, list[str]]:
         says = getattr(model, "prunable", None)
         return _checked(model, says()) if callable(says) else all_groups(model)
 
@@ -42,7 +61,7 @@ class All(Scope):
 
     word: ClassVar[str] = "all"
 
-    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+    def chosen(self, model: "nn.Module") -> dict[str, list[str]]:
         return all_groups(model)
 
 
@@ -56,6 +75,7 @@ class Named(Scope):
     exclude: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        Scope.__post_init__(self)
         takes = "a list of patterns of tensor names"
         demand(
             self,
@@ -63,7 +83,7 @@ class Named(Scope):
             exclude=(isinstance(self.exclude, list), takes),
         )
 
-    def groups(self, model: "nn.Module") -> dict[str, list[str]]:
+    def chosen(self, model: "nn.Module") -> dict[str, list[str]]:
         def wanted(name: str) -> bool:
             hit = any(fnmatchcase(name, pattern) for pattern in self.include)
             return hit and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
