@@ -266,6 +266,9 @@ def _checkpoint(folder: Folder, say: Say) -> dict[str, Any] | None:
         except files.Damaged as error:
             say(f"{error}; going on from the state before it")
             path.unlink()
+        except ValueError as error:
+            say(f"{path} cannot be used: {error}; the run goes on without it")
+            path.unlink()
     return None
 
 

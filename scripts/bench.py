@@ -1,7 +1,7 @@
 """Speed, side by side in one run, as ratios against named alternatives.
 
     make bench                           all of it, some minutes on two cores
-    python scripts/bench.py update       one part: step, update, threads or sweep
+    python scripts/bench.py update       one part: step, language, update, threads or sweep
 
 Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
 several turns in which all candidates take part one after the other.
@@ -16,15 +16,21 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 from torch import nn
 
 from pruneexp.masks import keep_highest
+from pruneexp.models.lstm_lm import LSTMLanguageModel
 from pruneexp.models.mobilenet_v1 import MobileNet
 from pruneexp.place import keep_freed_memory
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.recipe import ImageShape
+from pruneexp.recipe import ImageShape, TextShape
+from pruneexp.tasks.language import LanguageModelling
+from pruneexp.tasks.loaded import Setting
+from pruneexp.training import SGD, Training
+from pruneexp.training.fit import Fit
 
 LARGE = 66_000_000  # weights of the paper's largest language model
 
@@ -78,6 +84,126 @@ def step() -> None:
     masked = Gradual(sparsity=0.9, schedule=OneShot(begin=0.0))
     candidates = {"dense": candidate(Dense()), "masked, 90 %": candidate(masked)}
     table("A training step, small MobileNet, batch 128", turns(candidates, 60), "dense")
+
+
+# Units, unrolled words, dropout, clip and turns of the paper's three language models.
+LANGUAGE_MODELS = {
+    "small": (200, 20, 0.0, 5.0, 40),
+    "medium": (650, 35, 0.5, 5.0, 12),
+    "large": (1500, 35, 0.65, 10.0, 6),
+}
+WORDS = TextShape(vocabulary=10_000)
+STREAMS = 20
+
+
+def language() -> None:
+    """A language model's training step with masks on against the same step dense, and this
+    package's loop against a plain one around `torch.nn.LSTM`."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    for name, (units, unroll, dropout, clip, times) in LANGUAGE_MODELS.items():
+        text = torch.randint(WORDS.vocabulary, (unroll + 1, STREAMS))
+
+        def candidate(
+            pruning: Pruning,
+            *,
+            units: int = units,
+            dropout: float = dropout,
+            clip: float = clip,
+            text: torch.Tensor = text,
+        ) -> Callable[[], None]:
+            model = LSTMLanguageModel(
+                WORDS, hidden_size=units, layers=2, dropout=dropout, initial=0.05, tied=False
+            )
+            pruner = pruning.attach(model, steps=1000)
+            optimiser = torch.optim.SGD(model.parameters(), 1.0)
+
+            def act() -> None:
+                optimiser.zero_grad()
+                scores, _ = model(text[:-1])
+                loss = nn.functional.cross_entropy(scores.flatten(0, 1), text[1:].flatten())
+                (loss * (len(text) - 1)).backward()
+                pruner.after_backward()
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+                optimiser.step()
+                pruner.after_step(zeros_moved=False)  # as in `Fit`, for SGD without momentum
+
+            return act
+
+        masked = Gradual(sparsity=0.9, schedule=OneShot(begin=0.0))
+        candidates = {"dense": candidate(Dense()), "masked, 90 %": candidate(masked)}
+        table(f"A training step, {name} LSTM ({units} units)", turns(candidates, times), "dense")
+    loops = {"a plain loop around torch.nn.LSTM": plain_loop(), "pruneexp's loop": our_loop()}
+    seconds = turns(loops, 8)
+    table(
+        f"{LOOP_STEPS} steps of the small LSTM, dense", seconds, "a plain loop around torch.nn.LSTM"
+    )
+
+
+LOOP_STEPS = 30
+
+
+def our_loop() -> Callable[[], None]:
+    """Steps through `Fit`, as `pruneexp run` takes them, the validation at the end included."""
+    units, unroll, _, clip, _ = LANGUAGE_MODELS["small"]
+    model = LSTMLanguageModel(
+        WORDS, hidden_size=units, layers=2, dropout=0.0, initial=0.1, tied=False
+    )
+    recipe = Training(
+        steps=LOOP_STEPS,
+        batch_size=STREAMS,
+        unroll=unroll,
+        learning_rate=1.0,
+        optimiser=SGD(momentum=0.0),
+        clip=clip,
+        evaluations=1,
+    )
+    words = np.random.default_rng(0).integers(WORDS.vocabulary, size=STREAMS * unroll * 50)
+    task = LanguageModelling({"train": words, "valid": words[:100]}, first=0)
+    task.settle(
+        Setting(
+            device=torch.device("cpu"),
+            shape=WORDS,
+            seed=0,
+            batch_size=STREAMS,
+            unroll=unroll,
+            label_smoothing=0.0,
+            memory_format=torch.contiguous_format,
+            workers=0,
+        )
+    )
+    pruner = Dense().attach(model, steps=LOOP_STEPS)
+
+    def act() -> None:
+        Fit(model, task, pruner, recipe, steps=LOOP_STEPS, rate=1.0).run()
+
+    return act
+
+
+def plain_loop() -> Callable[[], None]:
+    """The same training as anyone would write it, with torch alone."""
+    units, unroll, _, clip, _ = LANGUAGE_MODELS["small"]
+    embedding = nn.Embedding(WORDS.vocabulary, units)
+    lstm = nn.LSTM(units, units, num_layers=2)
+    softmax = nn.Linear(units, WORDS.vocabulary)
+    parameters = [p for part in (embedding, lstm, softmax) for p in part.parameters()]
+    optimiser = torch.optim.SGD(parameters, 1.0)
+    text = torch.randint(WORDS.vocabulary, (unroll * 50, STREAMS))
+
+    def act() -> None:
+        state = None
+        for step in range(LOOP_STEPS):
+            words = text[step * unroll : (step + 1) * unroll]
+            after = text[step * unroll + 1 : (step + 1) * unroll + 1]
+            features, (hidden, cell) = lstm(embedding(words), state)
+            state = (hidden.detach(), cell.detach())
+            loss = nn.functional.cross_entropy(softmax(features).flatten(0, 1), after.flatten())
+            optimiser.zero_grad()
+            (loss * unroll).backward()
+            nn.utils.clip_grad_norm_(parameters, clip)
+            optimiser.step()
+
+    return act
 
 
 def update() -> None:
@@ -191,7 +317,7 @@ def _start(overrides: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-PARTS = {"step": step, "update": update, "threads": threads, "sweep": sweep}
+PARTS = {"step": step, "language": language, "update": update, "threads": threads, "sweep": sweep}
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or list(PARTS)

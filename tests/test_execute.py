@@ -25,7 +25,7 @@ from pruneexp.pruning.schedule import Cubic
 from pruneexp.recipe import Invalid, asked
 from pruneexp.record import CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS, Record
 from pruneexp.tasks import Custom
-from pruneexp.training import SGD, Adam
+from pruneexp.training import SGD, Adam, fit
 from pruneexp.training.fit import Diverged, Stopped
 from tests.conftest import tiny_gradual
 
@@ -263,6 +263,21 @@ class TestDamage:
         record = execute(run, say=lines.append)
         assert f"{folder / CHECKPOINT} is damaged" in lines[0]
         assert record.circumstances["resumed_at"] == 6
+        whole = replace(run, results=str(tmp_path / "whole"))
+        assert outcome(execute(whole, say=silent)) == outcome(record)
+
+    def test_another_versions_checkpoint_is_named_and_the_run_begins_anew(
+        self, tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = tiny()
+        with monkeypatch.context() as other:
+            other.setattr(fit, "VERSION", 0)
+            with pytest.raises(Stopped):
+                execute(run, stop=After(6), say=silent)
+        lines: list[str] = []
+        record = execute(run, say=lines.append)
+        assert "another version of pruneexp wrote it" in lines[0]
+        assert record.circumstances["resumed_at"] == 0
         whole = replace(run, results=str(tmp_path / "whole"))
         assert outcome(execute(whole, say=silent)) == outcome(record)
 

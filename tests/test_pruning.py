@@ -16,6 +16,7 @@ from pruneexp.pruning.allocation import Global, LayerwiseConstant, Uniform
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
 from pruneexp.pruning.scope import All, ModelScope, Named
 from pruneexp.recipe import Invalid
+from pruneexp.training import SGD, Adam, AdamW
 
 
 class TestSchedule:
@@ -179,6 +180,7 @@ def network() -> nn.Sequential:
 
 
 OPTIMISERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "plain sgd": lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01),
     "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.01),
     "nesterov": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
     "adam": lambda p: torch.optim.Adam(p, 0.01, weight_decay=0.01),
@@ -225,7 +227,9 @@ def explicit(optimiser: Callable[..., Any], recipe: Gradual) -> dict[str, Tensor
     return {name: (value * mask.get(name, 1.0)).detach() for name, value in raw.items()}
 
 
-def in_place(optimiser: Callable[..., Any], recipe: Gradual, stop: int = STEPS) -> Any:
+def in_place(
+    optimiser: Callable[..., Any], recipe: Gradual, stop: int = STEPS, *, zeros_moved: bool = True
+) -> Any:
     model = network()
     pruner = recipe.attach(model, steps=STEPS)
     made = optimiser(model.parameters())
@@ -236,7 +240,7 @@ def in_place(optimiser: Callable[..., Any], recipe: Gradual, stop: int = STEPS) 
         pruner.after_backward()
         nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         made.step()
-        pruner.after_step()
+        pruner.after_step(zeros_moved=zeros_moved)
     return model, pruner
 
 
@@ -245,6 +249,18 @@ def test_equals_an_explicit_mask_bit_for_bit(name: str) -> None:
     expected = explicit(OPTIMISERS[name], RECIPE)
     model, pruner = in_place(OPTIMISERS[name], RECIPE)
     pruner.finish()
+    for key, value in model.named_parameters():
+        assert torch.equal(value, expected[key]), key
+
+
+def test_what_plain_sgd_leaves_alone_needs_no_product() -> None:
+    assert not SGD(momentum=0.0).moves_zeros
+    assert SGD(momentum=0.1).moves_zeros
+    assert Adam().moves_zeros
+    assert AdamW().moves_zeros
+    expected = explicit(OPTIMISERS["plain sgd"], RECIPE)
+    model, pruner = in_place(OPTIMISERS["plain sgd"], RECIPE, zeros_moved=False)
+    pruner.finish()  # counts masked weights that are not zero
     for key, value in model.named_parameters():
         assert torch.equal(value, expected[key]), key
 

@@ -54,9 +54,11 @@ class GradualPruner(Pruner):
                     kept_too.append(kept)
             torch._foreach_mul_(grads, kept_too)
 
-    def after_step(self) -> None:
+    def after_step(self, *, zeros_moved: bool = True) -> None:
         self.step += 1
-        if self.masked:  # momentum, or decay of an optimiser of its own mind, may have moved zeros
+        if (
+            self.masked and zeros_moved
+        ):  # momentum, or decay of an optimiser of its own mind, may have moved zeros
             with torch.no_grad():
                 torch._foreach_mul_(self.weights, self.kept)
         self._update()

@@ -31,8 +31,9 @@ class Pruner:
     def after_backward(self) -> None:
         """Once per optimiser step: gradients complete, unscaled and not yet clipped."""
 
-    def after_step(self) -> None:
-        """After the optimiser has moved the weights."""
+    def after_step(self, *, zeros_moved: bool = True) -> None:
+        """After the optimiser has moved the weights. One that never moves a zero whose gradient
+        is zero, such as SGD without momentum, spares a product by `zeros_moved=False`."""
 
     def finish(self) -> dict[str, Tensor]:
         """Check that exactly what was planned is masked, and hand over the masks (True: kept)."""

@@ -19,6 +19,11 @@ MOST_WORKERS = 64  # processes of one run that load data; each holds some 400 MB
 class Optimiser(Recipe):
     weight_decay: float = 0.0
 
+    @property
+    def moves_zeros(self) -> bool:
+        """Whether a weight of zero may move although its gradient is zero."""
+        return True
+
     def build(
         self, parameters: "Iterable[torch.nn.Parameter]", rate: float
     ) -> "torch.optim.Optimizer":
@@ -41,6 +46,10 @@ class SGD(Optimiser):
             momentum=(0 <= self.momentum < 1, "a number in [0, 1)"),
             nesterov=(not self.nesterov or self.momentum > 0, "true only with momentum above 0"),
         )
+
+    @property
+    def moves_zeros(self) -> bool:
+        return self.momentum > 0
 
     def build(
         self, parameters: "Iterable[torch.nn.Parameter]", rate: float

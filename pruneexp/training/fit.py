@@ -18,6 +18,7 @@ from pruneexp.tasks.loaded import Carry, Loaded
 from pruneexp.training import Training
 
 SHOW_SECONDS = 0.5  # between two looks at where a run stands
+VERSION = 1  # of what a checkpoint holds
 HISTORY_ROWS = 100  # of the loss over a run, beside the validations
 
 
@@ -126,7 +127,7 @@ class Fit:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.state.step += 1
-        self.pruner.after_step()
+        self.pruner.after_step(zeros_moved=self.recipe.optimiser.moves_zeros)
         return loss.detach()
 
     def _rate_at(self, step: int) -> float:
@@ -210,6 +211,7 @@ class Fit:
         file = io.BytesIO()
         torch.save(
             {
+                "version": VERSION,
                 "facts": self.facts,
                 "seconds": self.seconds(),
                 "step": self.state.step,
@@ -237,8 +239,12 @@ class Fit:
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
-    """A checkpoint's content; plain data and tensors only, never code."""
-    return torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+    """A checkpoint's content; plain data and tensors only, never code. Raises ValueError for what
+    another version wrote."""
+    saved = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
+    if not isinstance(saved, dict) or saved.get("version") != VERSION:
+        raise ValueError("another version of pruneexp wrote it")
+    return saved
 
 
 def _moved(state: Carry, device: torch.device) -> Carry:
