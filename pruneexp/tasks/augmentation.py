@@ -62,10 +62,10 @@ class Middle:
         self.pixels = pixels
 
     def __call__(self, picture: Image) -> Image:
-        rest = (1 - MIDDLE) / 2
         width, height = picture.size
-        box = (width * rest, height * rest, width * (1 - rest), height * (1 - rest))
-        return picture.resize((self.pixels, self.pixels), Resampling.BILINEAR, box=box)
+        left, top = (int(side * (1 - MIDDLE) / 2) for side in picture.size)
+        middle = picture.crop((left, top, width - left, height - top))
+        return middle.resize((self.pixels, self.pixels), Resampling.BILINEAR)
 
 
 class Standardise:
