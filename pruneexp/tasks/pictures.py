@@ -29,12 +29,16 @@ class OnDisk(Task):
     root: str = here("")  # the folder where the data lies
 
     def __post_init__(self) -> None:
-        demand(
-            self,
-            pixels=(self.pixels > 0, "a number of pixels above 0"),
-            augmentation=(self.augmentation in AUGMENTATIONS, either(AUGMENTATIONS)),
-            valid=(self.valid > 0, "a number of pictures above 0"),
-        )
+        self._demand()
+
+    def _demand(self, **more: tuple[bool, str]) -> None:
+        """The rules of all, and of one kind, checked together."""
+        rules = {
+            "pixels": (self.pixels > 0, "a number of pixels above 0"),
+            "augmentation": (self.augmentation in AUGMENTATIONS, either(AUGMENTATIONS)),
+            "valid": (self.valid > 0, "a number of pictures above 0"),
+        }
+        demand(self, **(rules | more))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,9 +54,7 @@ class ImageNet(OnDisk):
     download: bool = here(False)
 
     def __post_init__(self) -> None:
-        OnDisk.__post_init__(self)
-        demand(
-            self,
+        self._demand(
             classes=(self.classes > 1, "a number of classes above 1"),
             unreadable=(self.unreadable in ("stop", "skip"), "stop or skip"),
             download=(
@@ -85,12 +87,9 @@ class Folder(OnDisk):
     unreadable: str = "stop"  # or skip: the next readable picture takes the place
 
     def __post_init__(self) -> None:
-        demand(
-            self,
+        self._demand(
             classes=(self.classes > 1, "a number of classes above 1"),
             channels=(self.channels in (1, 3), "1 (grey) or 3 (colours)"),
-            pixels=(self.pixels > 0, "a number of pixels above 0"),
-            augmentation=(self.augmentation in AUGMENTATIONS, either(AUGMENTATIONS)),
             valid=(self.valid >= 0, "a number of pictures, 0 where there is a test/ folder"),
             unreadable=(self.unreadable in ("stop", "skip"), "stop or skip"),
         )
@@ -120,11 +119,10 @@ class InMemory(OnDisk):
     download: bool = here(False)  # fetch or unpack what is not there
 
     def __post_init__(self) -> None:
-        OnDisk.__post_init__(self)
         own, word = self.native.pixels, self.augmentation
-        fits = self.pixels == own or word in ("inception", "resnet")
+        scales = self.pixels > 0 and word in ("inception", "resnet")
         takes = f"{own} with augmentation {word} (inception and resnet scale pictures)"
-        demand(self, pixels=(fits, takes))
+        self._demand(pixels=(self.pixels == own or scales, takes))
 
     def shape(self) -> ImageShape:
         channels, classes = self.native.channels, self.native.classes
