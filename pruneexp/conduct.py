@@ -10,7 +10,7 @@ import time
 
 from rich.console import Console
 
-from pruneexp import files, terminal
+from pruneexp import files, ranks, terminal
 from pruneexp.config import Run, name, restore
 from pruneexp.display import Display, Row
 from pruneexp.ending import BAD_INPUT, FAILED, INTERRUPTED, complain
@@ -48,7 +48,8 @@ def run(asked: Run) -> int:
     folder = asked.store.folder(called)
     if folder.status() == "finished" and not folder.is_damaged():
         return _show_outcome(asked, folder.record_or_fail())
-    with stopping() as stop, Display(called, Console(stderr=True)) as display:
+    console = Console(stderr=True, quiet=not ranks.is_first())
+    with stopping() as stop, Display(called, console) as display:
         from pruneexp.execute import execute, failure
         from pruneexp.training.fit import Stopped
 
@@ -73,6 +74,8 @@ def run(asked: Run) -> int:
 
 
 def _show_outcome(asked: Run, record: Record) -> int:
+    if not ranks.is_first():
+        return 0
     if asked.format == "json":
         print(json.dumps(record.to_plain()))
     else:

@@ -86,6 +86,10 @@ class Classification(Loaded):
             return map(fetch.__getitem__, places)
         return iter(DataLoader(fetch, batch_size=None, sampler=places, num_workers=setting.workers))
 
+    def parts(self, batch: Batch, count: int) -> list[Batch]:
+        pictures, labels = batch
+        return list(zip(pictures.chunk(count), labels.chunk(count), strict=True))
+
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         pictures, labels = self._moved(batch)
         smoothing = self.setting.label_smoothing
