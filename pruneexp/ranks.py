@@ -6,7 +6,7 @@ are told. In a process that stands alone everything here is free and does nothin
 
 import atexit
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -61,6 +61,11 @@ def agree(decide: Callable[[], T]) -> T:
     told: list[Any] = [decide() if is_first() else None]
     distributed.broadcast_object_list(told, src=0)
     return told[0]
+
+
+def mine(items: Sequence[T]) -> Sequence[T]:
+    """This rank's share."""
+    return items[rank() :: count()]
 
 
 def total(values: "Tensor") -> "Tensor":
