@@ -53,7 +53,10 @@ class TestRecipes:
     @pytest.mark.parametrize(
         ("make", "message"),
         [
-            (lambda: ImageNet(download=True), r"download takes false with ImageNet, whose terms"),
+            (
+                lambda: ImageNet(download=True, pixels=0),
+                r"(?s)pixels takes .* got 0.*download takes false with ImageNet, whose terms",
+            ),
             (lambda: ImageNet(valid=0), "valid takes a number of pictures above 0, got 0"),
             (lambda: ImageNet(unreadable="no"), "unreadable takes stop or skip, got no"),
             (lambda: Folder(classes=1), "classes takes a number of classes above 1, got 1"),

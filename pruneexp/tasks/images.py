@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pruneexp import seeds
+from pruneexp import ranks, seeds
 from pruneexp.data import batches
 from pruneexp.data.batches import Place
 from pruneexp.recipe import Fault, ImageShape, Invalid
@@ -122,6 +122,10 @@ class Classification(Loaded):
         places = _Places((setting.seed, len(split), setting.batch_size, first, last))
         return self._read(_Fetch(split, setting.seed, self.skips), places, setting.workers)
 
+    def parts(self, batch: Batch, count: int) -> list[Batch]:
+        pictures, labels = batch
+        return list(zip(pictures.chunk(count), labels.chunk(count), strict=True))
+
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         """A network that returns (scores, auxiliary scores) says in `auxiliary` what the loss of
         the latter weighs."""
@@ -144,7 +148,7 @@ class Classification(Loaded):
         examples = self.splits[split]
         places = [
             [(row, row) for row in range(start, min(start + EVALUATION_BATCH, len(examples)))]
-            for start in range(0, len(examples), EVALUATION_BATCH)
+            for start in ranks.mine(range(0, len(examples), EVALUATION_BATCH))
         ]
         in_memory = isinstance(examples, Pictures)  # taken faster than handed over
         workers = 0 if in_memory else self.setting.workers
@@ -157,12 +161,14 @@ class Classification(Loaded):
             among += (best == labels[:, None]).sum().item()
             loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
         model.train(was_training)
+        sums = ranks.total(torch.tensor([right, among, loss], dtype=torch.float64))
+        right, among, loss = sums.tolist()
         count = len(examples)
-        metrics = {"accuracy": 100 * right / count, "loss": loss / count}
+        metrics = {"accuracy": 100 * right / count, "top5": 100 * among / count}
         assert isinstance(self.setting.shape, ImageShape), self.setting.shape
-        return metrics | (
-            {"top5": 100 * among / count} if self.setting.shape.classes > BEST else {}
-        )
+        if self.setting.shape.classes <= BEST:
+            del metrics["top5"]
+        return {**metrics, "loss": loss / count}
 
     def _read(
         self, fetch: "_Fetch", places: Iterable[list[Place]], workers: int
@@ -203,7 +209,7 @@ class _Places(Sampler[list[Place]]):
         self.asked = asked
 
     def __iter__(self) -> Iterator[list[Place]]:
-        return batches.batches(*self.asked)
+        return (list(ranks.mine(places)) for places in batches.batches(*self.asked))
 
 
 class _Fetch(Dataset[Fetched]):
