@@ -158,9 +158,9 @@ class TestComparison:
         results.finish(1_000_000, 80.0, 1.0)
         results.finish(100_000, 73.0, 1.0, 0.9)
         (gap,) = results.find().pairs[0].gaps
-        assert gap.dense.mean == pytest.approx(70.0)
+        assert gap.theirs.mean == pytest.approx(70.0)
         assert gap.difference == pytest.approx(3.0)
-        assert (gap.sparse.measured, gap.dense.measured, gap.better) == (True, False, "sparse")
+        assert (gap.ours.measured, gap.theirs.measured, gap.better) == (True, False, "sparse")
         assert gap.half is None
 
     def test_lower_may_be_better(self, results: Results) -> None:
@@ -180,7 +180,7 @@ class TestComparison:
             results.finish(100_000, 73.0 + off, 1.0, 0.9, seed=seed)
         found = results.find()
         (gap,) = found.pairs[0].gaps
-        assert gap.dense.half == pytest.approx(T2 * math.sqrt(0.5))
+        assert gap.theirs.half == pytest.approx(T2 * math.sqrt(0.5))
         assert gap.half == pytest.approx(T2 * math.sqrt(1.5))
         assert "0 of 1 differences exceed their 95 % interval" in found.verdicts[0]
 
@@ -265,7 +265,7 @@ class TestSeries:
         results.finish(9_000, 60.0, model=large)
         results.finish(9_000, 60.0, 1.0, 0.5)
         results.finish(9_000, 60.0, 1.0, 0.5, model=large)
-        compared = [(p.dense[0].series, p.sparse[0].series) for p in results.find().pairs]
+        compared = [(p.theirs[0].series, p.ours[0].series) for p in results.find().pairs]
         assert compared == [
             ("dense, layout small", "sparse, layout small"),
             ("dense, layout published", "sparse, layout published"),
@@ -281,7 +281,7 @@ class TestSeries:
             "dense (data 999999)",
             "sparse (data 999999)",
         ]
-        assert [pair.dense[0].data for pair in found.pairs] == ["999999ffff"]
+        assert [pair.theirs[0].data for pair in found.pairs] == ["999999ffff"]
         assert found.warnings == [
             "The runs are on differing data, abcdef (1 of 3 runs), 999999 (2 of 3 runs): no curve "
             "mixes them."
