@@ -111,25 +111,36 @@ def _between(found: Findings) -> list[str]:
     """Sparse curves against each other: one pair as sparse against dense, several in a sentence."""
     if len(found.rivals) < 2:
         return [_verdict(found, pair) for pair in found.rivals]
-    verdicts = [_verdict(found, pair) for pair in found.rivals if not pair.gaps]
-    gaps = [gap for pair in found.rivals for gap in pair.gaps]
-    if gaps:
-        most = max(gaps, key=lambda gap: abs(gap.difference))
-        sides = [_quoted(most.ours_series), _quoted(most.theirs_series)]
-        better, other = sides if most.better == "A" else reversed(sides)
-        curves = dict.fromkeys(
-            name for gap in gaps for name in (gap.ours_series, gap.theirs_series)
-        )
-        by = estimate(abs(most.difference), most.half, found.digits)
-        unit = f" {found.metric.points}".rstrip()
-        furthest = (
-            f"Of {len(curves)} sparse curves, two by two at equal size ({_sizes(found, gaps)} "
-            f"non-zero parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
-            f"{found.metric.name} at {_sizes(found, [most])}; {_certainty(gaps)}"
-        )
-        chance = ", and one in twenty would by chance" if most.half is not None else ""
-        verdicts.insert(0, f"{furthest}{chance}.")
+    together = {name for pair in found.rivals if pair.gaps for name in _series(pair)}
+    curves = dict.fromkeys(name for pair in found.rivals for name in _series(pair))
+    verdicts = [_furthest(found, len(curves))] if together else []
+    verdicts += [
+        f"The sizes of {_quoted(name)} ({_sizes(found, found.curves[name])} non-zero parameters) "
+        "are those of no other sparse curve, so it is compared with none of them."
+        for name in curves
+        if name not in together
+    ]
     return verdicts
+
+
+def _series(pair: Pair) -> tuple[str, str]:
+    return pair.ours[0].series, pair.theirs[0].series
+
+
+def _furthest(found: Findings, curves: int) -> str:
+    """The largest difference between two sparse curves, and how many could be chance."""
+    gaps = [gap for pair in found.rivals for gap in pair.gaps]
+    most = max(gaps, key=lambda gap: abs(gap.difference))
+    sides = [_quoted(most.ours_series), _quoted(most.theirs_series)]
+    better, other = sides if most.better == "A" else reversed(sides)
+    by = estimate(abs(most.difference), most.half, found.digits)
+    unit = f" {found.metric.points}".rstrip()
+    chance = ", and one in twenty would by chance" if most.half is not None else ""
+    return (
+        f"Of {curves} sparse curves, two by two at equal size ({_sizes(found, gaps)} non-zero "
+        f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
+        f"{found.metric.name} at {_sizes(found, [most])}; {_certainty(gaps)}{chance}."
+    )
 
 
 def _quoted(name: str) -> str:

@@ -33,13 +33,17 @@ def schedule(found: Findings) -> Figure | None:
     rate, sparsity, valid = figure.subplots(3, 1, sharex=True, height_ratios=HEIGHTS)
     free = iter(RUNS)
     looks = [DENSE if history.kind == "dense" else next(free) for history in shown]
-    shared = all(history.rates == shown[0].rates for history in shown)
+    rates = [history.rates for history in shown]
+    paths = [[round(share, 1) for share in history.sparsities] for history in shown]
     ends: list[tuple[float, str, str]] = []
-    for history, (colour, marker) in zip(shown, looks, strict=True):
-        rate.plot(history.steps, history.rates, color=GREY if shared else colour, lw=1.4)
-        # A row says how sparse the model is from its step on.
+    for number, (history, (colour, marker)) in enumerate(zip(shown, looks, strict=True)):
+        rate.plot(history.steps, history.rates, color=_own(rates, number, colour), lw=1.4)
         sparsity.plot(
-            history.steps, history.sparsities, color=colour, lw=1.4, drawstyle="steps-post"
+            history.steps,
+            history.sparsities,
+            color=_own(paths, number, colour),
+            lw=1.4,
+            drawstyle="steps-post",  # a row says how sparse the model is from its step on
         )
         valid.plot(
             history.validated, history.valid, color=colour, marker=marker, markersize=4.5, lw=1.4
@@ -61,6 +65,11 @@ def schedule(found: Findings) -> Figure | None:
     _label(valid, ends)
     _label(sparsity, _reached(shown, [colour for colour, _ in looks]))
     return figure
+
+
+def _own(paths: list[list[float]], number: int, colour: str) -> str:
+    """A run's colour, or grey where another takes the same path."""
+    return colour if paths.count(paths[number]) == 1 else GREY
 
 
 def _validation(found: Findings, axes: Axes) -> None:
