@@ -14,6 +14,7 @@ from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
+from tests.results import Results
 
 torch.set_num_threads(1)
 
@@ -43,3 +44,8 @@ def tiny(tmp_path: Path) -> Callable[..., Run]:
         return tiny_run(tmp_path / "results", pruning, **changes)
 
     return make
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results")

@@ -153,7 +153,9 @@ def _word(key: str, value: Any, keys: list[str]) -> str:
 
 def write(leaf: str, value: Any) -> str:
     name = leaf.replace("_", " ")
-    if value is None or value is False:
+    if value is None:
+        return f"{name} unset"
+    if value is False:
         return f"no {name}"
     if value is True:
         return name
