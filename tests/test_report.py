@@ -209,6 +209,8 @@ class TestWork:
         found = results.find()
         assert not found.work_is_known and "multiply" not in found.verdicts[0]
         assert figures.multiply_adds(found) is None
+        page = (report(results.store, results.plan).folder / "report.md").read_text()
+        assert "Multiply-adds are not shown: 1 of 2 records lack them." in page
 
 
 class TestSeries:

@@ -149,6 +149,11 @@ def _made(found: Findings, files: list[str]) -> list[str]:
             "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),
             f"Time: {_hours(found.budgets)} in all finished runs together.",
         ]
+        lacking = int(runs["sparse_multiply_adds"].isna().sum())
+        if lacking:
+            items.append(
+                f"Multiply-adds are not shown: {lacking} of {len(runs)} records lack them."
+            )
     if loaded.gone_with_size:
         items.append(f"Differs with a model's size: {', '.join(loaded.gone_with_size)}")
     items += [f"{key}: {', '.join(values)}" for key, values in loaded.versions.items()]
