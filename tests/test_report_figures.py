@@ -162,7 +162,7 @@ class TestSchedule:
         results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000, history=history(0.9))
         figure = figures.schedule(results.find())
         assert figure is not None
-        assert figure.axes[2].get_xlabel() == "steps after the model it started from"
+        assert figure.axes[2].get_xlabel() == "steps of its own stage"
 
     def test_perplexity_has_logarithms(self, results: Results) -> None:
         rows = history(0.9, "perplexity")

@@ -57,7 +57,7 @@ def schedule(found: Findings) -> Figure | None:
     sparsity.set_ylabel("sparsity (%)")
     _validation(found, valid)
     own = any(history.own_stage for history in shown)
-    valid.set_xlabel("steps after the model it started from" if own else "steps")
+    valid.set_xlabel("steps of its own stage" if own else "steps")
     valid.set_xlim(0, 1.01 * max(history.steps[-1] for history in shown))
     title(rate, found.title, _says(found))
     figure.align_ylabels()
