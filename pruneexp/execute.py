@@ -19,7 +19,7 @@ from torch import nn
 
 from pruneexp import files, place, ranks, seeds, weights
 from pruneexp.config import Run, fingerprint, name, parent
-from pruneexp.counts import count_masks
+from pruneexp.counts import count_masks, multiply_adds
 from pruneexp.recipe import Fault, Invalid, asked
 from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.store import Folder
@@ -226,7 +226,7 @@ def _train(
         budget=_budget(steps, steps * task.examples_a_step(), ancestor),
         metric={**task.metric, "references": task.references()},
         metrics=chosen,
-        counts=count_masks(model, run.pruning.groups(model), masks),
+        counts=count_masks(model, run.pruning.groups(model), masks, _work(run, model, say)),
         checksums={"data": task.checksum},
         circumstances=_circumstances(device, threads, fit.seconds(), saved),
     )
@@ -281,6 +281,16 @@ def _write(
         if run.keep == "weights":
             files.save_bytes(folder.path / file, payload)
     folder.finish(record)
+
+
+def _work(run: Run, model: nn.Module, say: Say) -> dict[str, int] | None:
+    """The multiply-adds of one example. A network of somebody's own may refuse the example; that
+    must not cost the finished training."""
+    try:
+        return multiply_adds(model, run.task.shape())
+    except Exception as error:
+        say(f"multiply-adds of {run.model.word} are not known ({type(error).__name__}: {error})")
+        return None
 
 
 def _budget(steps: int, examples: int, ancestor: Record | None) -> Budget:

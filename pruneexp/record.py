@@ -37,6 +37,10 @@ class Counts:
     batch_norm: int
     groups: list[dict[str, Any]]  # name, weights, masked of each ranked group of tensors
     empty: list[str] = field(default_factory=list)  # tensors left with nothing
+    # Of one example, a picture or a word; `sparse_` where masked weights are skipped. None in
+    # records older than these, and where the network cannot be asked.
+    multiply_adds: int | None = None
+    sparse_multiply_adds: int | None = None
 
     @property
     def megabytes(self) -> float:

@@ -4,13 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from pruneexp.config import Run
-from pruneexp.counts import count
+from pruneexp.counts import count, multiply_adds, remaining
 from pruneexp.pruning import Gradual, Groups
 from pruneexp.pruning.allocation import Global
-from pruneexp.recipe import ImageShape, Shape
 from pruneexp.record import Counts
 
 
@@ -70,7 +68,7 @@ def size(run: Run) -> Size:
     counts = count(model, groups, sum(masked))
     shares = _shares(run, groups, sizes, masked)
     group_of = {name: group for group, names in groups.items() for name in names}
-    work = multiply_adds(model, run)
+    work = multiply_adds(model, run.task.shape())
     layers = []
     for name, parameter in parameters.items():
         if parameter.dim() < 2:
@@ -92,7 +90,7 @@ def size(run: Run) -> Size:
                 multiply_adds=adds,
                 sparse_multiply_adds=None
                 if adds is None or kept is None
-                else adds * kept // parameter.numel(),
+                else remaining(adds, parameter.numel(), kept),
             )
         )
     return Size(counts=counts, layers=layers)
@@ -122,36 +120,3 @@ def _rule(run: Run, group: str | None, groups: Groups) -> str:
     if isinstance(run.pruning.allocation, Global):
         together = " with all"
     return f"pruned: {run.pruning.criterion.word}{together}"
-
-
-def multiply_adds(model: nn.Module, run: Run) -> dict[str, int]:
-    """Multiply-adds of each weight tensor for one example (a picture, a word), from a forward pass
-    on the meta device: each weight is used once for each output position; embeddings only look
-    up."""
-    work: dict[str, int] = {}
-    names = {module: name for name, module in model.named_modules()}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-        values = output[0] if isinstance(module, nn.RNNBase) else output
-        weights = dict(module.named_parameters(recurse=False))
-        channels = module.hidden_size if isinstance(module, nn.RNNBase) else len(weights["weight"])
-        positions = values.numel() // int(channels)
-        for name, weight in weights.items():
-            if weight.dim() >= 2:
-                key = f"{names[module]}.{name}"
-                work[key] = work.get(key, 0) + weight.numel() * positions
-
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase)
-    handles = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
-    model.eval()
-    with torch.no_grad():
-        model(_example(run.task.shape()))
-    for handle in handles:
-        handle.remove()
-    return work
-
-
-def _example(shape: Shape) -> Tensor:
-    if isinstance(shape, ImageShape):
-        return torch.empty(1, shape.channels, shape.pixels, shape.pixels, device="meta")
-    return torch.zeros(1, 1, dtype=torch.long, device="meta")

@@ -188,6 +188,18 @@ class Folder:
         writer.writerows(rows)
         files.save_bytes(self.path / HISTORY, text.getvalue().encode())
 
+    def history(self) -> list[dict[str, float]]:
+        """The rows of a run's history, without what a row does not hold; none if there is no
+        file. Raises `Damaged` naming the file."""
+        path = self.path / HISTORY
+        if not path.exists():
+            return []
+        try:
+            rows = list(csv.DictReader(path.read_text().splitlines(), strict=True))
+            return [{key: float(value) for key, value in row.items() if value} for row in rows]
+        except (csv.Error, ValueError, TypeError) as error:
+            raise files.Damaged(path, f"it is no table of numbers ({error})") from error
+
     def finish(self, record: Record) -> None:
         """The marker, written last; then what only an unfinished run needs goes."""
         files.save_json(self.path / RECORD, record.to_plain())

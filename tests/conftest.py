@@ -15,6 +15,7 @@ from pruneexp.pruning.schedule import Cubic
 from pruneexp.record import Record
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
+from tests.results import Results
 
 torch.set_num_threads(1)
 
@@ -68,3 +69,8 @@ def tiny(tmp_path: Path) -> Make:
         return tiny_run(tmp_path / "results", pruning, **changes)
 
     return make
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results")

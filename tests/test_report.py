@@ -3,124 +3,24 @@
 import math
 import subprocess
 import sys
-from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pruneexp.config import Run, fingerprint, name
-from pruneexp.models import Custom, MobileNetV1, Model
-from pruneexp.pruning import Dense, Gradual, Random
-from pruneexp.recipe import Invalid, asked
-from pruneexp.record import (
-    CHECKPOINT,
-    FAILURE,
-    RECORD,
-    Budget,
-    Counts,
-    Plan,
-    Planned,
-    Progress,
-    Record,
-)
-from pruneexp.report import CONTENTS, claims, figures, frontier, load, read_contents, report
-from pruneexp.report.cells import TABLE_FORMATS, short
-from pruneexp.report.tables import TABLES, comparison, table
-from pruneexp.store import Store
-from pruneexp.tasks import Glyphs, Task
+from pruneexp.models import Custom, MobileNetV1
+from pruneexp.pruning import Random
+from pruneexp.pruning.schedule import Cubic
+from pruneexp.pruning.scope import ModelScope, Named
+from pruneexp.recipe import Invalid
+from pruneexp.record import CHECKPOINT, FAILURE, RECORD, Progress
+from pruneexp.report import CONTENTS, figures, frontier, read_contents, report
+from pruneexp.report.cells import TABLE_FORMATS
+from pruneexp.report.tables import TABLES, table
+from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
+from tests.results import PERPLEXITY, Results, paper
 
-ACCURACY = {"name": "accuracy", "unit": "%", "higher_is_better": True}
-PERPLEXITY = {"name": "perplexity", "unit": "", "higher_is_better": False}
 T2 = 12.70620  # Student's t at 97.5 % for one degree of freedom, from a printed table
-
-
-class Results:
-    """A store whose runs finish at once, with whatever numbers a test needs."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
-        self.plan = Plan(name="mine", title="Nets on glyphs", runs=[])
-
-    def ask(
-        self,
-        width: float = 1.0,
-        sparsity: float | None = None,
-        *,
-        seed: int = 0,
-        task: Task | None = None,
-        model: Model | None = None,
-        training: Training | None = None,
-        **pruning: Any,
-    ) -> Planned:
-        """A run that is in the plan and did not start."""
-        run = Run(
-            task=task or Glyphs(),
-            model=model or MobileNetV1(width=width, layout="small"),
-            training=training or Training(),
-            pruning=Dense() if sparsity is None else Gradual(sparsity=sparsity, **pruning),
-            seed=seed,
-        )
-        planned = Planned(fingerprint=fingerprint(run), name=name(run), run=asked(run))
-        self.plan.runs.append(planned)
-        return planned
-
-    def finish(
-        self,
-        nonzero: int,
-        test: float,
-        width: float = 1.0,
-        sparsity: float | None = None,
-        *,
-        data: str = "abcdef0123",
-        steps: int = 1000,
-        metric: dict[str, Any] = ACCURACY,
-        **what: Any,
-    ) -> Record:
-        planned = self.ask(width, sparsity, **what)
-        record = Record(
-            fingerprint=planned.fingerprint,
-            name=planned.name,
-            configuration=planned.run,
-            parent=None,
-            budget=Budget(steps=1000, examples=9000, total_steps=steps, total_examples=9 * steps),
-            metric=metric,
-            metrics={
-                "step": 900,
-                "valid": {metric["name"]: test + 1},
-                "test": {metric["name"]: test},
-            },
-            counts=Counts(
-                parameters=10**6, prunable=10**6, nonzero=nonzero, batch_norm=77, groups=[]
-            ),
-            checksums={"data": data},
-            circumstances={"seconds": 30.0, "torch": "2.99", "device": "cpu"},
-        )
-        self.store.folder(planned.name).finish(record)
-        return record
-
-    def find(self) -> claims.Findings:
-        return claims.find(self.plan, load.load(self.store, self.plan))
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Results:
-    return Results(tmp_path / "results")
-
-
-def paper(results: Results) -> Results:
-    """Table 2 of the paper, seed for seed one."""
-    dense = [(0.25, 0.46, 50.6), (0.5, 1.32, 63.7), (0.75, 2.57, 68.4), (1.0, 4.21, 70.6)]
-    sparse = [(0.5, 2.13, 69.5), (0.75, 1.09, 67.7), (0.9, 0.46, 61.8), (0.95, 0.25, 53.6)]
-    for sparsity, millions, test in sparse:  # in another order than the table's
-        results.finish(round(millions * 1e6), test, 1.0, sparsity)
-    for width, millions, test in reversed(dense):
-        results.finish(round(millions * 1e6), test, width)
-    return results
 
 
 class TestIntervals:
@@ -158,9 +58,9 @@ class TestComparison:
         results.finish(1_000_000, 80.0, 1.0)
         results.finish(100_000, 73.0, 1.0, 0.9)
         (gap,) = results.find().pairs[0].gaps
-        assert gap.dense.mean == pytest.approx(70.0)
+        assert gap.theirs.mean == pytest.approx(70.0)
         assert gap.difference == pytest.approx(3.0)
-        assert (gap.sparse.measured, gap.dense.measured, gap.better) == (True, False, "sparse")
+        assert (gap.ours.measured, gap.theirs.measured, gap.better) == (True, False, "sparse")
         assert gap.half is None
 
     def test_lower_may_be_better(self, results: Results) -> None:
@@ -180,7 +80,7 @@ class TestComparison:
             results.finish(100_000, 73.0 + off, 1.0, 0.9, seed=seed)
         found = results.find()
         (gap,) = found.pairs[0].gaps
-        assert gap.dense.half == pytest.approx(T2 * math.sqrt(0.5))
+        assert gap.theirs.half == pytest.approx(T2 * math.sqrt(0.5))
         assert gap.half == pytest.approx(T2 * math.sqrt(1.5))
         assert "0 of 1 differences exceed their 95 % interval" in found.verdicts[0]
 
@@ -217,6 +117,100 @@ class TestComparison:
         found = results.find()
         assert found.pairs[0].gaps == []
         assert "do not overlap" in found.verdicts[0]
+
+
+class TestRivals:
+    def intervals(self, results: Results, *settings: tuple[int, int, float]) -> None:
+        """Two seeds, 1 on either side, for each interval, size and test metric."""
+        for interval, nonzero, test in settings:
+            for seed, off in enumerate([-1, 1]):
+                cubic = Cubic(interval=interval)
+                results.finish(nonzero, test + off, 1.0, 0.9, seed=seed, schedule=cubic)
+
+    def test_two_sparse_curves_are_held_against_each_other(self, results: Results) -> None:
+        for width, tests in ((1.0, (70.0, 80.0)), (0.5, (71.0, 84.0))):
+            for nonzero, test in zip((10_000, 20_000), tests, strict=True):
+                results.finish(nonzero, test, width, 1 - nonzero / 40_000)
+        assert results.find().verdicts == [
+            "At the 2 sizes that “sparse, width 1” and “sparse, width 0.5” both reach (10.0k to "
+            "20.0k non-zero parameters), “sparse, width 0.5” has the better test accuracy at all "
+            "2, by 1.0 to 4.0 points; with one seed a point, how much of that is chance is not "
+            "known."
+        ]
+        made = report(results.store, results.plan)
+        assert "Sparse, width 1 (A) against sparse, width 0.5 (B) at equal size" in made.text(100)
+        assert made.tables["rivals"].header[:4] == ["NNZ params", "Measured", "A", "B"]
+        assert made.tables["rivals"].cells[0][:3] == ["10.0k", "both 75 %", "70.0"]
+
+    def test_of_several_the_largest_difference_is_told(self, results: Results) -> None:
+        self.intervals(results, (5, 1000, 70.0), (10, 1000, 60.0), (20, 1000, 95.0))
+        found = results.find()
+        # Each half width is t * 1, so that of a difference is t * sqrt(2) = 17.97.
+        assert found.verdicts == [
+            "Of 3 sparse curves, two by two at equal size (1.0k non-zero parameters), “sparse, "
+            "interval 20” is furthest ahead of “sparse, interval 10”, by 35.0 ± 18.0 points of "
+            "test accuracy at 1.0k; 2 of 3 differences exceed their 95 % interval, and one in "
+            "twenty would by chance."
+        ]
+        made = TABLES["rivals"](found)
+        assert made is not None
+        assert made.cells[1] == [
+            *("interval 5", "interval 20", "1.0k", "both 90 %"),
+            *("70.0 ± 12.7", "95.0 ± 12.7", "−25.0 ± 18.0", "B"),
+        ]
+        assert made.raw["a_series"][0] == "sparse, interval 5"
+
+    def test_whoever_stands_alone_is_named(self, results: Results) -> None:
+        self.intervals(results, (5, 1000, 70.0), (10, 1000, 60.0), (20, 9000, 90.0))
+        assert results.find().verdicts[1] == (
+            "The sizes of “sparse, interval 20” (9.0k non-zero parameters) are those of no other "
+            "sparse curve, so it is compared with none of them."
+        )
+
+    def test_a_few_weights_that_rounding_left_make_no_other_size(self, results: Results) -> None:
+        for seed, (nonzero, interval) in enumerate([(10_000, 5), (10_009, 6), (10_002, 7)]):
+            results.finish(nonzero, 70.0 + seed, 1.0, 0.9, schedule=Cubic(interval=interval))
+        gaps = [gap for pair in results.find().rivals for gap in pair.gaps]
+        assert [gap.difference for gap in gaps] == [-1.0, -2.0, -1.0]
+        assert all(gap.ours.measured and gap.theirs.measured for gap in gaps)
+
+    def test_other_data_and_other_families_are_no_rivals(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0, 0.5)
+        results.finish(1000, 70.0, 0.5, 0.5, data="999999ffff")
+        results.finish(1000, 70.0, 1.0, 0.5, model=MobileNetV1(width=1.0))
+        assert results.find().rivals == []
+
+    def test_unequal_budgets_are_said(self, results: Results) -> None:
+        results.finish(1000, 70.0, 1.0, 0.5, steps=1000)
+        results.finish(1000, 70.0, 1.0, 0.5, steps=2000, schedule=Cubic(interval=5))
+        (warning,) = results.find().warnings
+        assert warning.startswith("Not the same budget: sparse, interval unset was given")
+
+    def test_one_sparse_curve_has_none(self, results: Results) -> None:
+        found = paper(results).find()
+        assert found.rivals == [] and TABLES["rivals"](found) is None
+
+
+class TestWork:
+    def test_equal_size_is_not_equal_work(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25, work=(100, 100))
+        results.finish(1_000_000, 80.0, 1.0, work=(10_000, 10_000))
+        results.finish(100_000, 73.0, 1.0, 0.9, work=(10_000, 3_000))
+        found = results.find()
+        (gap,) = found.pairs[0].gaps
+        assert gap.work == pytest.approx(3.0)  # a dense one half way takes sqrt(100 * 10,000)
+        assert found.verdicts[0].endswith(
+            " At equal size sparse takes 3 times the multiply-adds of dense."
+        )
+
+    def test_one_older_record_and_nothing_is_said(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25, work=(100, 100))
+        results.finish(10_000, 61.0, 1.0, 0.9)
+        found = results.find()
+        assert not found.work_is_known and "multiply" not in found.verdicts[0]
+        assert figures.multiply_adds(found) is None
+        page = (report(results.store, results.plan).folder / "report.md").read_text()
+        assert "Multiply-adds are not shown: 1 of 2 records lack them." in page
 
 
 class TestSeries:
@@ -265,7 +259,7 @@ class TestSeries:
         results.finish(9_000, 60.0, model=large)
         results.finish(9_000, 60.0, 1.0, 0.5)
         results.finish(9_000, 60.0, 1.0, 0.5, model=large)
-        compared = [(p.dense[0].series, p.sparse[0].series) for p in results.find().pairs]
+        compared = [(p.theirs[0].series, p.ours[0].series) for p in results.find().pairs]
         assert compared == [
             ("dense, layout small", "sparse, layout small"),
             ("dense, layout published", "sparse, layout published"),
@@ -281,11 +275,20 @@ class TestSeries:
             "dense (data 999999)",
             "sparse (data 999999)",
         ]
-        assert [pair.dense[0].data for pair in found.pairs] == ["999999ffff"]
+        assert [pair.theirs[0].data for pair in found.pairs] == ["999999ffff"]
         assert found.warnings == [
             "The runs are on differing data, abcdef (1 of 3 runs), 999999 (2 of 3 runs): no curve "
             "mixes them."
         ]
+
+    def test_a_scope_says_that_it_is_one(self, results: Results) -> None:
+        for scope in (ModelScope(), ModelScope(recurrent="apart"), Named(include=["a*"])):
+            results.finish(1000, 70.0, 1.0, 0.9, scope=scope)
+        assert self.names(results) == {
+            "sparse, scope model",
+            "sparse, scope model, recurrent apart",
+            "sparse, scope named",
+        }
 
     def test_data_are_named_by_their_checksum_alone(self, results: Results) -> None:
         results.finish(1_000, 60.0)
@@ -296,111 +299,6 @@ class TestSeries:
         results.finish(1_000, 60.0, data="")
         results.finish(1_000, 60.0, task=Glyphs(seed=1), data="")
         assert self.names(results) == {"dense, seed 0", "dense, seed 1"}
-
-
-class TestTables:
-    def test_table_2_is_the_papers(self, results: Results) -> None:
-        made = table(paper(results).find())
-        assert made.header[:4] == ["Width", "Sparsity", "NNZ params", "MB"]
-        assert [[*row[:3], row[4]] for row in made.cells] == [
-            ["0.25", "0 %", "0.46M", "50.6 (1)"],
-            ["0.5", "0 %", "1.32M", "63.7 (1)"],
-            ["0.75", "0 %", "2.57M", "68.4 (1)"],
-            ["1.0", "0 %", "4.21M", "70.6 (1)"],
-            ["", "50 %", "2.13M", "69.5 (1)"],
-            ["", "75 %", "1.09M", "67.7 (1)"],
-            ["", "90 %", "0.46M", "61.8 (1)"],
-            ["", "95 %", "0.25M", "53.6 (1)"],
-        ]
-
-    def test_markdown_and_latex(self, results: Results) -> None:
-        for seed, test in enumerate([70.0, 71.0, 72.0]):
-            results.finish(24_464, test, 0.25, seed=seed)
-        made = table(results.find())
-        row = "| 0.25 | 0 % | 24.5k | 0.098 | 71.0 ± 2.5 (3) | 72.0 |"
-        assert row in made.markdown().splitlines()
-        latex = made.latex().splitlines()
-        assert r"    0.25 & 0 \% & 24.5k & 0.098 & 71.0 $\pm$ 2.5 (3) & 72.0 \\" in latex
-        assert latex[0] == r"\begin{table}" and r"    \toprule" in latex
-
-    def test_signs_of_latex_and_markdown_are_escaped(self, results: Results) -> None:
-        results.finish(1000, 70.0)
-        made = replace(table(results.find()), cells=[["50%_a&b", "|*"]], header=["#", "x"])
-        assert r"\# & x \\" in made.latex()
-        assert r"50\%\_a\&b & |* \\" in made.latex()
-        assert r"| 50%_a&b | \|\* |" in made.markdown()
-
-    def test_csv_loses_no_digit(self, results: Results) -> None:
-        third = 200 / 3
-        results.finish(24_464, third, 0.25, 0.9)
-        header, row = table(results.find()).csv().splitlines()
-        values = dict(zip(header.split(","), row.split(","), strict=True))
-        assert float(values["test"]) == third
-        assert (values["nonzero"], values["sparsity"]) == ("24464", "0.9")
-        assert values["test_half_width_95"] == ""
-
-    def test_an_interval_is_never_printed_as_nothing(self, results: Results) -> None:
-        for seed, test in enumerate([70.0, 70.002]):  # half width t * 0.001
-            results.finish(1000, test, seed=seed)
-        assert table(results.find()).cells[0][4] == "70.00 ± 0.01 (2)"
-
-    def test_the_comparison(self, results: Results) -> None:
-        results.finish(10_000, 60.0, 0.25)
-        results.finish(1_000_000, 80.0, 1.0)
-        results.finish(100_000, 69.0, 1.0, 0.9)
-        assert comparison(results.find()).cells == [
-            ["100.0k", "sparse 90 %", "69.0", "≈70.0", "−1.0", "dense"]
-        ]
-
-    @pytest.mark.parametrize(
-        ("count", "among", "text"),
-        [
-            (460_000, [], "0.46M"),
-            (24_464, [], "24.5k"),
-            (293_000, [24_464], "293.0k"),
-            (66_000_000, [24_464], "66.0M"),
-            (211_000_000, [], "211M"),
-            (812, [], "812"),
-        ],
-    )
-    def test_counts(self, count: int, among: list[float], text: str) -> None:
-        assert short(count, among) == text
-
-
-class TestBudgets:
-    def test_equal_ones_give_no_warning(self, results: Results) -> None:
-        assert paper(results).find().warnings == []
-
-    def test_unequal_ones_do(self, results: Results) -> None:
-        results.finish(1_000, 60.0, 0.25)
-        results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000)
-        found = results.find()
-        assert found.warnings == [
-            "Not the same budget: sparse was given 2,000 steps (18,000 examples), dense 1,000 "
-            "steps (9,000 examples). Part of what sets them apart may be the budget."
-        ]
-        assert str(found.budgets["sparse"]) == (
-            "sparse: 1 run given 2,000 steps and 18,000 examples (1,000 steps of its own, the rest "
-            "by the model it starts from)"
-        )
-
-    def test_equal_ranges_that_are_not_one_budget(self, results: Results) -> None:
-        for width, sparsity, nonzero in [(0.25, None, 100), (1.0, 0.9, 100)]:
-            results.finish(nonzero, 60.0, width, sparsity, steps=1000)
-        for width, sparsity, nonzero in [(0.5, None, 900), (1.0, 0.5, 900)]:
-            results.finish(nonzero, 60.0, width, sparsity, steps=2000)
-        given = "1,000 to 2,000 steps (9,000 to 18,000 examples)"
-        assert results.find().warnings == [
-            f"The models of {kind} were not given the same: {given}."
-            for kind in ("dense", "sparse")
-        ]
-
-    def test_a_curve_whose_models_differ(self, results: Results) -> None:
-        for width, sparsity, nonzero in [(0.25, None, 100), (1.0, None, 900), (1.0, 0.9, 100)]:
-            results.finish(nonzero, 60.0, width, sparsity, steps=1000)
-        results.finish(500, 60.0, 1.0, 0.5, steps=3000)
-        (warning,) = results.find().warnings
-        assert "sparse was given 1,000 to 3,000 steps (9,000 to 27,000 examples)" in warning
 
 
 class TestMissing:
@@ -477,62 +375,6 @@ class TestMissing:
         record.counts.empty = ["conv.weight"]
         results.store.folder(record.name).finish(record)
         assert results.find().warnings == [f"Nothing is left of conv.weight in {record.name}."]
-
-
-class TestFigures:
-    def many(self, results: Results) -> claims.Findings:
-        for seed in range(3):
-            off = seed / 3
-            for width, nonzero, test in [(0.25, 24_464, 70.0), (0.5, 81_504, 78.0), (1, 3e5, 81.0)]:
-                results.finish(int(nonzero), test + off, width, seed=seed)
-            for sparsity, nonzero, test in [(0.5, 150_000, 80.0), (0.75, 79_808, 77.7)]:
-                results.finish(nonzero, test + off, 1.0, sparsity, seed=seed)
-                results.finish(nonzero, test - off, 1.0, sparsity, seed=seed, criterion=Random())
-        return results.find()
-
-    def test_no_label_lies_on_another(self, results: Results) -> None:
-        figure = figures.parameters(self.many(results))
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        labels = figure.axes[0].texts[1:]  # the first is the subtitle
-        assert len(labels) == 7
-        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
-        assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
-
-    def test_a_legend_of_long_names_stays_inside(self, results: Results) -> None:
-        found = self.many(results)
-        found.curves = {f"{name}, and much else beside": c for name, c in found.curves.items()}
-        figure = figures.parameters(found)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        legend = figure.legends[0].get_window_extent(canvas.get_renderer())
-        assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
-
-    def test_the_same_runs_give_the_same_bytes(self, results: Results) -> None:
-        found = self.many(results)
-        first = figures.draw("megabytes", found, ["png", "svg", "pdf"])
-        with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red"}):
-            assert figures.draw("megabytes", found, ["png", "svg", "pdf"]) == first
-            assert matplotlib.rcParams["font.size"] == 30.0
-        assert b"<dc:date>" not in first["svg"] and b"CreationDate" not in first["pdf"]
-
-    @pytest.mark.parametrize(
-        ("low", "high", "expected"),
-        [
-            (20_000, 400_000, [30_000, 100_000, 300_000]),
-            (1_000, 1_000_000, [1_000, 10_000, 100_000, 1_000_000]),
-            (0.9, 2.1, [1, 1.5, 2]),
-        ],
-    )
-    def test_ticks(self, low: float, high: float, expected: list[float]) -> None:
-        assert figures.ticks(low, high) == expected
-
-    def test_axes_and_title_say_what_is_shown(self, results: Results) -> None:
-        axes = figures.parameters(self.many(results)).axes[0]
-        assert axes.get_xlabel() == "non-zero parameters" and axes.get_xscale() == "log"
-        assert axes.get_ylabel() == "test accuracy (%)"
-        assert axes.get_title(loc="left") == "Nets on glyphs"
-        assert "mean of 3 seeds, bars: 95 % t interval" in axes.texts[0].get_text()
 
 
 class TestReport:

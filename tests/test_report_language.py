@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.record import Record
-from pruneexp.report import figures, paper, report
+from pruneexp.report import figures, report
 from pruneexp.report.tables import table
 from pruneexp.tasks import Grammar, PennTreebank, Text
 from pruneexp.training import Training
-from tests.test_report import PERPLEXITY, Results
+from tests.results import PERPLEXITY, Results
 
 FLOORS = {"exact entropy": 13.04, "the generator on this text": 13.10}
 # What the three sizes of Zaremba et al. 2014 do not share.
@@ -192,17 +192,6 @@ class TestPublished:
         assert made.header[-1].startswith("valid") and "Published" not in made.caption
         assert not {"published", "difference_percent"} & set(made.raw.columns)
 
-    def test_table_2_waits_for_its_task(self) -> None:
-        flat = {"task.option": "imagenet", "model.option": "mobilenet_v1", "model.width": 1.0}
-        flat |= {"model.layout": "published", "pruning.sparsity": 0.9}
-        assert paper.published(flat, "accuracy") == (61.8, "Zhu and Gupta 2017, Table 2")
-        small = {**flat, "model.layout": "small"}
-        assert paper.published(small, "accuracy") == (None, "")
-
-    def test_the_tables_are_whole(self) -> None:
-        assert [len(each.rows()) for each in paper.PUBLISHED] == [8, 13]
-        assert paper.PUBLISHED[1].rows()[1500, 0.975] == 103.20
-
     def test_the_other_family_has_no_words_of_this_one(self, results: Language) -> None:
         results.finish(1000, 70.0, model=MobileNetV1(width=0.5))
         assert table(results.find()).header[0] == "Width"
@@ -212,8 +201,9 @@ class TestReferences:
     def test_they_are_drawn_and_named(self, results: Language) -> None:
         found = twin(results, FLOORS).find()
         assert found.loaded.references == FLOORS and found.warnings == []
-        for name in figures.FIGURES:
-            axes = figures.FIGURES[name](found).axes[0]
+        for figure in (figures.parameters(found), figures.megabytes(found)):
+            assert figure is not None
+            axes = figure.axes[0]
             flat = [
                 line.get_ydata()[0]
                 for line in axes.lines

@@ -75,7 +75,8 @@ def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
     found = claims.find(plan, load.load(store, plan))
     folder = out or store.reports / plan.name
     there = len(found.loaded.runs) > 0
-    made = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
+    every = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
+    made = {name: table for name, table in every.items() if table is not None}
     written: dict[str, bytes] = {}
     pictures = _figures(found, contents["figures"], written) if there else []
     _tables(made, contents["tables"], written)
@@ -120,7 +121,7 @@ def _figures(
                     file=f"{name}.{kind}",
                     media=page.MEDIA[kind],
                     content=contents[kind],
-                    alternative=f"{found.title}: test {found.metric.label} against {name}",
+                    alternative=figures.alternative(name, found),
                     also=[file for file in drawn if file != f"{name}.{kind}"],
                 )
             )

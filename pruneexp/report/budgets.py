@@ -58,7 +58,7 @@ def unequal(given: dict[str, Given], pairs: list[Pair]) -> list[str]:
     same."""
     warnings: dict[str, None] = {}
     for pair in pairs:
-        dense, sparse = given[pair.dense[0].series], given[pair.sparse[0].series]
+        dense, sparse = given[pair.theirs[0].series], given[pair.ours[0].series]
         if (
             dense.total_steps == sparse.total_steps
             and dense.total_examples == sparse.total_examples

@@ -105,6 +105,12 @@ def estimate(mean: float, half: float | None, digits: int) -> str:
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half is not None else "")
 
 
+def signed(difference: float, half: float | None, digits: int) -> str:
+    """A difference with its sign, and the half width of its interval, if there is one."""
+    text = f"{difference:+.{digits}f}".replace("-", "−")
+    return text + (f" ± {half:.{digits}f}" if half is not None else "")
+
+
 def span(low: float, high: float, write: Callable[[float], str]) -> str:
     """One number, or from one to another."""
     first, last = write(low), write(high)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from pruneexp.record import Plan
 from pruneexp.report.budgets import Given, budgets, unequal
-from pruneexp.report.cells import short, span
-from pruneexp.report.frontier import Gap, Pair, Point, curves, pairs
+from pruneexp.report.cells import estimate, short, span
+from pruneexp.report.frontier import Gap, Pair, Point, curves, pairs, rivals
 from pruneexp.report.load import Loaded, Metric
 
 
@@ -16,7 +16,8 @@ class Findings:
     plan: Plan
     loaded: Loaded
     curves: dict[str, list[Point]] = field(default_factory=dict)
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)  # sparse against dense
+    rivals: list[Pair] = field(default_factory=list)  # sparse against sparse
     budgets: dict[str, Given] = field(default_factory=dict)
     verdicts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -42,6 +43,11 @@ class Findings:
         return digits + any(round(half, digits) == 0 for half in halves)
 
     @property
+    def work_is_known(self) -> bool:
+        """Whether every record holds multiply-adds."""
+        return all(point.sparse_multiply_adds is not None for point in self.points)
+
+    @property
     def seeds(self) -> str:
         """How many a point has: "1 seed", "2 to 3 seeds"."""
         counts = [point.n for point in self.points]
@@ -56,33 +62,84 @@ def find(plan: Plan, loaded: Loaded) -> Findings:
     found.curves = curves(loaded)
     found.pairs = pairs(found.curves, loaded.metric)
     found.budgets = budgets(loaded, list(found.curves))
-    found.warnings += unequal(found.budgets, found.pairs)
-    found.verdicts = [_verdict(found, pair) for pair in found.pairs] or [_alone(found)]
+    found.rivals = rivals(found.curves, loaded.metric)
+    found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
+    found.verdicts = [_verdict(found, pair) for pair in found.pairs] + _between(found)
+    found.verdicts = found.verdicts or [_alone(found)]
     return found
 
 
 def _verdict(found: Findings, pair: Pair) -> str:
-    """One comparison in one sentence."""
-    sparse, dense = _quoted(pair.sparse[0].series), _quoted(pair.dense[0].series)
+    """One comparison in a sentence or two."""
+    ours, theirs = _quoted(pair.ours[0].series), _quoted(pair.theirs[0].series)
     if not pair.gaps:
         return (
-            f"The sizes of {dense} ({_sizes(found, pair.dense)} non-zero parameters) and of "
-            f"{sparse} ({_sizes(found, pair.sparse)}) do not overlap, so they are not compared."
+            f"The sizes of {theirs} ({_sizes(found, pair.theirs)} non-zero parameters) and of "
+            f"{ours} ({_sizes(found, pair.ours)}) do not overlap, so they are not compared."
         )
+    # Of two sparse curves the names alone tell which is meant.
+    called = dict(zip(pair.words, (ours, theirs), strict=True))
+    called |= {word: word for word in ("sparse", "dense") if word in called}
     count = len(pair.gaps)
     sizes = "one size" if count == 1 else f"{count} sizes"
-    ahead = [side for side in ("sparse", "dense") if any(g.better == side for g in pair.gaps)]
+    ahead = [side for side in pair.words if any(gap.better == side for gap in pair.gaps)]
     verbs = [f" has the better test {found.metric.name}", ""]
     parts = [
-        f"{side}{verb} {_often(found, pair.gaps, side)}"
+        f"{called[side]}{verb} {_often(found, pair.gaps, side)}"
         for side, verb in zip(ahead, verbs, strict=False)
     ]
     equal = sum(gap.better == "neither" for gap in pair.gaps)
     parts += [f"they are equal at {'all ' if equal == count else ''}{equal}"] if equal else []
     return (
-        f"At the {sizes} that {sparse} and {dense} both reach "
+        f"At the {sizes} that {ours} and {theirs} both reach "
         f"({_sizes(found, pair.gaps)} non-zero parameters), {', and '.join(parts)}; "
-        f"{_certainty(pair.gaps)}."
+        f"{_certainty(pair.gaps)}.{_work(pair, called)}"
+    )
+
+
+def _work(pair: Pair, called: dict[str, str]) -> str:
+    """What equal size hides."""
+    ratios = [gap.work for gap in pair.gaps if gap.work is not None]
+    if not ratios:
+        return ""
+    times = span(min(ratios), max(ratios), lambda ratio: f"{ratio:.2g}")
+    ours, theirs = (called[word] for word in pair.words)
+    return f" At equal size {ours} takes {times} times the multiply-adds of {theirs}."
+
+
+def _between(found: Findings) -> list[str]:
+    """Sparse curves against each other: one pair as sparse against dense, several in a sentence."""
+    if len(found.rivals) < 2:
+        return [_verdict(found, pair) for pair in found.rivals]
+    together = {name for pair in found.rivals if pair.gaps for name in _series(pair)}
+    curves = dict.fromkeys(name for pair in found.rivals for name in _series(pair))
+    verdicts = [_furthest(found, len(curves))] if together else []
+    verdicts += [
+        f"The sizes of {_quoted(name)} ({_sizes(found, found.curves[name])} non-zero parameters) "
+        "are those of no other sparse curve, so it is compared with none of them."
+        for name in curves
+        if name not in together
+    ]
+    return verdicts
+
+
+def _series(pair: Pair) -> tuple[str, str]:
+    return pair.ours[0].series, pair.theirs[0].series
+
+
+def _furthest(found: Findings, curves: int) -> str:
+    """The largest difference between two sparse curves, and how many could be chance."""
+    gaps = [gap for pair in found.rivals for gap in pair.gaps]
+    most = max(gaps, key=lambda gap: abs(gap.difference))
+    sides = [_quoted(most.ours_series), _quoted(most.theirs_series)]
+    better, other = sides if most.better == "A" else reversed(sides)
+    by = estimate(abs(most.difference), most.half, found.digits)
+    unit = f" {found.metric.points}".rstrip()
+    chance = ", and one in twenty would by chance" if most.half is not None else ""
+    return (
+        f"Of {curves} sparse curves, two by two at equal size ({_sizes(found, gaps)} non-zero "
+        f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
+        f"{found.metric.name} at {_sizes(found, [most])}; {_certainty(gaps)}{chance}."
     )
 
 

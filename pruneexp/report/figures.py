@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pruneexp.record import BYTES_PER_WEIGHT
+from pruneexp.report.cells import percent, short
 from pruneexp.report.claims import Findings
-from pruneexp.report.frontier import Point
+from pruneexp.report.frontier import NEAR, Point
 from pruneexp.report.labels import Label, LineLabel, place
+from pruneexp.report.looks import DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.over_steps import schedule
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; a marker each, for grey paper.
-DENSE = (("#0072B2", "o"), ("#56B4E9", "D"), ("#000000", "X"))
-SPARSE = (("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#E69F00", "P"))
-GREY = "#595959"
+EXAMPLE = {"accuracy": "picture", "perplexity": "word"}  # what a metric is an average over
 INCHES = (7.0, 4.6)
 LEGEND_LETTERS = 92  # that stand beside each other below a figure, markers included
 DPI = 160  # of the PNG
@@ -43,28 +43,52 @@ SETTINGS: dict[Any, Any] = {"svg.hashsalt": "pruneexp", "pdf.fonttype": 42, "fon
 
 def parameters(found: Findings) -> Figure:
     """The paper's Figure 3: the metric against what is not zero."""
+    if _one_size(found):
+        return _settings(found)
     return _curves(found, lambda point: point.nonzero, "non-zero parameters", _count)
 
 
-def megabytes(found: Findings) -> Figure:
+def megabytes(found: Findings) -> Figure | None:
     """The same against what the values take."""
+    if _one_size(found):
+        return None
     words = f"size (MB, {BYTES_PER_WEIGHT} bytes a non-zero weight)"
     return _curves(found, lambda point: point.megabytes, words, lambda value: f"{value:g}")
 
 
-FIGURES: dict[str, Callable[[Findings], Figure]] = {
+def multiply_adds(found: Findings) -> Figure | None:
+    """The same against the work that masked weights leave. Nothing where a record lacks it."""
+    if not found.work_is_known or _one_size(found):
+        return None
+    words = f"multiply-adds for one {EXAMPLE.get(found.metric.name, 'example')}"
+    if any(point.kind == "sparse" for point in found.points):
+        words += ", masked weights skipped"
+    return _curves(found, lambda point: point.sparse_multiply_adds or 0, words, _count)
+
+
+FIGURES: dict[str, Callable[[Findings], Figure | None]] = {
     "parameters": parameters,
     "megabytes": megabytes,
+    "multiply_adds": multiply_adds,
+    "schedule": schedule,
 }
 
 
+def alternative(name: str, found: Findings) -> str:
+    """The figure in words, for whoever does not see it."""
+    if name == "schedule":
+        return f"{found.title}: learning rate, sparsity and validation over steps"
+    return f"{found.title}: test {found.metric.label} against {name.replace('_', '-')}"
+
+
 def draw(name: str, found: Findings, formats: list[str]) -> dict[str, bytes]:
-    """One figure as the content of a file in each format."""
+    """One figure as the content of a file in each format; no file where there is nothing to
+    draw."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         figure = FIGURES[name](found)
-        return {kind: _save(figure, kind) for kind in formats}
+        return {kind: _save(figure, kind) for kind in formats} if figure else {}
 
 
 def _save(figure: Figure, kind: str) -> bytes:
@@ -83,8 +107,7 @@ def _curves(
     axes = figure.add_subplot()
     _frame(axes, [size(point) for point in found.points], write)
     axes.set_xlabel(words)
-    better = "" if found.metric.higher_is_better else ", lower is better"
-    axes.set_ylabel(f"test {found.metric.label}{better}")
+    _metric(axes, found)
     _title(axes, found)
     ink: list[np.ndarray] = []
     labels: list[Label | LineLabel] = []
@@ -109,6 +132,45 @@ def _curves(
     return figure
 
 
+def _one_size(found: Findings) -> bool:
+    """Whether settings alone differ, so that an axis of sizes would show one place."""
+    points = found.points
+    same = all(math.isclose(p.nonzero, points[0].nonzero, rel_tol=NEAR) for p in points)
+    return same and len(points) == len(found.curves) > 1
+
+
+def _settings(found: Findings) -> Figure:
+    """The metric of each setting, side by side, where all have one size."""
+    figure = Figure(figsize=INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    bare(axes)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlim(-0.6, len(found.points) - 0.4)
+    for place_, (point, (colour, marker)) in enumerate(
+        zip(found.points, _looks(found), strict=True)
+    ):
+        axes.plot(place_, point.test, color=colour, marker=marker, markersize=7, lw=0)
+        beside = np.full(point.n, place_ + 0.08)
+        if point.n > 1:
+            axes.scatter(beside, point.seeds, s=16, color=colour, alpha=0.5, linewidths=0)
+        if point.test_half is not None:
+            axes.errorbar(place_, point.test, point.test_half, color=colour, capsize=3, lw=1.1)
+    names = [point.series.removeprefix("sparse, ") for point in found.points]
+    axes.set_xticks(range(len(names)), [textwrap.fill(name, 18) for name in names])
+    sparsities = {point.sparsity for point in found.points}
+    each = f", {percent(*sparsities)} sparse" if len(sparsities) == 1 else ""
+    axes.set_xlabel(f"{short(found.points[0].nonzero)} non-zero parameters each{each}")
+    _metric(axes, found)
+    _title(axes, found)
+    axes.margins(y=0.12)
+    return figure
+
+
+def _metric(axes: Axes, found: Findings) -> None:
+    better = "" if found.metric.higher_is_better else ", lower is better"
+    axes.set_ylabel(f"test {found.metric.label}{better}")
+
+
 def _looks(found: Findings) -> list[tuple[str, str]]:
     """A colour and a marker for each curve."""
     used = {"dense": 0, "sparse": 0}
@@ -130,6 +192,7 @@ def _draw(
     marker: str,
 ) -> list[np.ndarray]:
     """One curve: means, intervals and single seeds. Returns what labels must not hide."""
+    curve = sorted(curve, key=size)
     sizes, means = [size(point) for point in curve], [point.test for point in curve]
     axes.plot(sizes, means, color=colour, marker=marker, markersize=6, lw=1.6, label=name, zorder=3)
     ink = [np.column_stack([sizes, means])]
@@ -183,18 +246,7 @@ def _title(axes: Axes, found: Findings) -> None:
     if any(point.n > 1 for point in found.points):
         spread = f"mean of {found.seeds}, bars: 95 % t interval, dots: seeds"
     says = f"test {found.metric.name} of the state chosen on validation; {spread}"
-    lines = textwrap.wrap(says, 105)
-    title = "\n".join(textwrap.wrap(found.title, 56))
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", pad=10 + 12 * len(lines))
-    axes.annotate(
-        "\n".join(lines),
-        (0, 1),
-        xytext=(0, 8),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        color=GREY,
-        fontsize=8.5,
-    )
+    title(axes, found.title, says)
 
 
 def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> None:
@@ -206,25 +258,7 @@ def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> Non
     axes.xaxis.set_major_locator(FixedLocator(ticks(low, high)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.grid(color="#e6e6e6", lw=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#999999")
-    axes.tick_params(color="#999999")
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Round sizes between two, the roundest kind of which there are three or more."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), range(10, 100, 2)):
-        scale = 10 if steps[0] == 10 else 1
-        every = [float(f"{step / scale}e{decade}") for decade in decades for step in steps]
-        found = [value for value in every if low <= value <= high]
-        if len(found) >= 3:
-            break
-    return found
+    bare(axes)
 
 
 def _count(value: float) -> str:

@@ -1,4 +1,5 @@
-"""Seeds folded into points, points into curves, and the dense curve held against the sparse one.
+"""Seeds folded into points, points into curves, and one curve held against another: sparse against
+dense, and sparse ones against each other.
 
 A curve is read between its points by straight lines over log10 of the non-zero parameters.
 """
@@ -7,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
@@ -16,6 +18,8 @@ from pruneexp.report.cells import percent
 from pruneexp.report.load import Loaded, Metric
 
 CONFIDENCE = 0.95
+# Sizes this close count as one: rounding in each tensor leaves a few weights more or less.
+NEAR = 0.001
 # Student's t at 97.5 % for 1 to 9 degrees of freedom, from the usual tables.
 STUDENT = (12.70620, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216)
 
@@ -38,13 +42,19 @@ class Point:
     parameters: int
     nonzero: float
     megabytes: float
+    multiply_adds: float | None  # of one example in the dense model
+    sparse_multiply_adds: float | None  # what masked weights leave of them; all of a dense one's
     test: float
     test_half: float | None
     valid: float
     valid_half: float | None
     seeds: tuple[float, ...]  # the test metric of each
+    top5: float | None  # test top-5 accuracy, where the task measures it
+    top5_half: float | None
     published: float | None  # the same of the paper's model
+    published_top5: float | None
     published_in: str
+    published_start: str  # what the paper pruned, where that was not what these runs did
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +66,27 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """The two curves at one size. `half` is the root of the sum of squares of both half widths."""
+    """Two curves at one size. `half` is the root of the sum of squares of both half widths."""
 
-    dense_series: str
-    sparse_series: str
+    ours_series: str
+    theirs_series: str
     nonzero: float
     measured: str  # which model has this size
-    sparse: Estimate
-    dense: Estimate
-    difference: float  # sparse - dense
+    ours: Estimate
+    theirs: Estimate
+    difference: float  # ours - theirs
     half: float | None
-    better: str  # sparse, dense, or neither
+    better: str  # one of the pair's words, or neither
+    work: float | None  # our multiply-adds as a multiple of theirs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """One sparse curve against one dense curve."""
+    """One curve against another: sparse against dense, or two sparse ones, called A and B."""
 
-    dense: list[Point]
-    sparse: list[Point]
+    ours: list[Point]
+    theirs: list[Point]
+    words: tuple[str, str]
     gaps: list[Gap]
 
 
@@ -131,13 +143,19 @@ def _fold(rows: list[dict[Any, Any]]) -> Point:
         parameters=first["parameters"],
         nonzero=_mean(rows, "nonzero"),
         megabytes=_mean(rows, "megabytes"),
+        multiply_adds=_mean_if_all(rows, "multiply_adds"),
+        sparse_multiply_adds=_mean_if_all(rows, "sparse_multiply_adds"),
         test=fmean(tests),
         test_half=half_width(tests),
         valid=fmean(valids),
         valid_half=half_width(valids),
         seeds=tuple(tests),
+        top5=_mean_if_all(rows, "top5"),
+        top5_half=half_width([row["top5"] for row in rows if not pd.isna(row["top5"])]),
         published=None if pd.isna(first["published"]) else float(first["published"]),
+        published_top5=_mean_if_all(rows[:1], "published_top5"),
         published_in=first["published_in"],
+        published_start=first["published_start"],
     )
 
 
@@ -147,19 +165,45 @@ def _mean(rows: list[dict[Any, Any]], column: str) -> float:
     return values[0] if len(set(values)) == 1 else fmean(values)
 
 
+def _mean_if_all(rows: list[dict[Any, Any]], column: str) -> float | None:
+    """Nothing where a record does not hold it."""
+    return None if any(pd.isna(row[column]) for row in rows) else float(_mean(rows, column))
+
+
 def at(curve: list[Point], nonzero: float) -> Estimate:
     """A curve at a size within its range."""
-    after = bisect_left([point.nonzero for point in curve], nonzero)
-    right = curve[after]
-    if right.nonzero == nonzero:
-        return Estimate(right.test, right.test_half, True)
-    left = curve[after - 1]
-    low, high = math.log10(left.nonzero), math.log10(right.nonzero)
-    share = (math.log10(nonzero) - low) / (high - low)
+    there = measured_at(curve, nonzero)
+    if there is not None:
+        return Estimate(there.test, there.test_half, True)
+    left, right, share = _between(curve, nonzero)
     half = None
     if left.test_half is not None and right.test_half is not None:
         half = math.hypot((1 - share) * left.test_half, share * right.test_half)
     return Estimate((1 - share) * left.test + share * right.test, half, False)
+
+
+def measured_at(curve: list[Point], nonzero: float) -> Point | None:
+    """The point of this size, the nearest of several."""
+    near = [point for point in curve if math.isclose(point.nonzero, nonzero, rel_tol=NEAR)]
+    return min(near, key=lambda point: abs(point.nonzero - nonzero), default=None)
+
+
+def _between(curve: list[Point], nonzero: float) -> tuple[Point, Point, float]:
+    """The neighbours of a size, and how far it lies from the first to the second."""
+    after = bisect_left([point.nonzero for point in curve], nonzero)
+    left, right = curve[after - 1], curve[after]
+    low, high = math.log10(left.nonzero), math.log10(right.nonzero)
+    return left, right, (math.log10(nonzero) - low) / (high - low)
+
+
+def work_at(curve: list[Point], nonzero: float) -> float | None:
+    """The multiply-adds of a model of this size, straight over the logarithms of both."""
+    there = measured_at(curve, nonzero)
+    if there is not None:
+        return there.sparse_multiply_adds
+    left, right, share = _between(curve, nonzero)
+    low, high = left.sparse_multiply_adds, right.sparse_multiply_adds
+    return low ** (1 - share) * high**share if low and high else None
 
 
 # --- the comparison ----------------------------------------------------------------------------
@@ -172,39 +216,63 @@ def pairs(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
     for sparse in (curve for curve in found.values() if curve[0].kind == "sparse"):
         beside = [curve for curve in dense if curve[0].data == sparse[0].data]
         kin = [curve for curve in beside if curve[0].family == sparse[0].family]
-        made += [
-            Pair(dense=curve, sparse=sparse, gaps=gaps(curve, sparse, metric))
-            for curve in kin or beside
-        ]
+        made += [_pair(sparse, curve, ("sparse", "dense"), metric) for curve in kin or beside]
     return made
 
 
-def gaps(dense: list[Point], sparse: list[Point], metric: Metric) -> list[Gap]:
+def rivals(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
+    """Sparse curves on the same data and of the same family, two by two."""
+    sparse = [curve for curve in found.values() if curve[0].kind == "sparse"]
+    return [
+        _pair(ours, theirs, ("A", "B"), metric)
+        for ours, theirs in combinations(sparse, 2)
+        if (ours[0].data, ours[0].family) == (theirs[0].data, theirs[0].family)
+    ]
+
+
+def _pair(ours: list[Point], theirs: list[Point], words: tuple[str, str], metric: Metric) -> Pair:
     """Where both curves reach: at every size that either was measured at."""
-    low = max(dense[0].nonzero, sparse[0].nonzero)
-    high = min(dense[-1].nonzero, sparse[-1].nonzero)
-    measured: dict[float, list[str]] = {}
-    for point in [*dense, *sparse]:
-        if low <= point.nonzero <= high:
-            measured.setdefault(point.nonzero, []).append(f"{point.kind} {point.label}".strip())
-    return [_gap(dense, sparse, size, measured[size], metric) for size in sorted(measured)]
+    sizes: list[float] = []
+    for size in sorted(point.nonzero for point in [*ours, *theirs]):
+        new = not sizes or not math.isclose(size, sizes[-1], rel_tol=NEAR)
+        if new and _reaches(ours, size) and _reaches(theirs, size):
+            sizes.append(size)
+    gaps = [_gap(ours, theirs, size, words, metric) for size in sizes]
+    return Pair(ours=ours, theirs=theirs, words=words, gaps=gaps)
+
+
+def _measured(models: list[tuple[str, str]]) -> str:
+    """Which models have a size: "dense ×0.25 and sparse 90 %", "both 90 %"."""
+    if len(models) == 2 and models[0][1] == models[1][1] != "":
+        return f"both {models[0][1]}"
+    return " and ".join(f"{word} {label}".strip() for word, label in models)
+
+
+def _reaches(curve: list[Point], nonzero: float) -> bool:
+    within = curve[0].nonzero <= nonzero <= curve[-1].nonzero
+    return within or measured_at(curve, nonzero) is not None
 
 
 def _gap(
-    dense: list[Point], sparse: list[Point], nonzero: float, measured: list[str], metric: Metric
+    ours: list[Point], theirs: list[Point], nonzero: float, words: tuple[str, str], metric: Metric
 ) -> Gap:
-    ours, theirs = at(sparse, nonzero), at(dense, nonzero)
-    difference = ours.mean - theirs.mean
+    here, there = at(ours, nonzero), at(theirs, nonzero)
+    difference = here.mean - there.mean
     gain = difference if metric.higher_is_better else -difference
-    known = ours.half is not None and theirs.half is not None
+    known = here.half is not None and there.half is not None
+    # The dense model first, as in the tables.
+    sides = sorted(zip((ours, theirs), words, strict=True), key=lambda side: side[0][0].kind)
+    measured = [(measured_at(curve, nonzero), word) for curve, word in sides]
+    work, other = work_at(ours, nonzero), work_at(theirs, nonzero)
     return Gap(
-        dense_series=dense[0].series,
-        sparse_series=sparse[0].series,
+        ours_series=ours[0].series,
+        theirs_series=theirs[0].series,
         nonzero=nonzero,
-        measured=" and ".join(measured),
-        sparse=ours,
-        dense=theirs,
+        measured=_measured([(word, point.label) for point, word in measured if point]),
+        ours=here,
+        theirs=there,
         difference=difference,
-        half=math.hypot(ours.half or 0, theirs.half or 0) if known else None,
-        better="sparse" if gain > 0 else "dense" if gain < 0 else "neither",
+        half=math.hypot(here.half or 0, there.half or 0) if known else None,
+        better=words[0] if gain > 0 else words[1] if gain < 0 else "neither",
+        work=work / other if work and other else None,
     )

@@ -13,6 +13,7 @@ from pruneexp import files
 from pruneexp.recipe import digest
 from pruneexp.record import Plan, Planned, Record
 from pruneexp.report import paper, series
+from pruneexp.report.histories import Histories, read
 from pruneexp.store import Folder, Store
 
 COLUMNS = [
@@ -20,7 +21,8 @@ COLUMNS = [
     *("sparsity", "seed"),
     *("parameters", "nonzero", "megabytes", "batch_norm", "valid", "test", "step"),
     *("steps", "examples", "total_steps", "total_examples", "data", "seconds", "point"),
-    *("published", "published_in"),
+    *("multiply_adds", "sparse_multiply_adds", "top5"),
+    *("published", "published_top5", "published_in", "published_start"),
 ]
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")
 
@@ -73,6 +75,7 @@ class Loaded:
     versions: dict[str, list[str]]  # of what made the runs
     references: dict[str, float]  # values of the metric to hold the runs against, by name
     gone_with_size: list[str]  # settings that differ between the models of one curve
+    histories: Histories
     warnings: list[str]
 
 
@@ -98,15 +101,18 @@ def load(store: Store, plan: Plan) -> Loaded:
     ]
     references, disputed = _references(records)
     flats = [series.flatten(record.configuration) for record in records]
+    runs = _frame(records, flats)
+    histories = read(store, runs, metric.name if metric else "")
     return Loaded(
-        runs=_frame(records, flats),
+        runs=runs,
         missing=missing,
         metric=metric,
         asked=len(wanted) + len(plan.unreadable),
         versions=_versions(records),
         references=references,
         gone_with_size=series.gone_with_size(flats, _data(records)),
-        warnings=_warnings(records) + disputed,
+        histories=histories,
+        warnings=_warnings(records) + disputed + histories.warnings,
     )
 
 
@@ -129,7 +135,7 @@ def _frame(records: list[Record], flats: list[series.Flat]) -> pd.DataFrame:
 
 def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
     name = record.metric["name"]
-    published, published_in = paper.published(flat, name)
+    beside = paper.published(flat, name, _achieved(record))
     without_seed = {key: value for key, value in flat.items() if key != "seed"}
     return {
         "fingerprint": record.fingerprint,
@@ -155,13 +161,18 @@ def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
         "seconds": record.circumstances.get("seconds"),
         # Runs that differ in their seed alone are one point of a curve.
         "point": digest(without_seed),
-        "published": published,
-        "published_in": published_in,
+        "multiply_adds": record.counts.multiply_adds,
+        "sparse_multiply_adds": record.counts.sparse_multiply_adds,
+        "top5": record.metrics["test"].get("top5"),
+        "published": beside.figure,
+        "published_top5": beside.top5,
+        "published_in": beside.source,
+        "published_start": beside.start,
     }
 
 
 def _achieved(record: Record) -> float:
-    """Where no sparsity was asked for: what the masks say."""
+    """The share of the prunable weights that the masks say is gone."""
     masked = sum(group["masked"] for group in record.counts.groups)
     return masked / max(1, record.counts.prunable)
 

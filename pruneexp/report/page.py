@@ -9,7 +9,7 @@ from html import escape
 from pruneexp.report.budgets import Given
 from pruneexp.report.cells import Table, for_markdown, number
 from pruneexp.report.claims import Findings
-from pruneexp.report.tables import comparison_of, table
+from pruneexp.report.tables import comparison_of, rivals, table
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -75,6 +75,14 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     blocks += pictures
     blocks += _references(found)
     blocks += _comparisons(found)
+    between = rivals(found)
+    if between is not None and between.cells:
+        heading = "Sparse curves against each other at equal size"
+        if len(found.rivals) == 1:
+            pair = found.rivals[0]
+            names = f"{pair.ours[0].series} (A) against {pair.theirs[0].series} (B)"
+            heading = f"{names[0].upper()}{names[1:]} at equal size"
+        blocks += [Heading(text=heading), Grid(table=between)]
     if len(loaded.runs):
         blocks += [
             Heading(text="Size against sparsity"),
@@ -102,7 +110,7 @@ def _references(found: Findings) -> list[Block]:
         f"{found.metric.unit}"
         for name, value in found.loaded.references.items()
     ]
-    return [Heading(text="Lines to hold the curves against"), Listing(items=items)]
+    return [Heading(text="Values to hold the curves against"), Listing(items=items)]
 
 
 def _comparisons(found: Findings) -> list[Block]:
@@ -110,7 +118,7 @@ def _comparisons(found: Findings) -> list[Block]:
     blocks: list[Block] = []
     reach = [pair for pair in found.pairs if pair.gaps]
     for pair in reach:
-        names = f"{pair.sparse[0].series} against {pair.dense[0].series}"
+        names = f"{pair.ours[0].series} against {pair.theirs[0].series}"
         compared = comparison_of(found, pair)
         blocks += [
             Heading(text=f"{names[0].upper()}{names[1:]} at equal size"),
@@ -141,6 +149,11 @@ def _made(found: Findings, files: list[str]) -> list[str]:
             "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),
             f"Time: {_hours(found.budgets)} in all finished runs together.",
         ]
+        lacking = int(runs["sparse_multiply_adds"].isna().sum())
+        if lacking:
+            items.append(
+                f"Multiply-adds are not shown: {lacking} of {len(runs)} records lack them."
+            )
     if loaded.gone_with_size:
         items.append(f"Differs with a model's size: {', '.join(loaded.gone_with_size)}")
     items += [f"{key}: {', '.join(values)}" for key, values in loaded.versions.items()]

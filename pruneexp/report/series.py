@@ -14,6 +14,7 @@ MODEL = "model."  # words under this key are a model's family
 # How large a model is. Of one that has neither, every number under `MODEL` is its size.
 SIZES = ("model.width", "model.hidden_size")
 FREE = {"seed", "pruning.sparsity"}  # what varies along every curve
+MUTE = ("scope",)  # parts of pruning whose options say nothing without the part's name
 # Which of several keys that tell the same series apart is the best name for them.
 PREFERENCE = ("data", "model", "pruning", "training", "task")
 
@@ -129,7 +130,8 @@ def names(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:
     for own, mine, sum_ in zip(kinds, owned, data, strict=True):
         beside = [other for k, other in zip(kinds, owned, strict=True) if k == own]
         keys = [key for key in telling(beside) if key != "data"]
-        words = [own, *(_word(key, mine.get(key), keys) for key in keys)]
+        # A run without a key is of a time or a kind that knows no such thing, and says nothing.
+        words = [own, *(_word(key, mine[key], keys) for key in keys if key in mine)]
         named.append(", ".join(words) + (f" (data {sum_[:6] or 'unknown'})" if several else ""))
     return named
 
@@ -139,7 +141,8 @@ def _word(key: str, value: Any, keys: list[str]) -> str:
     above, _, leaf = key.rpartition(".")
     if leaf == "option":
         part = above.rpartition(".")[2]
-        return str(value) if above.startswith(("pruning", "model")) else f"{part} {value}"
+        speaks = above.startswith(("pruning", "model")) and part not in MUTE
+        return str(value) if speaks else f"{part} {value}"
     if key == "pruning.start":
         return "from " + str(value).replace(":", " ")
     if key == "model.hidden_size" and value is not None:
@@ -150,7 +153,9 @@ def _word(key: str, value: Any, keys: list[str]) -> str:
 
 def write(leaf: str, value: Any) -> str:
     name = leaf.replace("_", " ")
-    if value is None or value is False:
+    if value is None:
+        return f"{name} unset"
+    if value is False:
         return f"no {name}"
     if value is True:
         return name

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pruneexp.report import cells
-from pruneexp.report.cells import Table, estimate, number, percent, short, span
+from pruneexp.report.cells import Table, estimate, number, percent, short, signed, span
 from pruneexp.report.claims import Findings
 from pruneexp.report.frontier import Estimate, Gap, Pair, Point
 
@@ -17,7 +17,7 @@ def table(found: Findings) -> Table:
     model first, under it what was pruned from it."""
     rows = sorted(found.points, key=lambda point: _place(found, point))
     named = _named(found)
-    beside = any(point.published is not None for point in rows)
+    columns = _columns(found)
     head, size = _size(rows)
     body = []
     above: Point | None = None
@@ -28,23 +28,47 @@ def table(found: Findings) -> Table:
         body.append(
             [
                 *(*name, "" if same and not (named and new) else size(point)),
-                *_weighed(found, point),
-                *(_published(found, point) if beside else []),
+                *(write(point) for _, write in columns),
             ]
         )
         above = point
-    label = found.metric.label
     return Table(
-        raw=_raw_points(rows, beside),
-        header=[
-            *["Series"] * named,
-            *(head, "Sparsity", "NNZ params", "MB", f"test {label}", f"valid {label}"),
-            *["published", "difference (%)"] * beside,
-        ],
+        raw=_raw_points(rows),
+        header=[*["Series"] * named, head, *(header for header, _ in columns)],
         cells=body,
-        align="l" * named + "lrrrrr" + "rr" * beside,
+        align="l" * named + "l" + "r" * len(columns),
         caption=_caption(found),
     )
+
+
+def _columns(found: Findings) -> list[tuple[str, Callable[[Point], str]]]:
+    """What stands in a row behind the model: a header each, and how it is written. What no record
+    or no paper has is left out."""
+    points, label, digits = found.points, found.metric.label, found.digits
+    sizes, megabytes = [p.nonzero for p in points], [p.megabytes for p in points]
+    columns: list[tuple[str, Callable[[Point], str]]] = [
+        ("Sparsity", lambda p: percent(p.sparsity)),
+        ("NNZ params", lambda p: short(p.nonzero, sizes)),
+        ("MB", lambda p: cells.megabytes(p.megabytes, megabytes)),
+    ]
+    if found.work_is_known:
+        work = [p.sparse_multiply_adds or 0 for p in points]
+        columns.append(("Multiply-adds", lambda p: short(p.sparse_multiply_adds or 0, work)))
+    columns.append((f"test {label}", lambda p: f"{estimate(p.test, p.test_half, digits)} ({p.n})"))
+    columns.append((f"valid {label}", lambda p: f"{p.valid:.{digits}f}"))
+    if any(p.top5 is not None for p in points):
+        columns.append(("test top-5 (%)", lambda p: _or_blank(p.top5, p.top5_half, digits)))
+    if any(p.published is not None for p in points):
+        printed = found.metric.digits
+        columns.append(("published", lambda p: _or_blank(p.published, None, printed)))
+        columns.append(("difference (%)", _written_difference))
+    if any(p.published_top5 is not None for p in points):
+        columns.append(("published top-5 (%)", lambda p: _or_blank(p.published_top5, None, 1)))
+    return columns
+
+
+def _or_blank(mean: float | None, half: float | None, digits: int) -> str:
+    return cells.BLANK if mean is None else estimate(mean, half, digits)
 
 
 def _place(found: Findings, point: Point) -> tuple[Any, ...]:
@@ -74,59 +98,58 @@ def _size(points: list[Point]) -> tuple[str, Callable[[Point], str]]:
     return "Model", lambda point: point.size
 
 
-def _published(found: Findings, point: Point) -> list[str]:
-    """The paper's figure and how far ours is from it."""
-    if point.published is None:
-        return [cells.BLANK, cells.BLANK]
-    return [
-        f"{point.published:.{found.metric.digits}f}",
-        f"{_difference(point):+.1f}".replace("-", "−"),
-    ]
+def _written_difference(point: Point) -> str:
+    """How far ours is from the paper's figure."""
+    far = _difference(point)
+    return cells.BLANK if far is None else f"{far:+.1f}".replace("-", "−")
 
 
 def _difference(point: Point) -> float | None:
     return None if point.published is None else 100 * (point.test / point.published - 1)
 
 
-def _weighed(found: Findings, point: Point) -> list[str]:
-    every = [other.nonzero for other in found.points]
-    return [
-        percent(point.sparsity),
-        short(point.nonzero, every),
-        cells.megabytes(point.megabytes, [other.megabytes for other in found.points]),
-        f"{estimate(point.test, point.test_half, found.digits)} ({point.n})",
-        f"{point.valid:.{found.digits}f}",
-    ]
-
-
 def _caption(found: Findings) -> str:
     spread = "the mean over seeds (how many) ± the half width of its 95 % t interval"
     if all(point.n == 1 for point in found.points):
         spread = "of one seed (1) each, so without an interval"
-    papers = dict.fromkeys(p.published_in for p in found.points if p.published_in)
-    beside = f" Published: {', '.join(papers)}; difference: ours / published − 1." if papers else ""
+    work = " Multiply-adds: of one example, when masked weights are skipped." * found.work_is_known
     return (
         f"Test {found.metric.name} of the state that validation chose: {spread}. NNZ: weights and "
-        "biases that the mask keeps. MB: millions of bytes at 4 bytes a value." + beside
+        "biases that the mask keeps. MB: millions of bytes at 4 bytes a value."
+        + work
+        + _papers(found)
     )
 
 
-def _raw_points(points: list[Point], beside: bool) -> pd.DataFrame:
-    columns = (
-        *("series", "kind", "family", "size", "width", "hidden_size", "sparsity"),
-        *(
-            "parameters",
-            "nonzero",
-            "megabytes",
-            "test",
-            "test_half",
-            "valid",
-            "valid_half",
-            "n",
-            "data",
-        ),
-        *(("published", "published_in") if beside else ()),
+def _papers(found: Findings) -> str:
+    """Where the published figures are from, and how those models were made otherwise."""
+    papers = dict.fromkeys(p.published_in for p in found.points if p.published_in)
+    if not papers:
+        return ""
+    otherwise = dict.fromkeys(
+        f" Mind: {p.published_in} pruned {p.published_start}, which the {p.series} runs beside it "
+        "did not."
+        for p in found.points
+        if p.published_start
     )
+    listed = f" Published: {', '.join(papers)}; difference: ours / published − 1."
+    return listed + "".join(otherwise)
+
+
+RAW = [
+    *("series", "kind", "family", "size", "width", "hidden_size", "sparsity", "parameters"),
+    *("nonzero", "megabytes", "multiply_adds", "sparse_multiply_adds"),
+    *("test", "test_half", "valid", "valid_half", "n", "data"),
+]
+
+
+def _raw_points(points: list[Point]) -> pd.DataFrame:
+    def there(*columns: str) -> list[str]:
+        known = any(getattr(point, columns[0]) is not None for point in points)
+        return list(columns) if known else []
+
+    beside = there("published", "published_in")
+    columns = [*RAW, *there("top5", "top5_half"), *beside, *there("published_top5")]
     frame = pd.DataFrame(
         [[getattr(point, column) for column in columns] for point in points],
         columns=[_raw_name(column) for column in columns],
@@ -151,66 +174,80 @@ def comparison_of(found: Findings, pair: Pair) -> Table:
     return _comparison(found, pair.gaps, named=False)
 
 
-def _comparison(found: Findings, gaps: list[Gap], named: bool) -> Table:
+def rivals(found: Findings) -> Table | None:
+    """Sparse curves against each other, two by two. Nothing where there is but one."""
+    gaps = [gap for pair in found.rivals for gap in pair.gaps]
+    several = len(found.rivals) > 1
+    return _comparison(found, gaps, named=several, words=("A", "B")) if found.rivals else None
+
+
+def _comparison(
+    found: Findings, gaps: list[Gap], named: bool, words: tuple[str, str] = ("sparse", "dense")
+) -> Table:
     every = [point.nonzero for point in found.points]
     unit = f" ({found.metric.points})" if found.metric.points else ""
+    ours, theirs = (f"{word[0].upper()}{word[1:]}" for word in words)
+    curves = [f"{ours} curve", f"{theirs} curve"]
+    work = any(gap.work and round(gap.work, 2) != 1 for gap in gaps)
+
+    def names(gap: Gap) -> list[str]:
+        both = [gap.ours_series, gap.theirs_series]
+        # What all are called needs no room.
+        return both if words != ("A", "B") else [name.removeprefix("sparse, ") for name in both]
+
     return Table(
-        raw=pd.DataFrame([_raw_gap(gap) for gap in gaps], columns=GAP_COLUMNS),
+        raw=pd.DataFrame([_raw_gap(gap) for gap in gaps], columns=_gap_columns(words)),
         header=[
-            *(["Sparse curve", "Dense curve"] if named else []),
-            *(
-                "NNZ params",
-                "Measured",
-                "Sparse",
-                "Dense",
-                f"Sparse −\N{NO-BREAK SPACE}dense{unit}",
-                "Better",
-            ),
+            *(curves if named else []),
+            *("NNZ params", "Measured", f"{ours}", f"{theirs}"),
+            *(f"{ours} −\N{NO-BREAK SPACE}{words[1]}{unit}", "Better"),
+            *["Multiply-adds"] * work,
         ],
         cells=[
             [
-                *([gap.sparse_series, gap.dense_series] if named else []),
+                *(names(gap) if named else []),
                 short(gap.nonzero, every),
                 gap.measured,
-                _read(gap.sparse, found.digits),
-                _read(gap.dense, found.digits),
-                _signed(gap, found.digits),
+                _read(gap.ours, found.digits),
+                _read(gap.theirs, found.digits),
+                signed(gap.difference, gap.half, found.digits),
                 gap.better,
+                *[f"×{gap.work:.2f}" if gap.work else cells.BLANK] * work,
             ]
             for gap in gaps
         ],
-        align="ll" * named + "rlrrrl",
+        align="ll" * named + "rlrrrl" + "r" * work,
         caption=(
             f"Test {found.metric.name} at the sizes that both reach. ≈ is read off a straight line "
             "between measured neighbours, over the logarithm of the size. The ± of a difference is "
             "the root of the sum of squares of both half widths."
+            + f" Multiply-adds: {words[0]} as a multiple of {words[1]}."
+            * work
         ),
     )
 
 
-GAP_COLUMNS = [
-    *("sparse_series", "dense_series", "nonzero", "measured", "sparse", "sparse_half_width_95"),
-    *("sparse_measured", "dense", "dense_half_width_95", "dense_measured"),
-    *("sparse_minus_dense", "half_width_95", "better"),
-]
+def _gap_columns(words: tuple[str, str]) -> list[str]:
+    ours, theirs = (word.lower() for word in words)
+    return [
+        *(f"{ours}_series", f"{theirs}_series", "nonzero", "measured"),
+        *(ours, f"{ours}_half_width_95", f"{ours}_measured"),
+        *(theirs, f"{theirs}_half_width_95", f"{theirs}_measured"),
+        *(f"{ours}_minus_{theirs}", "half_width_95", "better", "multiply_adds_ratio"),
+    ]
 
 
 def _raw_gap(gap: Gap) -> list[Any]:
     return [
-        *(gap.sparse_series, gap.dense_series, gap.nonzero, gap.measured),
-        *(gap.sparse.mean, gap.sparse.half, gap.sparse.measured),
-        *(gap.dense.mean, gap.dense.half, gap.dense.measured),
-        *(gap.difference, gap.half, gap.better),
+        *(gap.ours_series, gap.theirs_series, gap.nonzero, gap.measured),
+        *(gap.ours.mean, gap.ours.half, gap.ours.measured),
+        *(gap.theirs.mean, gap.theirs.half, gap.theirs.measured),
+        *(gap.difference, gap.half, gap.better, gap.work),
     ]
 
 
 def _read(value: Estimate, digits: int) -> str:
     return ("" if value.measured else "≈") + estimate(value.mean, value.half, digits)
-
-
-def _signed(gap: Gap, digits: int) -> str:
-    text = f"{gap.difference:+.{digits}f}".replace("-", "−")
-    return text + (f" ± {gap.half:.{digits}f}" if gap.half is not None else "")
 
 
 def budgets(found: Findings) -> Table:
@@ -245,7 +282,8 @@ def budgets(found: Findings) -> Table:
 
 def runs(found: Findings) -> Table:
     """Every finished run."""
-    frame = found.loaded.runs.drop(columns=["point", "published", "published_in"])
+    published = [str(name) for name in found.loaded.runs if str(name).startswith("published")]
+    frame = found.loaded.runs.drop(columns=["point", *published])
     digits, every = found.digits, list(frame["nonzero"])
     return Table(
         raw=frame,
@@ -259,9 +297,10 @@ def runs(found: Findings) -> Table:
     )
 
 
-TABLES: dict[str, Callable[[Findings], Table]] = {
+TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "table": table,
     "comparison": comparison,
+    "rivals": rivals,
     "budgets": budgets,
     "runs": runs,
 }

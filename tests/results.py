@@ -1,0 +1,108 @@
+"""A store whose runs finish at once, for the tests of reports."""
+
+from pathlib import Path
+from typing import Any
+
+from pruneexp.config import Run, fingerprint, name
+from pruneexp.models import MobileNetV1, Model
+from pruneexp.pruning import Dense, Gradual
+from pruneexp.recipe import asked
+from pruneexp.record import Budget, Counts, Plan, Planned, Record
+from pruneexp.report import claims, load
+from pruneexp.store import Store
+from pruneexp.tasks import Glyphs, Task
+from pruneexp.training import Training
+
+ACCURACY = {"name": "accuracy", "unit": "%", "higher_is_better": True}
+PERPLEXITY = {"name": "perplexity", "unit": "", "higher_is_better": False}
+
+
+class Results:
+    """A store whose runs finish at once, with whatever numbers a test needs."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.plan = Plan(name="mine", title="Nets on glyphs", runs=[])
+
+    def ask(
+        self,
+        width: float = 1.0,
+        sparsity: float | None = None,
+        *,
+        seed: int = 0,
+        task: Task | None = None,
+        model: Model | None = None,
+        training: Training | None = None,
+        **pruning: Any,
+    ) -> Planned:
+        """A run that is in the plan and did not start."""
+        run = Run(
+            task=task or Glyphs(),
+            model=model or MobileNetV1(width=width, layout="small"),
+            training=training or Training(),
+            pruning=Dense() if sparsity is None else Gradual(sparsity=sparsity, **pruning),
+            seed=seed,
+        )
+        planned = Planned(fingerprint=fingerprint(run), name=name(run), run=asked(run))
+        self.plan.runs.append(planned)
+        return planned
+
+    def finish(
+        self,
+        nonzero: int,
+        test: float,
+        width: float = 1.0,
+        sparsity: float | None = None,
+        *,
+        data: str = "abcdef0123",
+        steps: int = 1000,
+        metric: dict[str, Any] = ACCURACY,
+        work: tuple[int, int] | None = None,
+        top5: float | None = None,
+        history: list[dict[str, Any]] | None = None,
+        **what: Any,
+    ) -> Record:
+        planned = self.ask(width, sparsity, **what)
+        record = Record(
+            fingerprint=planned.fingerprint,
+            name=planned.name,
+            configuration=planned.run,
+            parent=None,
+            budget=Budget(steps=1000, examples=9000, total_steps=steps, total_examples=9 * steps),
+            metric=metric,
+            metrics={
+                "step": 900,
+                "valid": {metric["name"]: test + 1},
+                "test": {metric["name"]: test} | ({} if top5 is None else {"top5": top5}),
+            },
+            counts=Counts(
+                parameters=10**6,
+                prunable=10**6,
+                nonzero=nonzero,
+                batch_norm=77,
+                groups=[],
+                multiply_adds=work and work[0],
+                sparse_multiply_adds=work and work[1],
+            ),
+            checksums={"data": data},
+            circumstances={"seconds": 30.0, "torch": "2.99", "device": "cpu"},
+        )
+        folder = self.store.folder(planned.name)
+        if history is not None:
+            folder.save_history(history)
+        folder.finish(record)
+        return record
+
+    def find(self) -> claims.Findings:
+        return claims.find(self.plan, load.load(self.store, self.plan))
+
+
+def paper(results: Results) -> Results:
+    """Table 2 of the paper, seed for seed one."""
+    dense = [(0.25, 0.46, 50.6), (0.5, 1.32, 63.7), (0.75, 2.57, 68.4), (1.0, 4.21, 70.6)]
+    sparse = [(0.5, 2.13, 69.5), (0.75, 1.09, 67.7), (0.9, 0.46, 61.8), (0.95, 0.25, 53.6)]
+    for sparsity, millions, test in sparse:  # in another order than the table's
+        results.finish(round(millions * 1e6), test, 1.0, sparsity)
+    for width, millions, test in reversed(dense):
+        results.finish(round(millions * 1e6), test, width)
+    return results

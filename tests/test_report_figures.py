@@ -1,0 +1,205 @@
+"""The figures of a report: labels, axes, the same bytes from the same runs."""
+
+from itertools import combinations
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+
+from pruneexp.pruning import Random
+from pruneexp.pruning.schedule import Cubic
+from pruneexp.record import HISTORY
+from pruneexp.report import claims, figures, looks, report
+from pruneexp.report.over_steps import spread
+from tests.results import PERPLEXITY, Results
+
+
+class TestFigures:
+    def many(self, results: Results) -> claims.Findings:
+        for seed in range(3):
+            off = seed / 3
+            for width, nonzero, test in [(0.25, 24_464, 70.0), (0.5, 81_504, 78.0), (1, 3e5, 81.0)]:
+                results.finish(int(nonzero), test + off, width, seed=seed)
+            for sparsity, nonzero, test in [(0.5, 150_000, 80.0), (0.75, 79_808, 77.7)]:
+                results.finish(nonzero, test + off, 1.0, sparsity, seed=seed)
+                results.finish(nonzero, test - off, 1.0, sparsity, seed=seed, criterion=Random())
+        return results.find()
+
+    def test_no_label_lies_on_another(self, results: Results) -> None:
+        figure = figures.parameters(self.many(results))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        labels = figure.axes[0].texts[1:]  # the first is the subtitle
+        assert len(labels) == 7
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+        assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+
+    def test_a_legend_of_long_names_stays_inside(self, results: Results) -> None:
+        found = self.many(results)
+        found.curves = {f"{name}, and much else beside": c for name, c in found.curves.items()}
+        figure = figures.parameters(found)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        legend = figure.legends[0].get_window_extent(canvas.get_renderer())
+        assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
+
+    def test_the_same_runs_give_the_same_bytes(self, results: Results) -> None:
+        found = self.many(results)
+        first = figures.draw("megabytes", found, ["png", "svg", "pdf"])
+        with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red"}):
+            assert figures.draw("megabytes", found, ["png", "svg", "pdf"]) == first
+            assert matplotlib.rcParams["font.size"] == 30.0
+        assert b"<dc:date>" not in first["svg"] and b"CreationDate" not in first["pdf"]
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (20_000, 400_000, [30_000, 100_000, 300_000]),
+            (1_000, 1_000_000, [1_000, 10_000, 100_000, 1_000_000]),
+            (0.9, 2.1, [1, 1.5, 2]),
+        ],
+    )
+    def test_ticks(self, low: float, high: float, expected: list[float]) -> None:
+        assert figures.ticks(low, high) == expected
+
+    def test_axes_and_title_say_what_is_shown(self, results: Results) -> None:
+        axes = figures.parameters(self.many(results)).axes[0]
+        assert axes.get_xlabel() == "non-zero parameters" and axes.get_xscale() == "log"
+        assert axes.get_ylabel() == "test accuracy (%)"
+        assert axes.get_title(loc="left") == "Nets on glyphs"
+        assert "mean of 3 seeds, bars: 95 % t interval" in axes.texts[0].get_text()
+
+
+class TestSizes:
+    def test_work_is_an_axis_where_records_hold_it(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25, work=(200, 200))
+        results.finish(90_000, 70.0, 1.0, work=(900, 900))
+        results.finish(20_000, 66.0, 1.0, 0.9, work=(900, 300))
+        figure = figures.multiply_adds(results.find())
+        assert figure is not None
+        axes = figure.axes[0]
+        assert axes.get_xlabel() == "multiply-adds for one picture, masked weights skipped"
+        assert [list(np.asarray(line.get_xdata())) for line in axes.lines] == [[200, 900], [300]]
+
+    def test_an_older_record_has_no_file_of_it(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25)
+        names = {path.name for path in report(results.store, results.plan).files}
+        assert "parameters.png" in names and "multiply_adds.png" not in names
+
+    def test_settings_of_one_size_stand_side_by_side(self, results: Results) -> None:
+        for interval in (5, 10, 20):
+            results.finish(10_000, 60.0 + interval, 1.0, 0.9, schedule=Cubic(interval=interval))
+        found = results.find()
+        axes = figures.parameters(found).axes[0]
+        names = [label.get_text() for label in axes.get_xticklabels()]
+        assert names == ["interval 5", "interval 10", "interval 20"]
+        assert axes.get_xlabel() == "10.0k non-zero parameters each, 90 % sparse"
+        assert figures.megabytes(found) is None
+
+
+def history(sparsity: float, name: str = "accuracy", end: float = 80.0) -> list[dict[str, Any]]:
+    """Ten steps, validated at the fifth and the tenth."""
+    rows: list[dict[str, Any]] = []
+    for step in range(1, 11):
+        reached = sparsity if step > 3 else 0.0
+        rows.append({"step": step, "rate": 0.1 / step, "loss": 1.0, "sparsity": reached})
+    rows[4][f"valid_{name}"], rows[9][f"valid_{name}"] = end / 2, end
+    return rows
+
+
+class TestSchedule:
+    def test_three_panels_share_their_steps(self, results: Results) -> None:
+        results.finish(9_000, 80.0, 1.0, history=history(0.0))
+        results.finish(1_000, 70.0, 1.0, 0.9, history=history(0.9, end=70.0))
+        results.finish(1_000, 71.0, 1.0, 0.9, history=history(0.9, end=71.0), seed=1)
+        figure = figures.schedule(results.find())
+        assert figure is not None
+        rate, sparsity, valid = figure.axes
+        words = [axes.get_ylabel() for axes in figure.axes]
+        assert words == ["learning rate", "sparsity (%)", "validation accuracy (%)"]
+        assert valid.get_xlabel() == "steps" and rate.get_xlim() == valid.get_xlim()
+        # Seed 0 of the dense and of the pruned setting.
+        ends = [np.asarray(line.get_ydata())[-1] for line in valid.lines]
+        assert ends == [80.0, 70.0]
+        assert list(np.asarray(valid.lines[0].get_xdata())) == [5, 10]
+        assert [text.get_text() for text in valid.texts] == ["90 %", "dense ×1"]
+        assert [text.get_text() for text in sparsity.texts] == ["90 %"]
+        assert rate.texts[0].get_text() == "seed 0 of each, markers: validations"
+        assert {to_hex(line.get_color()) for line in rate.lines} == {looks.GREY}
+
+    def test_no_name_lies_on_another(self, results: Results) -> None:
+        for number in range(6):
+            row = history(0.9, end=80.0 + number / 10)
+            results.finish(1_000, 80.0, 1.0, 0.9, history=row, schedule=Cubic(interval=2 + number))
+        figure = figures.schedule(results.find())
+        assert figure is not None
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        texts = figure.axes[2].texts
+        assert [text.get_text() for text in texts] == [f"interval {n}" for n in range(2, 8)]
+        boxes = [text.get_window_extent(canvas.get_renderer()) for text in texts]
+        assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+        assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+        assert [text.get_text() for text in figure.axes[1].texts] == ["90 %"]
+
+    def test_of_many_the_most_sparse_of_each_curve(self, results: Results) -> None:
+        for width in (1.0, 0.5):
+            for sparsity in (0.5, 0.75, 0.9, 0.95):
+                results.finish(1_000, 70.0, width, sparsity, history=history(sparsity))
+        shown = results.find().loaded.histories.shown
+        assert [each.label for each in shown] == [
+            *("width 1, 75 %", "width 1, 90 %", "width 1, 95 %"),
+            *("width 0.5, 75 %", "width 0.5, 90 %", "width 0.5, 95 %"),
+        ]
+        figure = figures.schedule(results.find())
+        assert figure is not None
+        assert "6 of 8 pruned settings" in figure.axes[0].texts[0].get_text()
+
+    def test_a_stage_of_its_own_is_said(self, results: Results) -> None:
+        results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000, history=history(0.9))
+        figure = figures.schedule(results.find())
+        assert figure is not None
+        assert figure.axes[2].get_xlabel() == "steps of its own stage"
+
+    def test_perplexity_has_logarithms(self, results: Results) -> None:
+        rows = history(0.9, "perplexity")
+        results.finish(1_000, 70.0, 1.0, 0.9, metric=PERPLEXITY, history=rows)
+        figure = figures.schedule(results.find())
+        assert figure is not None and figure.axes[2].get_yscale() == "log"
+
+    def test_nothing_pruned_or_no_history_is_no_figure(self, results: Results) -> None:
+        results.finish(9_000, 80.0, 1.0, history=history(0.0))
+        assert figures.schedule(results.find()) is None
+        results.finish(1_000, 80.0, 1.0, 0.9)
+        assert figures.schedule(results.find()) is None
+
+    @pytest.mark.parametrize("text", ["step,rate\n1,fast\n", "step,loss\n1,2\n", "a\n1,2\n"])
+    def test_a_damaged_history_is_named(self, results: Results, text: str) -> None:
+        record = results.finish(1_000, 80.0, 1.0, 0.9, history=history(0.9))
+        (results.store.folder(record.name).path / HISTORY).write_text(text)
+        found = results.find()
+        assert figures.schedule(found) is None
+        (warning,) = found.warnings
+        assert warning.startswith(f"The history of {record.name} is not shown: ")
+
+    def test_a_history_is_read_as_it_was_written(self, results: Results) -> None:
+        record = results.finish(1_000, 80.0, 1.0, 0.9, history=history(0.9))
+        assert results.store.folder(record.name).history() == history(0.9)
+
+    @pytest.mark.parametrize(
+        ("places", "apart"),
+        [
+            ([], []),
+            ([0, 50], [0, 50]),
+            ([0, 4], [-3, 7]),
+            ([0, 4, 50], [-3, 7, 50]),
+            ([0, 9, 10], [-11 / 3, 19 / 3, 49 / 3]),
+        ],
+    )
+    def test_names_move_as_little_as_they_must(
+        self, places: list[float], apart: list[float]
+    ) -> None:
+        assert spread(places, 10) == pytest.approx(apart)
