@@ -50,22 +50,20 @@ format: $(READY) ## format the code and mend what the linter can
 bench: $(READY) ## measure speed as ratios against named alternatives
 	$(BIN)/python scripts/bench
 
-# What is committed of a result: the report's page, figures and tables.
-publish = mkdir -p results/published && rm -rf results/published/$(1) && \
-	cp -r results/reports/$(1) results/published/$(1)
+# The results that are committed: a report's page, figures and tables. What is interrupted goes on.
+SMALL := table2_small table3_small parents_small ablation_interval_small ablation_scope_small
 
 .PHONY: results-small
-results-small: $(READY) ## make the published results on embedded data, three seeds (1 hour, resumable)
-	for name in table2_small table3_small parents_small ablation_interval_small \
-		ablation_scope_small; do \
-		$(BIN)/pruneexp run experiment=$$name seed=0,1,2 || exit; \
-		$(call publish,$$name) || exit; \
+results-small: $(READY) ## make the published results on embedded data, three seeds (hours)
+	for name in $(SMALL); do \
+		$(BIN)/pruneexp run experiment=$$name seed=0,1,2 && \
+		$(BIN)/pruneexp report $$name+seed=0,1,2 --out results/published/$$name || exit; \
 	done
 
 .PHONY: results-ptb
-results-ptb: $(READY) ## the small LSTMs on the Penn Treebank in PRUNEEXP_DATA (2 hours, resumable)
+results-ptb: $(READY) ## the small LSTMs on the Penn Treebank in PRUNEEXP_DATA (2 hours)
 	$(BIN)/pruneexp run experiment=ptb_small
-	$(call publish,ptb_small)
+	$(BIN)/pruneexp report ptb_small --out results/published/ptb_small
 
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay
