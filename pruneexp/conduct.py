@@ -10,12 +10,12 @@ import time
 
 from rich.console import Console
 
-from pruneexp import files, terminal
+from pruneexp import files, ranks, terminal
 from pruneexp.config import Run, name, restore
 from pruneexp.display import Display, Row
 from pruneexp.ending import BAD_INPUT, FAILED, INTERRUPTED, complain
 from pruneexp.recipe import Invalid, digest
-from pruneexp.record import FAILURE, Plan, Record
+from pruneexp.record import FAILURE, Plan, Progress, Record
 from pruneexp.stopping import stopping
 from pruneexp.sweep import Pool, plan, standings, workers_that_pay
 
@@ -48,7 +48,8 @@ def run(asked: Run) -> int:
     folder = asked.store.folder(called)
     if folder.status() == "finished" and not folder.is_damaged():
         return _show_outcome(asked, folder.record_or_fail())
-    with stopping() as stop, Display(called, Console(stderr=True)) as display:
+    console = Console(stderr=True, quiet=not ranks.is_first())
+    with stopping() as stop, Display(called, console) as display:
         from pruneexp.execute import execute, failure
         from pruneexp.training.fit import Stopped
 
@@ -73,6 +74,8 @@ def run(asked: Run) -> int:
 
 
 def _show_outcome(asked: Run, record: Record) -> int:
+    if not ranks.is_first():
+        return 0
     if asked.format == "json":
         print(json.dumps(record.to_plain()))
     else:
@@ -94,7 +97,9 @@ def sweep(
     made = plan(
         first.title or experiment or "sweep", plan_name(experiment, overrides), runs, unreadable
     )
-    stopped = _conduct(first, made)
+    stopped = _together(first, made) if ranks.count() > 1 else _conduct(first, made)
+    if not ranks.is_first():
+        return INTERRUPTED if stopped else 0
     from pruneexp.report import report
 
     console = Console()
@@ -143,6 +148,30 @@ def _conduct(first: Run, made: Plan) -> bool:
         for line in pool.said():
             display.say(line)
     return pool.stopping
+
+
+def _together(first: Run, made: Plan) -> bool:
+    """Under `torchrun`: all ranks train one run after the other. A run that diverges does so at
+    every rank and fails alone; any other error ends them all."""
+    from pruneexp.execute import execute
+    from pruneexp.training.fit import Diverged, Stopped
+
+    if ranks.is_first():
+        first.store.save_plan(made)
+    console = Console(stderr=True, quiet=not ranks.is_first())
+    with stopping() as stop, Display(made.title, console) as display:
+        for planned in made.runs:
+
+            def watch(progress: Progress, called: str = planned.name) -> None:
+                display.show([Row(called, "running", progress)])
+
+            try:
+                execute(restore(planned.run), watch=watch, stop=stop, say=display.say)
+            except Stopped:
+                return True
+            except Diverged as error:
+                display.say(f"{planned.name} failed: {error}")
+    return False
 
 
 def plan_name(experiment: str | None, overrides: list[str]) -> str:

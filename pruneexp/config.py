@@ -30,6 +30,7 @@ from pruneexp.recipe import (
     show,
 )
 from pruneexp.store import Store
+from pruneexp.training import decay, optimiser
 
 # A checkout keeps the YAML beside the package, a wheel inside it.
 CONF = next(
@@ -42,8 +43,8 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "task": tasks.OPTIONS,
     "model": models.OPTIONS,
     "training": training.OPTIONS,
-    "training/optimiser": training.OPTIMISERS,
-    "training/decay": training.DECAYS,
+    "training/optimiser": optimiser.OPTIONS,
+    "training/decay": decay.OPTIONS,
     "pruning": pruning.OPTIONS,
     "pruning/schedule": schedule.OPTIONS,
     "pruning/scope": scope.OPTIONS,

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from pruneexp import files, place, seeds, weights
+from pruneexp import files, place, ranks, seeds, weights
 from pruneexp.config import Run, fingerprint, name, parent
 from pruneexp.counts import count_masks
 from pruneexp.recipe import Fault, Invalid, asked
@@ -41,6 +41,10 @@ def quiet(progress: Progress) -> None:
     """Watch nothing."""
 
 
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
 def never() -> bool:
     return False
 
@@ -57,6 +61,9 @@ def execute(
     An interrupted run goes on where it stood, and a parent that is missing is made first. If
     another process has the run, wait for it and say so, or raise `Busy`.
     """
+    ranks.join()
+    if not ranks.is_first():
+        watch, say = quiet, silent
     folder = run.store.folder(name(run))
     finished = _finished(folder, say)
     if finished is not None:
@@ -69,6 +76,10 @@ def execute(
 
 
 def _finished(folder: Folder, say: Say) -> Record | None:
+    return ranks.agree(lambda: _record(folder, say))
+
+
+def _record(folder: Folder, say: Say) -> Record | None:
     try:
         return folder.record()
     except files.Damaged as error:
@@ -84,17 +95,20 @@ def _with_weights(run: Run, watch: Watch, stop: Stop, say: Say, wait: bool) -> R
         say(f"first the run it starts from: {name(run)}")
     record = execute(run, watch=watch, stop=stop, say=say, wait=wait)
     folder = run.store.folder(record.name)
-    if folder.weights_are_good(record):
+    if ranks.agree(lambda: folder.weights_are_good(record)):
         return record
     say(f"{folder.path / WEIGHTS} is gone or damaged; the run is made again")
     with _held(folder, watch, stop, say, wait):
-        if not folder.weights_are_good(record):
+        if ranks.is_first() and not folder.weights_are_good(record):
             folder.reopen()
     return execute(run, watch=watch, stop=stop, say=say, wait=wait)
 
 
 @contextmanager
 def _held(folder: Folder, watch: Watch, stop: Stop, say: Say, wait: bool) -> Iterator[None]:
+    if not ranks.is_first():  # the first holds it for all
+        yield
+        return
     said = False
     while True:
         with folder.lease() as mine:
@@ -116,20 +130,39 @@ def _try(
     run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
 ) -> Record:
     """One stage, with what went wrong kept beside it."""
-    folder.forget_failure()
+    if ranks.is_first():
+        folder.forget_failure()
     try:
         return _train(run, folder, ancestor, watch, stop, say)
     except (Stopped, KeyboardInterrupt):
         raise
     except Exception as error:  # only noted here; whoever asked for the run gets it
-        folder.fail(failure(error))
-        raise
+        told = _out_of_memory(run, error) or error
+        if ranks.is_first():
+            folder.fail(failure(told))
+        raise told from (error if told is not error else None)
+
+
+class OutOfMemory(Exception):
+    """The device's memory does not hold the run."""
+
+
+def _out_of_memory(run: Run, error: Exception) -> OutOfMemory | None:
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    if not (on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+        return None
+    asked_for = f"training.batch_size={run.training.batch_size}"
+    return OutOfMemory(
+        f"out of memory at {asked_for}: training.accumulate={2 * run.training.accumulate} halves "
+        "what is held at once, training.precision=bf16 too; a smaller batch changes the training"
+    )
 
 
 def failure(error: Exception) -> dict[str, Any]:
     """What is kept of an error, for `show` and the report."""
     kind, message = type(error).__name__, str(error)
-    told = isinstance(error, Invalid | Diverged | OSError | files.Damaged)  # for a person already
+    for_a_person = Invalid | Diverged | OutOfMemory | OSError | files.Damaged
+    told = isinstance(error, for_a_person)
     return {
         "error": kind,
         "message": message if told and message else f"{kind}: {message}",
@@ -142,9 +175,9 @@ def _train(
     run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
 ) -> Record:
     watch(Progress(steps=run.steps))
-    saved = _checkpoint(folder, say)
+    saved = ranks.agree(lambda: _checkpoint(folder, say))
     device, threads = place.settle(run, saved)
-    task = run.task.load(run.store.cache)
+    task = _load(run)
     if not isinstance(task, Loaded):
         kind = type(task).__name__
         raise Invalid([Fault("task.factory", f"must return a Classification, got {kind}")])
@@ -164,12 +197,17 @@ def _train(
         pruner,
         run.training,
         steps=steps,
-        rate=run.training.learning_rate * factor,
+        rate=run.training.rate * factor,
         save=folder.save_checkpoint,
         watch=_both(watch, folder.show),
         stop=stop,
     )
-    fit.facts = {"device": device.type, "threads": threads, "data": task.checksum}
+    fit.facts = {
+        "device": device.type,
+        "threads": threads,
+        "ranks": ranks.count(),
+        "data": task.checksum,
+    }
     if saved is not None:
         if saved["facts"]["data"] != task.checksum:
             raise ValueError(
@@ -181,7 +219,7 @@ def _train(
     chosen = fit.run()
     watch(Progress(step=steps, steps=steps, sparsity=pruner.sparsity, stage="testing"))
     masks = {key: mask.cpu() for key, mask in pruner.finish().items()}
-    chosen["test"] = task.evaluate(model, "test")
+    chosen["test"] = fit.measure("test")
     record = Record(
         fingerprint=fingerprint(run),
         name=name(run),
@@ -194,8 +232,17 @@ def _train(
         checksums={"data": task.checksum},
         circumstances=_circumstances(device, threads, fit.seconds(), saved),
     )
-    _write(folder, run, model, masks, record, fit)
-    return record
+    if ranks.is_first():
+        _write(folder, run, model, masks, record, fit)
+    return ranks.agree(lambda: record)
+
+
+def _load(run: Run) -> Any:
+    """The data. Where it must be drawn or fetched, the first rank does so before the others."""
+    if ranks.is_first():
+        task = run.task.load(run.store.cache)
+    ranks.agree(lambda: None)
+    return task if ranks.is_first() else run.task.load(run.store.cache)
 
 
 def build(run: Run, device: torch.device) -> nn.Module:
@@ -285,6 +332,7 @@ def _circumstances(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "threads": threads,
+        "ranks": ranks.count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "pruneexp": version("pruneexp"),

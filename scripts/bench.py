@@ -29,8 +29,9 @@ from pruneexp.pruning.schedule import OneShot
 from pruneexp.recipe import ImageShape, TextShape
 from pruneexp.tasks.language import LanguageModelling
 from pruneexp.tasks.loaded import Setting
-from pruneexp.training import SGD, Training
+from pruneexp.training import Training
 from pruneexp.training.fit import Fit
+from pruneexp.training.optimiser import SGD
 
 LARGE = 66_000_000  # weights of the paper's largest language model
 

@@ -12,10 +12,13 @@ from pruneexp.config import Run
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import Cubic
+from pruneexp.record import Record
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 
 torch.set_num_threads(1)
+
+Make = Callable[..., Run]
 
 
 def tiny_run(results: Path, pruning: Pruning | None = None, **changes: Any) -> Run:
@@ -37,8 +40,30 @@ def tiny_gradual(**changes: Any) -> Gradual:
     return Gradual(**{"sparsity": 0.8, "schedule": Cubic(interval=2), **changes})
 
 
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+def outcome(record: Record) -> dict[str, Any]:
+    """All of a record that equal runs share."""
+    plain = record.to_plain()
+    del plain["circumstances"]
+    return plain
+
+
+class After:
+    """Asks to stop once it has been asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
 @pytest.fixture
-def tiny(tmp_path: Path) -> Callable[..., Run]:
+def tiny(tmp_path: Path) -> Make:
     def make(pruning: Pruning | None = None, **changes: Any) -> Run:
         return tiny_run(tmp_path / "results", pruning, **changes)
 

@@ -19,7 +19,8 @@ from pruneexp.pruning.schedule import Cubic, Linear, OneShot
 from pruneexp.pruning.scope import All, Named
 from pruneexp.recipe import Invalid, Recipe, added, digest, filled
 from pruneexp.tasks import Glyphs
-from pruneexp.training import Adam, Training
+from pruneexp.training import Training
+from pruneexp.training.optimiser import Adam
 
 WORDS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 EXPERIMENTS = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
@@ -244,7 +245,7 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["training/optimiser=adam", "training.optimiser.momentum=0.5"],
             [
                 "training.optimiser.momentum is no key here; training.optimiser takes "
-                "weight_decay, beta1, beta2 or epsilon"
+                "weight_decay, decay_vectors, decay_depthwise, beta1, beta2 or epsilon"
             ],
         ),
         (

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,40 +25,17 @@ from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.recipe import Invalid, asked
-from pruneexp.record import CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS, Record
+from pruneexp.record import CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
 from pruneexp.tasks import Custom
-from pruneexp.training import SGD, Adam, fit
+from pruneexp.training import fit
 from pruneexp.training.fit import Diverged, Stopped
-from tests.conftest import tiny_gradual
-
-Make = Callable[..., Run]
-
-
-def silent(line: str) -> None:
-    """Say nothing."""
-
-
-def outcome(record: Record) -> dict[str, Any]:
-    """All of a record that equal runs share."""
-    plain = record.to_plain()
-    del plain["circumstances"]
-    return plain
+from pruneexp.training.optimiser import SGD, Adam
+from tests.conftest import After, Make, outcome, silent, tiny_gradual
 
 
 def content(run: Run) -> dict[str, bytes]:
     folder = run.store.folder(name(run)).path
     return {file: (folder / file).read_bytes() for file in (WEIGHTS, MASKS, HISTORY)}
-
-
-class After:
-    """Asks to stop once it has been asked so many times."""
-
-    def __init__(self, times: int) -> None:
-        self.left = times
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 def test_a_sparse_run_leaves_what_was_planned(tiny: Make) -> None:

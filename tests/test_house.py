@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what lives on each.
 FLOORS = [
     {"recipe", "seeds", "record", "files", "stopping", "ending"},
-    {"factory", "masks", "data"},
+    {"factory", "masks", "data", "ranks"},
     {"store", "tasks", "models"},
     {"pruning"},
     {"training", "counts"},
@@ -26,19 +26,9 @@ FLOORS = [
 ]
 LIGHT = [
     *("recipe", "seeds", "record", "files", "factory", "store", "tasks", "models", "pruning"),
-    *("pruning.schedule", "pruning.scope", "pruning.allocation", "training", "config"),
-    *(
-        "explain",
-        "display",
-        "stopping",
-        "sweep",
-        "report",
-        "terminal",
-        "desk",
-        "conduct",
-        "ending",
-        "cli",
-    ),
+    *("pruning.schedule", "pruning.scope", "pruning.allocation", "training"),
+    *("training.optimiser", "training.decay", "config", "explain", "display", "stopping"),
+    *("ranks", "sweep", "report", "terminal", "desk", "conduct", "ending", "cli"),
 ]
 
 

@@ -22,8 +22,10 @@ from pruneexp.recipe import Invalid, TextShape
 from pruneexp.size import size
 from pruneexp.tasks import Grammar, PennTreebank, Text
 from pruneexp.tasks.language import LanguageModelling
-from pruneexp.training import Adam, Epochwise, Training
+from pruneexp.training import Training
+from pruneexp.training.decay import Epochwise
 from pruneexp.training.fit import Stopped
+from pruneexp.training.optimiser import Adam
 from tests.test_data import setting
 from tests.test_execute import After, content, outcome, silent
 

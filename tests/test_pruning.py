@@ -16,7 +16,7 @@ from pruneexp.pruning.allocation import Global, LayerwiseConstant, PerLayer, Uni
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
 from pruneexp.pruning.scope import All, ModelScope, Named
 from pruneexp.recipe import Invalid
-from pruneexp.training import SGD, Adam, AdamW
+from pruneexp.training.optimiser import SGD, Adam, AdamW
 
 
 class TestSchedule:

@@ -18,7 +18,7 @@ from pruneexp.config import Run, name
 from pruneexp.recipe import Invalid
 from pruneexp.record import FAILURE, RECORD
 from pruneexp.sweep import plan, standings, work, workers_that_pay
-from pruneexp.training import SGD
+from pruneexp.training.optimiser import SGD
 from tests.conftest import tiny_gradual
 
 Make = Callable[..., Run]

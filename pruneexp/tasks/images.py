@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pruneexp import seeds
+from pruneexp import ranks, seeds
 from pruneexp.data import batches
 from pruneexp.recipe import Fault, ImageShape, Invalid
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
@@ -86,6 +86,10 @@ class Classification(Loaded):
             return map(fetch.__getitem__, places)
         return iter(DataLoader(fetch, batch_size=None, sampler=places, num_workers=setting.workers))
 
+    def parts(self, batch: Batch, count: int) -> list[Batch]:
+        pictures, labels = batch
+        return list(zip(pictures.chunk(count), labels.chunk(count), strict=True))
+
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
         pictures, labels = self._moved(batch)
         smoothing = self.setting.label_smoothing
@@ -100,13 +104,14 @@ class Classification(Loaded):
         examples = self.splits[split]
         fetch = _Fetch(examples, seed=0)
         right = loss = 0.0
-        for start in range(0, len(examples), EVALUATION_BATCH):
+        for start in ranks.mine(range(0, len(examples), EVALUATION_BATCH)):
             rows = range(start, min(start + EVALUATION_BATCH, len(examples)))
             pictures, labels = self._moved(fetch[[(row, row) for row in rows]])
             scores = model(pictures)
             right += (scores.argmax(1) == labels).sum().item()
             loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
         model.train(was_training)
+        right, loss = ranks.total(torch.tensor([right, loss], dtype=torch.float64)).tolist()
         return {"accuracy": 100 * right / len(examples), "loss": loss / len(examples)}
 
     def _moved(self, batch: Batch) -> Batch:
@@ -125,7 +130,7 @@ class _Places(Sampler[list[batches.Place]]):
         self.asked = asked
 
     def __iter__(self) -> Iterator[list[batches.Place]]:
-        return batches.batches(*self.asked)
+        return (list(ranks.mine(places)) for places in batches.batches(*self.asked))
 
 
 class _Fetch(Dataset[Batch]):

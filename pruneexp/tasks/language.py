@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pruneexp import ranks
 from pruneexp.recipe import Fault, Invalid
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
 
@@ -49,6 +50,8 @@ class LanguageModelling(Loaded):
         elif setting.unroll > length - 1:
             takes = f"takes at most {length - 1:,} words: {setting.batch_size} streams of the text"
             faults.append(Fault("training.unroll", f"{takes}, got {setting.unroll}"))
+        if ranks.count() > 1:
+            faults.append(Fault("task", "is trained by one process; start it without torchrun"))
         if faults:
             raise Invalid(faults)
         whole = torch.from_numpy(self.splits["train"][: length * setting.batch_size]).long()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruneexp.recipe import Shape
+from pruneexp.recipe import Fault, Invalid, Shape
 
 Carry = Any  # what one step hands to the next: a recurrent state without gradient, or None
 
@@ -45,6 +45,12 @@ class Loaded:
     def batches(self, first: int, last: int) -> Iterator[Any]:
         """The training batches of the steps from `first` up to `last`."""
         raise AssertionError(type(self))
+
+    def parts(self, batch: Any, count: int) -> list[Any]:
+        """A batch cut into equal parts, whose gradients are added up one after the other."""
+        if count == 1:
+            return [batch]
+        raise Invalid([Fault("training.accumulate", f"takes 1 with this task, got {count}")])
 
     def loss(self, model: nn.Module, batch: Any, carry: Carry) -> tuple[Tensor, Carry]:
         """What is differentiated, and what the next step starts from."""

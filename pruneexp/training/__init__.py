@@ -1,161 +1,15 @@
-"""Recipes of training: how long, how fast, with which optimiser and which decay."""
+"""Recipes of training: how long, how fast, on how much at once."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pruneexp.recipe import Recipe, added, demand, here
+from pruneexp.training.decay import Cosine, Decay
+from pruneexp.training.optimiser import SGD, Optimiser
 
-if TYPE_CHECKING:
-    import torch
-
-
+PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_THREADS = 256  # far more than pay; torch falls over at thousands
 MOST_WORKERS = 64  # processes of one run that load data; each holds some 400 MB
-
-
-@dataclass(kw_only=True, slots=True)
-class Optimiser(Recipe):
-    weight_decay: float = 0.0
-
-    @property
-    def moves_zeros(self) -> bool:
-        """Whether a weight of zero may move although its gradient is zero."""
-        return True
-
-    def build(
-        self, parameters: "Iterable[torch.nn.Parameter]", rate: float
-    ) -> "torch.optim.Optimizer":
-        raise AssertionError(type(self))
-
-    def __post_init__(self) -> None:
-        demand(self, weight_decay=(self.weight_decay >= 0, "a number of 0 or more"))
-
-
-@dataclass(kw_only=True, slots=True)
-class SGD(Optimiser):
-    word: ClassVar[str] = "sgd"
-    momentum: float = 0.9
-    nesterov: bool = False
-
-    def __post_init__(self) -> None:
-        Optimiser.__post_init__(self)
-        demand(
-            self,
-            momentum=(0 <= self.momentum < 1, "a number in [0, 1)"),
-            nesterov=(not self.nesterov or self.momentum > 0, "true only with momentum above 0"),
-        )
-
-    @property
-    def moves_zeros(self) -> bool:
-        return self.momentum > 0
-
-    def build(
-        self, parameters: "Iterable[torch.nn.Parameter]", rate: float
-    ) -> "torch.optim.Optimizer":
-        from torch import optim
-
-        return optim.SGD(
-            parameters,
-            lr=rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-        )
-
-
-@dataclass(kw_only=True, slots=True)
-class Adam(Optimiser):
-    """With weight decay in the gradient."""
-
-    word: ClassVar[str] = "adam"
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-
-    def __post_init__(self) -> None:
-        Optimiser.__post_init__(self)
-        demand(
-            self,
-            beta1=(0 <= self.beta1 < 1, "a number in [0, 1)"),
-            beta2=(0 <= self.beta2 < 1, "a number in [0, 1)"),
-            epsilon=(self.epsilon > 0, "a number above 0"),
-        )
-
-    def build(
-        self, parameters: "Iterable[torch.nn.Parameter]", rate: float
-    ) -> "torch.optim.Optimizer":
-        from torch import optim
-
-        made = {"adam": optim.Adam, "adamw": optim.AdamW}[self.word]
-        return made(
-            parameters,
-            lr=rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            weight_decay=self.weight_decay,
-        )
-
-
-@dataclass(kw_only=True, slots=True)
-class AdamW(Adam):
-    """With weight decay beside the gradient."""
-
-    word: ClassVar[str] = "adamw"
-
-
-@dataclass(kw_only=True, slots=True)
-class Decay(Recipe):
-    """The learning rate over a stage, as a factor on its first value."""
-
-    def factor(self, progress: float) -> float:
-        """At `progress` in [0, 1) of the stage."""
-        return 1.0
-
-
-@dataclass(kw_only=True, slots=True)
-class Constant(Decay):
-    word: ClassVar[str] = "constant"
-
-
-@dataclass(kw_only=True, slots=True)
-class Cosine(Decay):
-    word: ClassVar[str] = "cosine"
-
-    def factor(self, progress: float) -> float:
-        return (1 + math.cos(math.pi * progress)) / 2
-
-
-@dataclass(kw_only=True, slots=True)
-class Linear(Decay):
-    word: ClassVar[str] = "linear"
-
-    def factor(self, progress: float) -> float:
-        return 1 - progress
-
-
-@dataclass(kw_only=True, slots=True)
-class Epochwise(Decay):
-    """Full rate for `full` epochs, then times `base` with each epoch more (Zaremba et al. 2014):
-    base^max(e - full, 0) in epoch e from 1, where the stage is `epochs` equal parts."""
-
-    word: ClassVar[str] = "epochwise"
-    epochs: int = 13
-    full: int = 4
-    base: float = 0.5
-
-    def __post_init__(self) -> None:
-        demand(
-            self,
-            epochs=(self.epochs > 0, "a number of epochs above 0"),
-            full=(self.full >= 0, "a number of epochs, 0 or more"),
-            base=(0 < self.base <= 1, "a number in (0, 1]"),
-        )
-
-    def factor(self, progress: float) -> float:
-        epoch = int(progress * self.epochs + 1e-9) + 1  # step 2323 of 30199 is epoch 2
-        return self.base ** max(epoch - self.full, 0)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -164,6 +18,10 @@ class Training(Recipe):
     steps: int = 1000
     batch_size: int = 128
     learning_rate: float = 0.1
+    # Of a batch of how many examples; other batches get it in proportion. null: of any batch.
+    learning_rate_per: int | None = added(default=None, before=None)
+    # The rate rises in equal steps over this fraction of the stage, times the decay's factor.
+    warm_up: float = added(default=0.0, before=0.0)
     optimiser: Optimiser = field(default_factory=SGD)
     decay: Decay = field(default_factory=Cosine)
     clip: float | None = None  # the gradients' norm is cut to this, after masking
@@ -174,6 +32,12 @@ class Training(Recipe):
     # The best state on validation is chosen among those after this fraction of the run, and under
     # the final mask: the same number of chances for a dense and a sparse run.
     choose_after: float = 0.7
+    # Decay of a moving average over the weights, which is then what is measured and kept; it begins
+    # after the last mask update. null: none.
+    average: float | None = added(default=None, before=None)
+    accumulate: int = added(default=1, before=1)  # parts of a batch, one after the other
+    precision: str = added(default="fp32", before="fp32")  # of forward and backward passes
+    compile: bool = added(default=False, before=False)  # by torch.compile
     threads: int = here(1)  # fixed when a run starts: more threads are other bits
     workers: int = here(0)  # processes that load data; the same bits at any number
     checkpoint_seconds: float = here(30.0)
@@ -182,6 +46,20 @@ class Training(Recipe):
         demand(
             self,
             steps=(self.steps > 0, "a number of steps above 0"),
+            learning_rate_per=(
+                self.learning_rate_per is None or self.learning_rate_per > 0,
+                "a number of examples above 0, or null",
+            ),
+            warm_up=(0 <= self.warm_up < 1, "a fraction of the stage in [0, 1)"),
+            average=(
+                self.average is None or 0 <= self.average < 1,
+                "a decay in [0, 1), or null",
+            ),
+            accumulate=(
+                self.accumulate > 0 and self.batch_size % self.accumulate == 0,
+                f"a number of equal parts of training.batch_size={self.batch_size}",
+            ),
+            precision=(self.precision in PRECISIONS, "fp32, bf16 or fp16"),
             batch_size=(self.batch_size > 0, "a number of examples above 0"),
             learning_rate=(self.learning_rate > 0, "a number above 0"),
             clip=(self.clip is None or self.clip > 0, "a number above 0, or null"),
@@ -194,7 +72,15 @@ class Training(Recipe):
             checkpoint_seconds=(self.checkpoint_seconds >= 0, "a number of seconds, 0 or more"),
         )
 
+    @property
+    def rate(self) -> float:
+        """The learning rate for this batch size."""
+        return self.learning_rate * self.batch_size / (self.learning_rate_per or self.batch_size)
+
+    def factor(self, step: int, steps: int) -> float:
+        """On the rate, at a step of a stage."""
+        warm = round(self.warm_up * steps)
+        return min(1.0, (step + 1) / max(warm, 1)) * self.decay.factor(step / steps)
+
 
 OPTIONS: tuple[type[Training], ...] = (Training,)
-OPTIMISERS: tuple[type[Optimiser], ...] = (SGD, Adam, AdamW)
-DECAYS: tuple[type[Decay], ...] = (Cosine, Linear, Constant, Epochwise)

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import isfinite
@@ -11,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruneexp import seeds
+from pruneexp import ranks, seeds
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.record import Progress
 from pruneexp.tasks.loaded import Carry, Loaded
-from pruneexp.training import Training
+from pruneexp.training import Training, decayed
+from pruneexp.training.average import Average
+from pruneexp.training.precision import Precision
 
 SHOW_SECONDS = 0.5  # between two looks at where a run stands
 VERSION = 1  # of what a checkpoint holds
@@ -69,7 +72,13 @@ class Fit:
         self.steps = steps
         self.save, self.watch, self.stop = save, watch, stop
         self.rate = rate  # of the first step
-        self.optimiser = recipe.optimiser.build(model.parameters(), self.rate)
+        self.optimiser = recipe.optimiser.build(decayed.groups(model, recipe.optimiser), rate)
+        self.precision = Precision(recipe.precision, task.setting.device)
+        self.average = None if recipe.average is None else Average(model, recipe.average)
+        # What the batches go through; `model` is the plain network inside.
+        self.network = ranks.share(model)
+        if recipe.compile:
+            self.network = torch.compile(self.network)  # type: ignore[assignment]
         self.state = State()
         self._began, self._seconds_before = time.monotonic(), 0.0
         self.facts: dict[str, Any] = {}  # what must be the same when the run goes on
@@ -91,8 +100,9 @@ class Fit:
                 self._take(waiting)
                 raise Diverged(self.state.step) from None
             state = self.state
-            if len(waiting) == self._look_every or self._marks(state.step):
-                self._take(waiting)
+            if len(waiting) < self._look_every and not self._marks(state.step):
+                continue
+            self._take(waiting)
             if self._marks(state.step):
                 self._write_row()
             if self._due(state.step):
@@ -102,10 +112,9 @@ class Fit:
             if now - shown > SHOW_SECONDS:
                 self._show("training", self._seconds_left(began, first))
                 shown = now
-            stopping = state.step < self.steps and self.stop()
+            stopping = ranks.agree(lambda: self.state.step < self.steps and self.stop())
             if stopping or now - saved > self.recipe.checkpoint_seconds:
-                self._take(waiting)
-                self.save(self._pack())
+                self._save()
                 saved = now
             if stopping:
                 raise Stopped
@@ -115,29 +124,50 @@ class Fit:
 
     def _step(self, batch: Any) -> Tensor:
         """One optimiser step. Returns the loss, still on the device."""
-        step = self.state.step
-        torch.manual_seed(seeds.draw(self.task.setting.seed, "step", step))  # dropout and the like
         for group in self.optimiser.param_groups:
-            group["lr"] = self._rate_at(step)
+            group["lr"] = self._rate_at(self.state.step)
         self.optimiser.zero_grad()
-        loss, self.state.carry = self.task.loss(self.model, batch, self.state.carry)
-        loss.backward()
+        scaler = self.precision.scaler
+        loss = self._backward(batch)
+        scaler.unscale_(self.optimiser)
         self.pruner.after_backward()
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        self.optimiser.step()
+        scaler.step(self.optimiser)
+        scaler.update()
         self.state.step += 1
         self.pruner.after_step(zeros_moved=self.recipe.optimiser.moves_zeros)
-        return loss.detach()
+        if self.average is not None and self.pruner.settled:
+            self.average.take()
+        return loss
+
+    def _backward(self, batch: Any) -> Tensor:
+        """Gradients of a batch, in as many parts as asked for. Returns its loss."""
+        losses = []
+        parts = self.task.parts(batch, self.recipe.accumulate)
+        for number, part in enumerate(parts):
+            self._reseed(number)
+            with ranks.alone(self.network, last=number == len(parts) - 1):
+                with self.precision():
+                    loss, self.state.carry = self.task.loss(self.network, part, self.state.carry)
+                loss = loss / len(parts)
+                self.precision.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        return sum(losses[1:], losses[0])
+
+    def _reseed(self, part: int) -> None:
+        """Dropout and the like follow from where they are drawn: step, rank and part."""
+        place = [ranks.rank(), part] if ranks.rank() or part else []
+        torch.manual_seed(seeds.draw(self.task.setting.seed, "step", self.state.step, *place))
 
     def _rate_at(self, step: int) -> float:
-        return self.rate * self.recipe.decay.factor(step / self.steps)
+        return self.rate * self.recipe.factor(step, self.steps)
 
     def _take(self, waiting: list[Tensor]) -> None:
         """Read the losses that wait on the device, and stop at the first that is no number."""
         if not waiting:
             return
-        losses = torch.stack(waiting).tolist()
+        losses = (ranks.total(torch.stack(waiting)) / ranks.count()).tolist()
         first = self.state.step - len(losses) + 1
         for step, loss in enumerate(losses, first):
             if not abs(loss) < float("inf"):
@@ -170,8 +200,18 @@ class Fit:
 
     def _validate(self) -> None:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
+        ranks.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
+        with self.average.in_place() if self.average else nullcontext():
+            self._measure_and_choose()
+
+    def measure(self, split: str) -> dict[str, float]:
+        """The metrics of the model as it is."""
+        with self.precision():
+            return self.task.evaluate(self.model, split)
+
+    def _measure_and_choose(self) -> None:
         state, name = self.state, self.task.metric["name"]
-        metrics = self.task.evaluate(self.model, "valid")
+        metrics = self.measure("valid")
         if not all(isfinite(value) for value in metrics.values()):
             raise Diverged(state.step)
         state.history[-1] |= {f"valid_{key}": value for key, value in metrics.items()}
@@ -207,6 +247,10 @@ class Fit:
             )
         )
 
+    def _save(self) -> None:
+        if ranks.is_first():
+            self.save(self._pack())
+
     def _pack(self) -> bytes:
         file = io.BytesIO()
         torch.save(
@@ -221,6 +265,8 @@ class Fit:
                 "carry": self.state.carry,
                 "model": self.model.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
+                "scaler": self.precision.scaler.state_dict(),
+                "average": self.average.state_dict() if self.average else None,
                 "pruner": self.pruner.state_dict(),
             },
             file,
@@ -231,6 +277,9 @@ class Fit:
         """Take up a checkpoint that `unpack` read."""
         self.model.load_state_dict(saved["model"])
         self.optimiser.load_state_dict(saved["optimiser"])
+        self.precision.scaler.load_state_dict(saved["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
         self.pruner.load_state_dict(saved["pruner"])
         self._seconds_before = saved["seconds"]
         names = ("step", "best", "history", "losses", "carry")

@@ -1,0 +1,100 @@
+"""The learning rate over a stage, as a factor on its first value."""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pruneexp.recipe import Recipe, demand
+
+
+@dataclass(kw_only=True, slots=True)
+class Decay(Recipe):
+    def factor(self, progress: float) -> float:
+        """At `progress` in [0, 1) of the stage."""
+        return 1.0
+
+
+@dataclass(kw_only=True, slots=True)
+class Constant(Decay):
+    word: ClassVar[str] = "constant"
+
+
+@dataclass(kw_only=True, slots=True)
+class Cosine(Decay):
+    word: ClassVar[str] = "cosine"
+
+    def factor(self, progress: float) -> float:
+        return (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(kw_only=True, slots=True)
+class Linear(Decay):
+    word: ClassVar[str] = "linear"
+
+    def factor(self, progress: float) -> float:
+        return 1 - progress
+
+
+@dataclass(kw_only=True, slots=True)
+class Stepwise(Decay):
+    """Times `base` at each of some fractions of the stage."""
+
+    word: ClassVar[str] = "stepwise"
+    at: list[float] = field(default_factory=lambda: [0.3, 0.6, 0.8])
+    base: float = 0.1
+
+    def __post_init__(self) -> None:
+        fractions = isinstance(self.at, list) and all(0 < part < 1 for part in self.at)
+        demand(
+            self,
+            at=(fractions and self.at == sorted(self.at), "rising fractions in (0, 1)"),
+            base=(0 < self.base <= 1, "a number in (0, 1]"),
+        )
+
+    def factor(self, progress: float) -> float:
+        return self.base ** sum(progress >= part - 1e-9 for part in self.at)
+
+
+@dataclass(kw_only=True, slots=True)
+class Exponential(Decay):
+    """Times `base` at the end of each of `times` equal parts of the stage."""
+
+    word: ClassVar[str] = "exponential"
+    base: float = 0.94
+    times: float = 50.0
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            base=(0 < self.base <= 1, "a number in (0, 1]"),
+            times=(self.times > 0, "a number of times above 0"),
+        )
+
+    def factor(self, progress: float) -> float:
+        return self.base ** math.floor(progress * self.times + 1e-9)
+
+
+@dataclass(kw_only=True, slots=True)
+class Epochwise(Decay):
+    """Full rate for `full` epochs, then times `base` with each epoch more (Zaremba et al. 2014):
+    base^max(e - full, 0) in epoch e from 1, where the stage is `epochs` equal parts."""
+
+    word: ClassVar[str] = "epochwise"
+    epochs: int = 13
+    full: int = 4
+    base: float = 0.5
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            epochs=(self.epochs > 0, "a number of epochs above 0"),
+            full=(self.full >= 0, "a number of epochs, 0 or more"),
+            base=(0 < self.base <= 1, "a number in (0, 1]"),
+        )
+
+    def factor(self, progress: float) -> float:
+        epoch = int(progress * self.epochs + 1e-9) + 1  # step 2323 of 30199 is epoch 2
+        return self.base ** max(epoch - self.full, 0)
+
+
+OPTIONS: tuple[type[Decay], ...] = (Cosine, Linear, Constant, Stepwise, Exponential, Epochwise)

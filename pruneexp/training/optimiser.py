@@ -1,0 +1,132 @@
+"""Recipes of optimisers: what moves the weights, once the gradients are there."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pruneexp.recipe import Recipe, added, demand
+
+if TYPE_CHECKING:
+    import torch
+
+Parameters = Any  # what optimisers of torch take: parameters, or groups of them
+
+
+@dataclass(kw_only=True, slots=True)
+class Optimiser(Recipe):
+    weight_decay: float = 0.0
+    # Whether it acts on biases and batch-norm's scale and shift, and on depthwise filters.
+    decay_vectors: bool = added(default=True, before=True)
+    decay_depthwise: bool = added(default=True, before=True)
+
+    @property
+    def moves_zeros(self) -> bool:
+        """Whether a weight of zero may move although its gradient is zero."""
+        return True
+
+    def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
+        raise AssertionError(type(self))
+
+    def __post_init__(self) -> None:
+        demand(self, weight_decay=(self.weight_decay >= 0, "a number of 0 or more"))
+
+
+@dataclass(kw_only=True, slots=True)
+class SGD(Optimiser):
+    word: ClassVar[str] = "sgd"
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        Optimiser.__post_init__(self)
+        demand(
+            self,
+            momentum=(0 <= self.momentum < 1, "a number in [0, 1)"),
+            nesterov=(not self.nesterov or self.momentum > 0, "true only with momentum above 0"),
+        )
+
+    @property
+    def moves_zeros(self) -> bool:
+        return self.momentum > 0
+
+    def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
+        from torch import optim
+
+        return optim.SGD(
+            parameters,
+            lr=rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class Adam(Optimiser):
+    """With weight decay in the gradient."""
+
+    word: ClassVar[str] = "adam"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        Optimiser.__post_init__(self)
+        demand(
+            self,
+            beta1=(0 <= self.beta1 < 1, "a number in [0, 1)"),
+            beta2=(0 <= self.beta2 < 1, "a number in [0, 1)"),
+            epsilon=(self.epsilon > 0, "a number above 0"),
+        )
+
+    def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
+        from torch import optim
+
+        made = {"adam": optim.Adam, "adamw": optim.AdamW}[self.word]
+        return made(
+            parameters,
+            lr=rate,
+            betas=(self.beta1, self.beta2),
+            eps=self.epsilon,
+            weight_decay=self.weight_decay,
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class AdamW(Adam):
+    """With weight decay beside the gradient."""
+
+    word: ClassVar[str] = "adamw"
+
+
+@dataclass(kw_only=True, slots=True)
+class RMSProp(Optimiser):
+    """As TensorFlow computes it: epsilon inside the root, an accumulator that starts at one."""
+
+    word: ClassVar[str] = "rmsprop"
+    smoothing: float = 0.9  # of the squared gradients
+    momentum: float = 0.9
+    epsilon: float = 1.0  # Szegedy et al. 2016
+
+    def __post_init__(self) -> None:
+        Optimiser.__post_init__(self)
+        demand(
+            self,
+            smoothing=(0 <= self.smoothing < 1, "a number in [0, 1)"),
+            momentum=(0 <= self.momentum < 1, "a number in [0, 1)"),
+            epsilon=(self.epsilon > 0, "a number above 0"),
+        )
+
+    def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
+        from pruneexp.training import rmsprop
+
+        return rmsprop.RMSProp(
+            parameters,
+            lr=rate,
+            smoothing=self.smoothing,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            weight_decay=self.weight_decay,
+        )
+
+
+OPTIONS: tuple[type[Optimiser], ...] = (SGD, Adam, AdamW, RMSProp)
