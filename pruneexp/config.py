@@ -22,6 +22,7 @@ from pruneexp.recipe import (
     asked,
     demand,
     digest,
+    either,
     filled,
     finite,
     here,
@@ -120,7 +121,7 @@ def _misfits(
 
 def _networks(task: tasks.Task | None) -> str:
     fitting = [] if task is None else [m.word for m in models.OPTIONS if _kind(task) in m.takes]
-    return " or ".join(fitting)
+    return either(fitting)
 
 
 def _kind(task: tasks.Task) -> type:

@@ -90,7 +90,7 @@ class InceptionV3(Convolutional):
 
     word: ClassVar[str] = "inception_v3"
     torchvision: ClassVar[tuple[str, ...]] = ("Inception_V3_Weights.IMAGENET1K_V1",)
-    LEAST: ClassVar[dict[str, int]] = {"published": 75, "small": 15}  # pixels
+    LEAST: ClassVar[dict[str, int]] = {"published": 75, "small": 19}  # pixels
     dropout: float = 0.5  # before the classifier
     auxiliary: float = 0.4  # weight of the auxiliary classifier's loss; the authors' code has 0.4
 

@@ -40,16 +40,25 @@ class Inception(inception.Inception3):
             head.fc = nn.Linear(int(head.fc.in_features * width), shape.classes)
         if layout == "small":
             self._for_small_pictures()
-        self.apply(_initialise)
-        nn.init.trunc_normal_(self.AuxLogits.fc.weight, std=0.001)
+        self._initialise(width)
 
     def _for_small_pictures(self) -> None:
-        """A stem that halves the picture once, not three times: 24 pixels become 11 before the
-        first mixed block, then 5 and 2."""
-        self.Conv2d_1a_3x3.conv.stride = (1, 1)
-        for block in (self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_4a_3x3):
-            block.conv.padding = (1, 1)
-        self.maxpool2 = nn.Identity()
+        """A stem that halves the picture once, not three times, and without pools: 24 pixels
+        become 11 in its second convolution, 9 before the mixed blocks, then 4 and 1."""
+        first, second = self.Conv2d_1a_3x3.conv, self.Conv2d_2a_3x3.conv
+        first.stride, first.padding = (1, 1), (1, 1)
+        second.stride = (2, 2)
+        self.maxpool1 = self.maxpool2 = nn.Identity()
+
+    def _initialise(self, width: float) -> None:
+        """As torchvision does at width 1. A thin filter has fewer entries, so they are larger: its
+        norm, which sets the size of a step under batch-norm, stays."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=0.1 * width**-0.5, a=-2, b=2)
+        assert isinstance(self.AuxLogits, Auxiliary)
+        nn.init.trunc_normal_(self.fc.weight, std=0.1)
+        nn.init.trunc_normal_(self.AuxLogits.fc.weight, std=0.001)
 
     def prunable(self) -> dict[str, list[str]]:
         """All convolutions and both classifiers: the text (section 3) names the convolutions, the
@@ -68,9 +77,3 @@ class Auxiliary(inception.InceptionAux):
             pooled = functional.adaptive_avg_pool2d(features, GRID)
         features = self.conv1(self.conv0(pooled))
         return self.fc(functional.adaptive_avg_pool2d(features, 1).flatten(1))
-
-
-def _initialise(module: nn.Module) -> None:
-    """As torchvision does."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.1, a=-2, b=2)
