@@ -48,7 +48,7 @@ format: $(READY) ## format the code and mend what the linter can
 
 .PHONY: bench
 bench: $(READY) ## measure speed as ratios against named alternatives
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench
 
 # What is committed of a result: the report's page, figures and tables.
 publish = mkdir -p results/published && rm -rf results/published/$(1) && \

@@ -22,7 +22,8 @@ from pruneexp.sweep import Pool, plan, standings, workers_that_pay
 WIDE = 160  # columns where no terminal says how many there are
 ASIDE = (  # what is no part of a run's name is none of a plan's
     *("experiment", "results", "workers", "device", "dry_run", "format", "keep", "title"),
-    *("training.threads", "training.workers", "training.checkpoint_seconds", "task.root"),
+    *("training.threads", "training.workers", "training.checkpoint_seconds"),
+    *("task.root", "task.download"),
 )
 
 

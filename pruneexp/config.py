@@ -145,17 +145,22 @@ def parent(run: Run) -> Run | None:
         return replace(run, pruning=pruning.Dense(), keep="weights")
     if start == "run":
         found = restore(run.store.find(reference).record_or_fail().configuration)
-        return replace(found, results=run.results, device=run.device, training=_as_fast(found, run))
+        return replace(
+            found,
+            results=run.results,
+            device=run.device,
+            task=_there(found.task, run.task),
+            training=_there(found.training, run.training),
+        )
     return None
 
 
-def _as_fast(found: Run, run: Run) -> training.Training:
-    given = {
-        item.name: getattr(run.training, item.name)
-        for item in fields(training.Training)
-        if item.metadata.get("here")
-    }
-    return replace(found.training, **given)
+def _there(found: Any, given: Recipe) -> Any:
+    """`found`, where and as fast as `given` says: a record does not hold that."""
+    if type(found) is not type(given):
+        return found
+    names = [item.name for item in fields(found) if item.metadata.get("here")]
+    return replace(found, **{name: getattr(given, name) for name in names})
 
 
 # --- reading -----------------------------------------------------------------------------------

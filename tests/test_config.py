@@ -61,6 +61,7 @@ def test_every_option_composes_and_is_restored(option: str) -> None:
         "pruning/allocation=per_layer": ["pruning.allocation.at_most={classifier.weight: 0.5}"],
         "task=text": ["task.vocabulary=50", "model=lstm_lm"],
         "task=ptb": ["model=lstm_lm"],
+        "task=folder": ["task.classes=2"],
         "task=grammar": ["model=lstm_lm"],
         **{f"model=lstm_lm{size}": ["task=grammar"] for size in ("", "_medium", "_large")},
     }

@@ -1,8 +1,12 @@
-"""Which examples make up which batch: a function of (seed, step), never of a generator's state."""
+"""Which examples make up which split and which batch: a function of seed and step, never of a
+generator's state."""
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from pruneexp import seeds
+from pruneexp.recipe import Fault, Invalid
 
 Place = tuple[int, int]  # an example's index in the data, and its position in the run
 
@@ -22,3 +26,12 @@ def batches(
         start = step % per_epoch * batch_size
         chosen = order[start : start + batch_size]
         yield [(int(index), step * batch_size + row) for row, index in enumerate(chosen)]
+
+
+def hold_out(seed: int, examples: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that stay in train and the `count` that are held out, both in order."""
+    if not 0 <= count < examples:
+        why = f"takes fewer than the {examples:,} training examples, got {count:,}"
+        raise Invalid([Fault("task.valid", why)])
+    order = seeds.generator(seed, "held out").permutation(examples)
+    return np.sort(order[count:]), np.sort(order[:count])

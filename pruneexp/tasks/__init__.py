@@ -1,26 +1,16 @@
 """Recipes of tasks: what data there is and what a model has to say about it."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.factory import call, check
-from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, Shape, TextShape, demand, here
+from pruneexp.recipe import Fault, ImageShape, Invalid, TextShape, demand, here
+from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, Folder, ImageNet
+from pruneexp.tasks.task import Task, place_of
 
 if TYPE_CHECKING:
     from pruneexp.tasks.loaded import Loaded
-
-
-@dataclass(kw_only=True, slots=True)
-class Task(Recipe):
-    def shape(self) -> Shape:
-        """What goes into a model and what comes out, known without any data."""
-        raise AssertionError(type(self))
-
-    def load(self, cache: Path) -> "Loaded":
-        """Read or make the data; what is made is kept under `cache`."""
-        raise AssertionError(type(self))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,7 +44,9 @@ class Glyphs(Task):
             cache, seed=self.seed, train=self.train, valid=self.valid, test=self.test
         )
         pictures = {name: Pictures(*arrays) for name, arrays in splits.items()}
-        return Classification(**pictures, checksum=checksum)
+        return Classification(
+            pictures["train"], pictures["valid"], pictures["test"], checksum=checksum
+        )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -134,11 +126,7 @@ class PennTreebank(Text):
     test: str = "ptb.test.txt.gz"
 
     def folder(self) -> Path:
-        data = os.environ.get("PRUNEEXP_DATA")
-        if not self.root and data is None:
-            why = "must be given, or PRUNEEXP_DATA name the folder that holds ptb/"
-            raise Invalid([Fault("task.root", why)])
-        return Path(self.root) if self.root else Path(str(data)) / "ptb"
+        return place_of(self.root, self.word)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -185,4 +173,7 @@ class Grammar(Task):
         )
 
 
-OPTIONS: tuple[type[Task], ...] = (Glyphs, Custom, Text, PennTreebank, Grammar)
+OPTIONS: tuple[type[Task], ...] = (
+    *(Glyphs, ImageNet, CIFAR10, CIFAR100, FashionMNIST, Folder),
+    *(Text, PennTreebank, Grammar, Custom),
+)

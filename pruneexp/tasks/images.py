@@ -1,7 +1,8 @@
 """Classification of pictures: batches by position, loss, and accuracy over a whole split."""
 
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -11,11 +12,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pruneexp import ranks, seeds
 from pruneexp.data import batches
+from pruneexp.data.batches import Place
 from pruneexp.recipe import Fault, ImageShape, Invalid
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
 
 Batch = tuple[Tensor, Tensor]
+Fetched = tuple[Batch | None, list[str]]  # and what could not be read
 EVALUATION_BATCH = 125  # examples; their pictures and features stay in a core's cache
+BEST = 5  # of the classes, beside the first
+SHIFT = 4  # pixels, either way (He et al. 2016, CIFAR)
+MOST_SKIPPED = 100  # pictures one after the other; more, and the data is gone rather than damaged
+
+
+class Unreadable(Exception):
+    """A picture that cannot be read: which, and why."""
 
 
 class Examples(Protocol):
@@ -27,12 +37,16 @@ class Examples(Protocol):
 
 
 class Pictures:
-    """A split that lies in memory as bytes; whole batches are taken at once, each picture shifted
-    and scaled to mean 0 and deviation 1, so that contrast and inversion cost no capacity."""
+    """A split that lies in memory as bytes, grey (n, h, w) or in colours (n, h, w, 3). Whole
+    batches are taken at once, each picture scaled to mean 0 and deviation 1, so that contrast and
+    inversion cost no capacity. `moved`: shifted and flipped at random for training."""
 
-    def __init__(self, pictures: np.ndarray, labels: np.ndarray) -> None:
-        self.pictures = torch.tensor(pictures).unsqueeze(1)
+    def __init__(self, pictures: np.ndarray, labels: np.ndarray, *, moved: bool = False) -> None:
+        planes = torch.tensor(pictures)
+        grey = planes.dim() == 3
+        self.pictures = planes.unsqueeze(1) if grey else planes.permute(0, 3, 1, 2).contiguous()
         self.labels = torch.tensor(labels, dtype=torch.long)
+        self.moved = moved
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,16 +61,42 @@ class Pictures:
         return (pictures - mean) / deviation.clamp_min(1), self.labels[indices]
 
 
+def shifted(pictures: Tensor, draws: Sequence[int]) -> Tensor:
+    """Shifted by up to `SHIFT` pixels and flipped, each picture by its own draw. What a shift
+    leaves free is 0, the mean."""
+    height, width = pictures.shape[2:]
+    source = pictures.numpy()
+    moved = np.zeros_like(source)
+    sides = 2 * SHIFT + 1
+    for row, draw in enumerate(draws):
+        down, across = draw % sides - SHIFT, draw // sides % sides - SHIFT
+        picture = source[row] if draw // sides**2 % 2 else source[row, :, :, ::-1]
+        top, left = max(down, 0), max(across, 0)
+        bottom, right = height + min(down, 0), width + min(across, 0)
+        moved[row, :, top:bottom, left:right] = picture[
+            :, top - down : bottom - down, left - across : right - across
+        ]
+    return torch.from_numpy(moved)
+
+
 class Classification(Loaded):
     """Pictures and their classes. The loss is the mean cross-entropy of a batch."""
 
     metric: ClassVar[dict[str, Any]] = {"name": "accuracy", "unit": "%", "higher_is_better": True}
 
     def __init__(
-        self, train: Examples, valid: Examples, test: Examples, *, checksum: str = ""
+        self,
+        train: Examples,
+        valid: Examples,
+        test: Examples,
+        *,
+        checksum: str = "",
+        unreadable: str = "stop",
     ) -> None:
         self.splits = {"train": train, "valid": valid, "test": test}
         self.checksum = checksum
+        self.skips = unreadable == "skip"
+        self.told: set[str] = set()  # about pictures that were skipped
 
     def settle(self, setting: Setting) -> None:
         super().settle(setting)
@@ -71,9 +111,8 @@ class Classification(Loaded):
             faults.append(Fault("training.batch_size", f"{takes}, got {setting.batch_size:,}"))
         if not faults:
             assert isinstance(setting.shape, ImageShape), setting.shape
-            _, label = self.splits["train"][0]
-            if not 0 <= int(label) < setting.shape.classes:
-                classes = setting.shape.classes
+            label, classes = _highest(self.splits["train"]), setting.shape.classes
+            if not 0 <= label < classes:
                 faults.append(Fault("task.classes", f"={classes}, but there is a class {label}"))
         if faults:
             raise Invalid(faults)
@@ -81,38 +120,78 @@ class Classification(Loaded):
     def batches(self, first: int, last: int) -> Iterator[Batch]:
         split, setting = self.splits["train"], self.setting
         places = _Places((setting.seed, len(split), setting.batch_size, first, last))
-        fetch = _Fetch(split, setting.seed)
-        if setting.workers == 0:
-            return map(fetch.__getitem__, places)
-        return iter(DataLoader(fetch, batch_size=None, sampler=places, num_workers=setting.workers))
+        return self._read(_Fetch(split, setting.seed, self.skips), places, setting.workers)
 
     def parts(self, batch: Batch, count: int) -> list[Batch]:
         pictures, labels = batch
         return list(zip(pictures.chunk(count), labels.chunk(count), strict=True))
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        """A network that returns (scores, auxiliary scores) says in `auxiliary` what the loss of
+        the latter weighs."""
         pictures, labels = self._moved(batch)
         smoothing = self.setting.label_smoothing
         scores = model(pictures)
-        return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing), None
+        if not isinstance(scores, tuple):
+            return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing), None
+        losses = [
+            nn.functional.cross_entropy(each, labels, label_smoothing=smoothing) for each in scores
+        ]
+        return losses[0] + _auxiliary(model) * losses[1], None
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
-        """Accuracy and mean loss over a whole split."""
+        """Accuracy and mean loss over a whole split; where there are more than five classes, also
+        how often the right one is among the best five."""
         was_training = model.training
         model.eval()
         examples = self.splits[split]
-        fetch = _Fetch(examples, seed=0)
-        right = loss = 0.0
-        for start in ranks.mine(range(0, len(examples), EVALUATION_BATCH)):
-            rows = range(start, min(start + EVALUATION_BATCH, len(examples)))
-            pictures, labels = self._moved(fetch[[(row, row) for row in rows]])
+        places = [
+            [(row, row) for row in range(start, min(start + EVALUATION_BATCH, len(examples)))]
+            for start in ranks.mine(range(0, len(examples), EVALUATION_BATCH))
+        ]
+        in_memory = isinstance(examples, Pictures)  # taken faster than handed over
+        workers = 0 if in_memory else self.setting.workers
+        right = among = loss = 0.0
+        for batch in self._read(_Fetch(examples, 0, self.skips), places, workers):
+            pictures, labels = self._moved(batch)
             scores = model(pictures)
             right += (scores.argmax(1) == labels).sum().item()
+            best = scores.topk(min(BEST, scores.shape[1])).indices
+            among += (best == labels[:, None]).sum().item()
             loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
         model.train(was_training)
-        right, loss = ranks.total(torch.tensor([right, loss], dtype=torch.float64)).tolist()
-        return {"accuracy": 100 * right / len(examples), "loss": loss / len(examples)}
+        sums = ranks.total(torch.tensor([right, among, loss], dtype=torch.float64))
+        right, among, loss = sums.tolist()
+        count = len(examples)
+        metrics = {"accuracy": 100 * right / count, "top5": 100 * among / count}
+        assert isinstance(self.setting.shape, ImageShape), self.setting.shape
+        if self.setting.shape.classes <= BEST:
+            del metrics["top5"]
+        return {**metrics, "loss": loss / count}
+
+    def _read(
+        self, fetch: "_Fetch", places: Iterable[list[Place]], workers: int
+    ) -> Iterator[Batch]:
+        """The batches at these places, from this process or from `workers` others."""
+        fetched: Iterable[Fetched] = (
+            DataLoader(fetch, batch_size=None, sampler=places, num_workers=workers)
+            if workers
+            else map(fetch.__getitem__, places)
+        )
+        for batch, unreadable in fetched:
+            if batch is None:
+                raise Invalid([_refusal(unreadable, self.skips)])
+            self._tell(unreadable)
+            yield batch
+
+    def _tell(self, skipped: list[str]) -> None:
+        """Each once, whichever process met it however often."""
+        for message in skipped:
+            if message not in self.told:
+                self.told.add(message)
+                place = f"the next readable picture takes its place ({len(self.told)} so far)"
+                print(f"{message}; {place}", file=sys.stderr, flush=True)
 
     def _moved(self, batch: Batch) -> Batch:
         pictures, labels = batch
@@ -123,35 +202,80 @@ class Classification(Loaded):
         return pictures.to(device, memory_format=memory_format), labels.to(device)
 
 
-class _Places(Sampler[list[batches.Place]]):
+class _Places(Sampler[list[Place]]):
     """Which examples make up which batch, worked out as the loader asks."""
 
     def __init__(self, asked: tuple[int, int, int, int, int]) -> None:
         self.asked = asked
 
-    def __iter__(self) -> Iterator[list[batches.Place]]:
+    def __iter__(self) -> Iterator[list[Place]]:
         return (list(ranks.mine(places)) for places in batches.batches(*self.asked))
 
 
-class _Fetch(Dataset[Batch]):
-    """Batches of a split; whatever a dataset draws at random follows from (seed, position)."""
+class _Fetch(Dataset[Fetched]):
+    """Batches of a split; whatever a dataset draws at random follows from (seed, position). What
+    cannot be read is returned: raised in a loader's process it would arrive as a traceback."""
 
-    def __init__(self, split: Examples, seed: int) -> None:
-        self.split = split
-        self.seed = seed
+    def __init__(self, split: Examples, seed: int, skips: bool) -> None:
+        self.split, self.seed, self.skips = split, seed, skips
 
-    def __getitem__(self, places: list[batches.Place]) -> Batch:
+    def __getitem__(self, places: list[Place]) -> Fetched:
         if isinstance(self.split, Pictures):
-            return self.split.take([index for index, _ in places])
-        pictures, labels = zip(*[self._example(*place) for place in places], strict=True)
-        return (
-            torch.stack([torch.as_tensor(picture) for picture in pictures]),
-            torch.tensor([int(label) for label in labels]),
-        )
+            pictures, labels = self.split.take([index for index, _ in places])
+            if self.split.moved:
+                pictures = shifted(pictures, [self._draw(position) for _, position in places])
+            return (pictures, labels), []
+        unreadable: dict[str, None] = {}  # in order, each once
+        examples = [self._example(*place, unreadable) for place in places]
+        found = [example for example in examples if example is not None]
+        if len(found) < len(places):
+            return None, list(unreadable)
+        pictures = torch.stack([torch.as_tensor(picture) for picture, _ in found])
+        return (pictures, torch.tensor([int(label) for _, label in found])), list(unreadable)
 
-    def _example(self, index: int, position: int) -> tuple[Any, Any]:
-        draw = seeds.draw(self.seed, "example", position)
-        random.seed(draw)
-        np.random.seed(draw % 2**32)
-        torch.manual_seed(draw)
-        return self.split[index]
+    def _example(
+        self, index: int, position: int, unreadable: dict[str, None]
+    ) -> tuple[Any, Any] | None:
+        """The example there, or None; with `skips`, the next readable one in the split's order."""
+        draw = self._draw(position)
+        for further in range(MOST_SKIPPED if self.skips else 1):
+            random.seed(draw)
+            np.random.seed(draw % 2**32)
+            torch.manual_seed(draw)
+            try:
+                return self.split[(index + further) % len(self.split)]
+            except Unreadable as error:
+                unreadable[str(error)] = None
+        return None
+
+    def _draw(self, position: int) -> int:
+        return seeds.draw(self.seed, "example", position)
+
+
+def _highest(split: Examples) -> int:
+    """The highest class, or the first example's where only reading all of them would tell."""
+    labels = getattr(split, "labels", None)
+    if isinstance(labels, Tensor | np.ndarray):
+        return int(labels.max())
+    return int(split[0][1])
+
+
+def _refusal(unreadable: list[str], skips: bool) -> Fault:
+    first, count = unreadable[0], len(unreadable)
+    if skips:
+        why = f"=skip, but {MOST_SKIPPED} pictures one after the other cannot be read; the first: "
+        return Fault("task.unreadable", f"{why}{first}. Is the data still there?")
+    more = f" ({count} such pictures in one batch)" if count > 1 else ""
+    why = f"=stop, and {first}{more}; mend or remove what cannot be read, or let "
+    why += "task.unreadable=skip take the next readable picture in its place"
+    return Fault("task.unreadable", why)
+
+
+def _auxiliary(model: nn.Module) -> float:
+    """A wrapper for several devices keeps the network as `module`."""
+    network = model if hasattr(model, "auxiliary") else getattr(model, "module", model)
+    weight = getattr(network, "auxiliary", None)
+    if not isinstance(weight, float | int):
+        why = "gives scores and auxiliary scores, so it must have a number `auxiliary`: what the "
+        raise Invalid([Fault("model", why + "loss of the latter weighs")])
+    return float(weight)

@@ -1,0 +1,111 @@
+"""Picture sets on disk as splits: files that the loader's processes decode, or arrays in memory."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pruneexp.data import batches, folders
+from pruneexp.data.archives import Arrays
+from pruneexp.data.folders import Tree
+from pruneexp.recipe import Fault, ImageShape, Invalid
+from pruneexp.tasks.augmentation import transforms
+from pruneexp.tasks.images import Classification, Examples, Pictures, Unreadable
+
+MODES = {1: "L", 3: "RGB"}  # Pillow's words for that many channels
+# What Pillow raises for files that are no pictures, cut short or broken inside.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+def load(
+    root: Path, shape: ImageShape, augmentation: str, valid: int, seed: int, unreadable: str
+) -> Classification:
+    """train/ and val/ under `root`: with `valid` pictures of train held out, val/ is what tests;
+    without, val/ validates and test/ tests."""
+    names = ["train", "val"] if valid else ["train", "val", "test"]
+    if not valid and not (root / "test").is_dir() and (root / "val").is_dir():
+        why = f"=0 means that val/ validates and test/ tests, but {root / 'test'} is not there; "
+        why += "give a number of pictures to hold out of train, and val/ tests"
+        raise Invalid([Fault("task.valid", why)])
+    trees = folders.read(root, names, shape.classes)
+    train = trees["train"]
+    kept, held = batches.hold_out(seed, len(train.paths), valid)
+    augmented, plain = transforms(augmentation, shape.pixels, shape.channels)
+    test = trees[names[-1]]
+
+    def files(tree: Tree, rows: np.ndarray | None = None, transform: Any = plain) -> Files:
+        chosen = np.arange(len(tree.paths)) if rows is None else rows
+        return Files(tree, chosen, transform, shape.channels)
+
+    return Classification(
+        files(train, kept, augmented),
+        files(train, held) if valid else files(trees["val"]),
+        files(test),
+        checksum=folders.checksum(trees),
+        unreadable=unreadable,
+    )
+
+
+def from_arrays(
+    arrays: dict[str, Arrays],
+    checksum: str,
+    shape: ImageShape,
+    augmentation: str,
+    valid: int,
+    seed: int,
+) -> Classification:
+    """Official training and test pictures, with `valid` of the former held out."""
+    pictures, labels = arrays["train"]
+    kept, held = batches.hold_out(seed, len(labels), valid)
+    parts = ((pictures[kept], labels[kept]), (pictures[held], labels[held]), arrays["test"])
+    splits: list[Examples]
+    if augmentation in ("none", "crop_flip"):
+        moved = [augmentation == "crop_flip", False, False]
+        splits = [Pictures(*part, moved=moves) for part, moves in zip(parts, moved, strict=True)]
+    else:
+        augmented, plain = transforms(augmentation, shape.pixels, shape.channels)
+        ways = (augmented, plain, plain)
+        splits = [Scaled(*part, way) for part, way in zip(parts, ways, strict=True)]
+    return Classification(*splits, checksum=checksum)
+
+
+class Files:
+    """Pictures of a folder that are decoded when they are asked for."""
+
+    def __init__(self, tree: Tree, rows: np.ndarray, transform: Any, channels: int) -> None:
+        self.folder = os.fsencode(tree.folder)
+        self.paths, self.labels = tree.paths[rows], tree.labels[rows]
+        self.transform, self.mode = transform, MODES[channels]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        path = os.path.join(self.folder, self.paths[index])
+        return self.transform(decode(path, self.mode)), int(self.labels[index])
+
+
+def decode(path: bytes, mode: str) -> Image.Image:
+    """A whole picture, or `Unreadable`. Damage that still decodes goes unnoticed."""
+    try:
+        with open(path, "rb") as file, Image.open(file) as picture:
+            if picture.mode[0] in "IF":  # Pillow would cut these off at 255
+                raise ValueError("its pixels have more than 8 bits")
+            return picture.convert(mode)
+    except BROKEN as error:
+        raise Unreadable(f"{os.fsdecode(path)} cannot be read ({error})") from error
+
+
+class Scaled:
+    """Pictures in memory that go one by one through a transform."""
+
+    def __init__(self, pictures: np.ndarray, labels: np.ndarray, transform: Any) -> None:
+        self.pictures, self.labels, self.transform = pictures, labels, transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.transform(Image.fromarray(self.pictures[index])), int(self.labels[index])

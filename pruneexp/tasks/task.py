@@ -1,0 +1,31 @@
+"""What every task is, and where its data lies."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pruneexp.recipe import Fault, Invalid, Recipe, Shape
+
+if TYPE_CHECKING:
+    from pruneexp.tasks.loaded import Loaded
+
+
+@dataclass(kw_only=True, slots=True)
+class Task(Recipe):
+    def shape(self) -> Shape:
+        """What goes into a model and what comes out, known without any data."""
+        raise AssertionError(type(self))
+
+    def load(self, cache: Path) -> "Loaded":
+        """Read or make the data; what is made is kept under `cache`."""
+        raise AssertionError(type(self))
+
+
+def place_of(root: str, word: str) -> Path:
+    """Where a task's data lies: where `task.root` says, or under the folder of all data sets."""
+    data = os.environ.get("PRUNEEXP_DATA")
+    if not root and not data:
+        why = f"must be given, or PRUNEEXP_DATA name the folder that holds {word}/"
+        raise Invalid([Fault("task.root", why)])
+    return Path(root).expanduser() if root else Path(str(data)) / word

@@ -1,0 +1,35 @@
+"""Speed, side by side in one run, as ratios against named alternatives.
+
+    make bench                        all of it, some minutes on two cores
+    python scripts/bench update       one part: step, vision, language, update, threads or sweep
+
+Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
+several turns in which all candidates take part one after the other.
+"""
+
+import os
+import sys
+
+import torch
+from language import language
+from masks import step, update
+from processes import sweep, threads
+from vision import vision
+
+PARTS = {
+    "step": step,
+    "vision": vision,
+    "language": language,
+    "update": update,
+    "threads": threads,
+    "sweep": sweep,
+}
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in chosen if name not in PARTS]
+    if unknown:
+        sys.exit(f"no part {', '.join(unknown)}; there is {', '.join(PARTS)}")
+    print(f"torch {torch.__version__}, {os.cpu_count()} cores")
+    for name in chosen:
+        PARTS[name]()
