@@ -5,9 +5,10 @@
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -21,6 +22,7 @@ from pruneexp.recipe import (
     asked,
     demand,
     digest,
+    either,
     filled,
     finite,
     here,
@@ -52,6 +54,8 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
 }
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+# A start that names its weights already.
+SETTLED = re.compile(r"scratch|dense|run:[0-9a-f]{12}|file:[0-9a-f]{16}|torchvision:.*")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -74,6 +78,7 @@ class Run(Recipe):
     def __post_init__(self) -> None:
         demand(
             self,
+            *_misfits(self.model, self.task, self.pruning),
             model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
             seed=(self.seed >= 0, "a whole number of 0 or more"),
             keep=(self.keep in ("weights", "none"), "weights or none"),
@@ -100,9 +105,23 @@ def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
     return model is None or task is None or _kind(task) in model.takes
 
 
+def _misfits(
+    model: models.Model | None, task: tasks.Task | None, pruned: pruning.Pruning | None
+) -> Iterator[Fault]:
+    """What the parts, each right by itself, cannot be together."""
+    if model is None or task is None or not _fits(model, task):
+        return
+    shape = task.shape()
+    yield from (fault.under("model") for fault in model.misfits(shape))
+    start, _, weights = (pruned.starts_from if pruned else "").partition(":")
+    why = model.unlike_torchvision(weights, shape) if start == "torchvision" else ""
+    if why:
+        yield Fault("pruning.start", f"=torchvision:{weights}: {why}")
+
+
 def _networks(task: tasks.Task | None) -> str:
     fitting = [] if task is None else [m.word for m in models.OPTIONS if _kind(task) in m.takes]
-    return " or ".join(fitting)
+    return either(fitting)
 
 
 def _kind(task: tasks.Task) -> type:
@@ -158,11 +177,14 @@ def register() -> None:
 
 def _schema(recipe: type[Recipe]) -> DictConfig:
     """A recipe's fields and types. Parts stay open: the defaults list chooses them. A part with a
-    default would leave its keys behind when another option is merged over it."""
+    default would leave its keys behind when another option is merged over it. A dictionary takes
+    any key, so that `at_most={fc.weight: 0.8}` needs no plus sign."""
     node = OmegaConf.structured(recipe)
     for item in fields(recipe):
         if is_part(item.type):
             node.__dict__["_content"][item.name] = DictConfig("???", key=item.name, parent=node)
+        elif get_origin(item.type) is dict:
+            OmegaConf.set_struct(node._get_node(item.name), False)
     return node
 
 
@@ -223,7 +245,7 @@ def _settle_start(run: Run) -> Run:
     if not isinstance(run.pruning, pruning.Gradual):
         return run
     start = run.pruning.start
-    if start in ("scratch", "dense") or re.fullmatch(r"run:[0-9a-f]{12}|file:[0-9a-f]{16}", start):
+    if SETTLED.fullmatch(start):
         return run
     path = Path(start)
     if path.is_file():
@@ -236,8 +258,7 @@ def _settle_start(run: Run) -> Run:
     why = f"there is no such file, and no such run in {run.store.runs}"
     if found:
         why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in found)
-    takes = "takes scratch, dense, a finished run or a file of weights"
-    raise Invalid([Fault("pruning.start", f"{takes}, got {show(start)}: {why}")])
+    raise Invalid([Fault("pruning.start", f"takes {pruning.STARTS}, got {show(start)}: {why}")])
 
 
 def restore(data: dict[str, Any]) -> Run:

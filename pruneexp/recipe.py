@@ -49,13 +49,15 @@ def is_part(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Recipe)
 
 
-def demand(recipe: Recipe, **rules: tuple[bool, str]) -> None:
-    """Raise `Invalid` with every field whose rule does not hold: `width=(holds, "takes what")`."""
+def demand(recipe: Recipe, *others: Fault, **rules: tuple[bool, str]) -> None:
+    """Raise `Invalid` with every field whose rule does not hold, `width=(holds, "takes what")`,
+    and what else is known to be wrong."""
     faults = [
         Fault(key, f"takes {takes}, got {show(getattr(recipe, key))}")
         for key, (holds, takes) in rules.items()
         if not holds
     ]
+    faults += others
     if faults:
         raise Invalid(faults)
 

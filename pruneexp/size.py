@@ -8,7 +8,7 @@ import torch
 from pruneexp.config import Run
 from pruneexp.counts import count, multiply_adds, remaining
 from pruneexp.pruning import Gradual, Groups
-from pruneexp.pruning.allocation import Global
+from pruneexp.pruning.allocation import Global, Sizes
 from pruneexp.record import Counts
 
 
@@ -63,7 +63,9 @@ def size(run: Run) -> Size:
         model = run.model.build(run.task.shape())
     groups = run.pruning.groups(model)
     parameters = dict(model.named_parameters())
-    sizes = [sum(parameters[name].numel() for name in names) for names in groups.values()]
+    sizes = {
+        group: sum(parameters[name].numel() for name in names) for group, names in groups.items()
+    }
     masked = run.pruning.masked(sizes, run.steps)
     counts = count(model, groups, sum(masked))
     shares = _shares(run, groups, sizes, masked)
@@ -96,9 +98,7 @@ def size(run: Run) -> Size:
     return Size(counts=counts, layers=layers)
 
 
-def _shares(
-    run: Run, groups: Groups, sizes: list[int], masked: list[int]
-) -> dict[str, float | None]:
+def _shares(run: Run, groups: Groups, sizes: Sizes, masked: list[int]) -> dict[str, float | None]:
     """The share of each group that will be masked; None where one threshold runs over several."""
     if not isinstance(run.pruning, Gradual):
         return dict.fromkeys(groups, 0.0)
@@ -107,7 +107,7 @@ def _shares(
     for pool, count_ in zip(run.pruning.allocation.pools(len(groups)), masked, strict=True):
         for group in pool:
             known = len(pool) == 1 or count_ == 0
-            shares[names[group]] = count_ / sizes[group] if known else None
+            shares[names[group]] = count_ / sizes[names[group]] if known else None
     return shares
 
 

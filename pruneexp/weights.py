@@ -1,5 +1,6 @@
-"""Weights that a run starts from: another run's, or a file a person already has."""
+"""Weights that a run starts from: another run's, torchvision's, or a file a person already has."""
 
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -14,9 +15,11 @@ from pruneexp.config import Run
 from pruneexp.pruning import Gradual
 from pruneexp.recipe import Fault, Invalid
 
+COUNT = ".num_batches_tracked"
+
 
 def load(model: nn.Module, path: Path) -> None:
-    """Weights of a run or of a person's file. What does not fit is listed, by name."""
+    """Weights of a run or of a file. What does not fit is listed, by name."""
     try:
         if path.suffix == ".safetensors":
             found = load_file(path)
@@ -25,7 +28,11 @@ def load(model: nn.Module, path: Path) -> None:
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
         why = f"={path} holds no weights that can be loaded without running code"
         raise Invalid([Fault("pruning.start", why)]) from error
-    problems = _misfits(found, model.state_dict())
+    mine = model.state_dict()
+    if isinstance(found, dict):  # files older than torch 0.4.1 lack batch-norm's count of batches
+        counts = {key: value for key, value in mine.items() if key.endswith(COUNT)}
+        found = {**counts, **found}
+    problems = _misfits(found, mine)
     if problems:
         more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
         listed = "\n  ".join(problems[:12] + more)
@@ -42,6 +49,31 @@ def stated_file(run: Run) -> Path:
         raise Invalid([Fault("pruning.start", why)])
     if not path.is_file() or files.checksum_of(path)[:16] != stated:
         why = f"={path} is no longer the file that this run was named by ({stated})"
+        raise Invalid([Fault("pruning.start", why)])
+    return path
+
+
+def torchvision_file(run: Run) -> Path:
+    """The file of torchvision's weights, fetched once into torch's own cache. Its name ends in
+    the first digits of its SHA-256, so that the name of the weights stands for their content."""
+    from torchvision.models import get_weight
+
+    name = run.pruning.starts_from.partition(":")[2]
+    full = next(full for full in run.model.torchvision if full.endswith(f".{name}"))
+    url = get_weight(full).url
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    stated = re.findall(r"-([0-9a-f]{8,})\.", path.name)[-1]
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=stated, progress=False)
+        except (OSError, RuntimeError) as error:
+            why = f"={run.pruning.starts_from}: {url} cannot be fetched ({error})"
+            raise Invalid(
+                [Fault("pruning.start", f"{why}; fetch it by hand and put it at {path}")]
+            ) from error
+    if not files.checksum_of(path).startswith(stated):
+        why = f"={run.pruning.starts_from}: {path} is not the file of {url}; remove it"
         raise Invalid([Fault("pruning.start", why)])
     return path
 

@@ -14,7 +14,7 @@ from pruneexp import config, explain, files
 from pruneexp.config import CONF, OPTIONS, Run, asked, fingerprint, name, parent, read, restore
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual, Random
-from pruneexp.pruning.allocation import Global, LayerwiseConstant
+from pruneexp.pruning.allocation import Global, LayerwiseConstant, PerLayer
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot
 from pruneexp.pruning.scope import All, Named
 from pruneexp.recipe import Invalid, Recipe, added, digest, filled
@@ -57,6 +57,8 @@ def test_without_arguments_it_is_the_small_mobilenet_on_glyphs_at_80_percent() -
 def test_every_option_composes_and_is_restored(option: str) -> None:
     needs = {
         "model=custom": ["model.factory=math:sqrt"],
+        "model=inception_v3": ["task=custom"],
+        "pruning/allocation=per_layer": ["pruning.allocation.at_most={classifier.weight: 0.5}"],
         "task=text": ["task.vocabulary=50", "model=lstm_lm"],
         "task=ptb": ["model=lstm_lm"],
         "task=folder": ["task.classes=2"],
@@ -91,7 +93,12 @@ PRUNINGS = some.one_of(
         | some.builds(OneShot),
         scope=some.builds(All) | some.builds(Named, include=some.just(["a*"])),
         criterion=some.builds(Random),
-        allocation=some.builds(Global) | some.builds(LayerwiseConstant),
+        allocation=some.builds(Global)
+        | some.builds(LayerwiseConstant)
+        | some.builds(
+            PerLayer,
+            at_most=some.dictionaries(some.text(), some.floats(0, 0.99) | some.just(0), min_size=1),
+        ),
     ),
 )
 
@@ -266,12 +273,69 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ],
         ),
         (["task=ptb"], ["model takes lstm_lm or custom with this task, got mobilenet_v1"]),
-        (["model=lstm_lm"], ["model takes mobilenet_v1 or custom with this task, got lstm_lm"]),
+        (
+            ["model=lstm_lm"],
+            [
+                "model takes mobilenet_v1, inception_v3, resnet50 or custom with this task, "
+                "got lstm_lm"
+            ],
+        ),
         (
             ["task=ptb", "model=lstm_lm", "model.hidden_size=0", "model.dropout=1"],
             [
                 "model.hidden_size takes a number of units above 0, got 0",
                 "model.dropout takes a number in [0, 1), got 1.0",
+            ],
+        ),
+        (
+            ["model=inception_v3", "seed=-1"],
+            [
+                "seed takes a whole number of 0 or more, got -1",
+                "model.layout=published takes pictures of 75 pixels or more, this task's have 24; "
+                "choose model.layout=small",
+            ],
+        ),
+        (
+            ["model=inception_v3_small", "task=custom", "task.pixels=18"],
+            [
+                "model.layout=small takes pictures of 19 pixels or more, this task's have 18; "
+                "choose another model"
+            ],
+        ),
+        (
+            ["model=inception_v3", "task=custom", "model.width=0.3", "model.auxiliary=-1"],
+            [
+                "model.width takes a multiple of 1/16, as its channel numbers are of 16, got 0.3",
+                "model.auxiliary takes a weight of 0 or more, got -1.0",
+            ],
+        ),
+        (
+            ["pruning/allocation=per_layer", "pruning.allocation.at_most={a: x}"],
+            ["pruning.allocation.at_most.a takes a number, got x"],
+        ),
+        (
+            ["pruning.start=torchvision:IMAGENET1K_V1"],
+            [
+                "pruning.start=torchvision:IMAGENET1K_V1: torchvision has nothing for "
+                "mobilenet_v1; start from dense, a finished run or a file of weights"
+            ],
+        ),
+        (
+            ["model=resnet50", "task=custom", "pruning.start=torchvision:IMAGENET1K_V3"],
+            [
+                "pruning.start=torchvision:IMAGENET1K_V3: torchvision has IMAGENET1K_V1 or "
+                "IMAGENET1K_V2 for resnet50"
+            ],
+        ),
+        (
+            [
+                *("model=inception_v3_small", "model.width=0.5"),
+                "pruning.start=torchvision:IMAGENET1K_V1",
+            ],
+            [
+                "pruning.start=torchvision:IMAGENET1K_V1: fits model.width=1 (here 0.5) and "
+                "model.layout=published (here small) and channels=3 (here 1) and "
+                "classes=1000 (here 47) only"
             ],
         ),
         (["device=gpu"], ["device takes auto, cpu, cuda, cuda:N or mps, got gpu"]),
@@ -294,6 +358,25 @@ def test_a_start_that_is_nothing_is_refused() -> None:
         Invalid, match=r"^pruning\.start takes .* got nothing_like_it: there is no such"
     ):
         composed("pruning.start=nothing_like_it")
+
+
+def test_torchvisions_weights_are_part_of_the_name() -> None:
+    start = "pruning.start=torchvision:IMAGENET1K_V"
+    first, second = (composed("model=resnet50", "task=custom", f"{start}{n}") for n in (1, 2))
+    assert first.pruning.start == "torchvision:IMAGENET1K_V1"
+    assert name(first) != name(second)
+    assert name(first).startswith("resnet50-w1-custom-s0.8-from-torchvision-seed0-")
+    assert parent(first) is None
+
+
+def test_bounds_of_layers_come_from_the_command_line() -> None:
+    run = composed(
+        "pruning/allocation=per_layer",
+        "pruning.allocation.at_most={conv1.weight: 0, blocks.*.weight: 0.5}",
+    )
+    assert run.pruning.allocation == PerLayer(at_most={"conv1.weight": 0.0, "blocks.*.weight": 0.5})
+    assert restore(asked(run)) == run
+    assert name(restore(asked(run))) == name(run)
 
 
 def test_a_plain_dict_of_values_survives(tmp_path: Path) -> None:

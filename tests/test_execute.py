@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from pruneexp import files
 from pruneexp.config import Run, fingerprint, name, parent
 from pruneexp.execute import Busy, build, execute
+from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.recipe import Invalid, asked
@@ -193,6 +196,38 @@ class TestParents:
         start = f"file:{files.checksum_of(path)[:16]}"
         with pytest.raises(Invalid, match="holds no weights"):
             execute(tiny(tiny_gradual(start=start, start_path=str(path))), say=silent)
+
+    def test_torchvisions_weights_are_taken_from_its_cache(
+        self, tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the table of weights pointed at a small network's file."""
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        monkeypatch.setattr(MobileNetV1, "torchvision", ("Some_Weights.V1",))
+        monkeypatch.setattr(MobileNetV1, "unlike_torchvision", lambda *asked: "")
+        run = tiny(tiny_gradual(start="torchvision:V1", sparsity=0.0, steps=5))
+        state = build(replace(run, seed=7), torch.device("cpu")).state_dict()
+        file = io.BytesIO()  # as of old: no counts of batches
+        torch.save({k: v for k, v in state.items() if "num_batches" not in k}, file)
+        address = f"file:///nowhere/w-{files.checksum(file.getvalue())[:8]}.pth"
+        monkeypatch.setattr(
+            "torchvision.models.get_weight", lambda name: SimpleNamespace(url=address)
+        )
+        path = tmp_path / "hub" / "checkpoints" / address.rpartition("/")[2]
+        with pytest.raises(Invalid) as raised:
+            execute(run, say=silent)
+        assert f"{address} cannot be fetched" in str(raised.value)
+        assert str(raised.value).endswith(f"fetch it by hand and put it at {path}")
+        path.write_bytes(b"half a file")
+        with pytest.raises(Invalid, match=r"is not the file of .*; remove it"):
+            execute(run, say=silent)
+        path.write_bytes(file.getvalue())
+        record = execute(run, say=silent)
+        own = tmp_path / "w.safetensors"
+        save_file(state, own)
+        start = f"file:{files.checksum_of(own)[:16]}"
+        same = replace(run.pruning, start=start, start_path=str(own))  # type: ignore[type-var]
+        from_file = execute(replace(run, pruning=same), say=silent)
+        assert record.checksums["weights"] == from_file.checksums["weights"]
 
     def test_a_run_that_does_not_fit_is_listed(self, tiny: Make) -> None:
         record = execute(tiny(), say=silent)

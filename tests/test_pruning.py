@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from pruneexp.masks import keep_highest
 from pruneexp.pruning import Dense, Gradual, Random
-from pruneexp.pruning.allocation import Global, LayerwiseConstant, Uniform
+from pruneexp.pruning.allocation import Global, LayerwiseConstant, PerLayer, Uniform
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
 from pruneexp.pruning.scope import All, ModelScope, Named
 from pruneexp.recipe import Invalid
@@ -75,23 +75,40 @@ class TestSchedule:
 
 
 class TestAllocation:
-    sizes = (10, 30)
+    sizes: ClassVar[dict[str, int]] = {"stem": 10, "head": 30}
     ramp = Linear(begin=0.0, end=1.0, interval=1)
 
     def test_uniform_rounds_each_group(self) -> None:
-        assert Uniform().masked(list(self.sizes), self.ramp, 0.85, 100, 100) == [9, 26]
+        assert Uniform().masked(self.sizes, self.ramp, 0.85, 100, 100) == [9, 26]
 
     def test_global_rounds_once(self) -> None:
         assert Global().pools(2) == [[0, 1]]
-        assert Global().masked(list(self.sizes), self.ramp, 0.85, 100, 100) == [34]
+        assert Global().masked(self.sizes, self.ramp, 0.85, 100, 100) == [34]
 
     def test_layerwise_takes_turns(self) -> None:
         one_by_one = LayerwiseConstant()
-        at = [one_by_one.masked(list(self.sizes), self.ramp, 0.8, t, 100) for t in (25, 50, 75)]
+        at = [one_by_one.masked(self.sizes, self.ramp, 0.8, t, 100) for t in (25, 50, 75)]
         assert at == [[4, 0], [8, 0], [8, 12]]
         backward = LayerwiseConstant(order="backward")
-        assert backward.masked(list(self.sizes), self.ramp, 0.8, 50, 100) == [0, 24]
-        assert backward.masked(list(self.sizes), self.ramp, 0.8, 100, 100) == [8, 24]
+        assert backward.masked(self.sizes, self.ramp, 0.8, 50, 100) == [0, 24]
+        assert backward.masked(self.sizes, self.ramp, 0.8, 100, 100) == [8, 24]
+
+    def test_per_layer_stops_at_the_smallest_bound_that_fits(self) -> None:
+        def masked(step: int, **bounds: float) -> list[int]:
+            return PerLayer(at_most=bounds).masked(self.sizes, self.ramp, 0.8, step, 100)
+
+        assert masked(100, stem=0.0) == [0, 24]
+        assert masked(100, stem=0.9) == [8, 24]  # a bound above pruning.sparsity is none
+        assert masked(100, **{"*": 0.5, "st?m": 0.3}) == [3, 15]
+        assert masked(50, **{"*": 0.5, "st?m": 0.3}) == [2, 8]  # half of each: 1.5 and 7.5, rounded
+        assert PerLayer(at_most={"stem": 0}).at_most == {"stem": 0.0}
+
+    def test_a_bound_needs_a_layer_and_a_share(self) -> None:
+        with pytest.raises(Invalid, match=r"pattern haed .*did you mean head\?.*are stem, head$"):
+            PerLayer(at_most={"haed": 0.5}).masked(self.sizes, self.ramp, 0.8, 100, 100)
+        for bounds in ({}, {"stem": 1.0}, {"stem": -0.1}):
+            with pytest.raises(Invalid, match=r"^at_most takes patterns .* got \{"):
+                PerLayer(at_most=bounds)
 
 
 class TestScope:
@@ -221,7 +238,7 @@ def explicit(optimiser: Callable[..., Any], recipe: Gradual) -> dict[str, Tensor
                 raw[name].copy_(torch.where(mask[name] == 1, raw[name], frozen[name]))
                 if step + 1 in updates:
                     masked = recipe.allocation.masked(
-                        [raw[name].numel()], recipe.schedule, recipe.sparsity, step + 1, STEPS
+                        {name: raw[name].numel()}, recipe.schedule, recipe.sparsity, step + 1, STEPS
                     )[0]
                     mask[name] = keep_highest([raw[name].abs()], masked)[0].float()
     return {name: (value * mask.get(name, 1.0)).detach() for name, value in raw.items()}
@@ -298,7 +315,9 @@ def test_monotone_never_revives() -> None:
 
 
 @pytest.mark.parametrize("revive", [True, False])
-@pytest.mark.parametrize("allocation", [Uniform(), Global(), LayerwiseConstant()])
+@pytest.mark.parametrize(
+    "allocation", [Uniform(), Global(), LayerwiseConstant(), PerLayer(at_most={"0.*": 0.2})]
+)
 @pytest.mark.parametrize("sparsity", [0.0, 0.333, 0.95])
 def test_planned_and_achieved_numbers_are_equal(
     allocation: Any, sparsity: float, revive: bool
@@ -312,7 +331,7 @@ def test_planned_and_achieved_numbers_are_equal(
     )
     _, pruner = in_place(OPTIMISERS["sgd"], recipe)
     masks = pruner.finish()
-    sizes = [36, 320]
+    sizes = {"0.weight": 36, "4.weight": 320}
     planned = recipe.masked(sizes, STEPS)
     achieved = [int((~mask).sum()) for mask in masks.values()]
     assert (achieved if len(planned) == 2 else [sum(achieved)]) == planned

@@ -1,10 +1,11 @@
 """Recipes of model families. A recipe builds its network; the network says what is prunable."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.factory import call, check
-from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, Shape, TextShape, demand
+from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, Shape, TextShape, demand, either
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 @dataclass(kw_only=True, slots=True)
 class Model(Recipe):
     takes: ClassVar[tuple[type, ...]] = (ImageShape, TextShape)  # what kinds of task
+    torchvision: ClassVar[tuple[str, ...]] = ()  # its full names of weights for this network
 
     def build(self, shape: Shape) -> "nn.Module":
         """A plain network with fresh weights from torch's current seed."""
@@ -22,15 +24,26 @@ class Model(Recipe):
         """A few letters for a run's name."""
         return self.word
 
+    def misfits(self, shape: Shape) -> Iterator[Fault]:
+        """What keeps the network from a task of this shape, where it takes the kind."""
+        yield from ()
+
+    def unlike_torchvision(self, name: str, shape: Shape) -> str:
+        """Why torchvision's weights of this name do not fit; nothing where they do."""
+        known = [full.partition(".")[2] for full in self.torchvision]
+        if name in known:
+            return ""
+        other = "" if known else "; start from dense, a finished run or a file of weights"
+        return f"torchvision has {either(known)} for {self.word}{other}"
+
 
 @dataclass(kw_only=True, slots=True)
-class MobileNetV1(Model):
-    """Howard et al. 2017: separable convolutions, every channel number times `width`."""
+class Convolutional(Model):
+    """A network for pictures, every channel number times `width`."""
 
-    word: ClassVar[str] = "mobilenet_v1"
     takes: ClassVar[tuple[type, ...]] = (ImageShape,)
     width: float = 1.0
-    layout: str = "published"  # published: for 224 pixels; small: for pictures of 24 to 64
+    layout: str = "published"  # published: for ImageNet; small: for pictures of 24 to 64 pixels
 
     def __post_init__(self) -> None:
         demand(
@@ -39,15 +52,96 @@ class MobileNetV1(Model):
             layout=(self.layout in ("published", "small"), "published or small"),
         )
 
+    def label(self) -> str:
+        layout = "" if self.layout == "published" else f"_{self.layout}"
+        return f"{self.word}{layout}-w{self.width:g}"
+
+    def unlike_torchvision(self, name: str, shape: Shape) -> str:
+        assert isinstance(shape, ImageShape), shape
+        facts = {
+            "model.width": (f"{self.width:g}", "1"),
+            "model.layout": (self.layout, "published"),
+            "channels": (shape.channels, 3),
+            "classes": (shape.classes, 1000),
+        }
+        wrong = [f"{key}={it} (here {mine})" for key, (mine, it) in facts.items() if mine != it]
+        fits = f"fits {' and '.join(wrong)} only" if wrong else ""
+        return Model.unlike_torchvision(self, name, shape) or fits
+
+
+@dataclass(kw_only=True, slots=True)
+class MobileNetV1(Convolutional):
+    """Howard et al. 2017: separable convolutions."""
+
+    word: ClassVar[str] = "mobilenet_v1"
+
     def build(self, shape: Shape) -> "nn.Module":
         from pruneexp.models.mobilenet_v1 import MobileNet
 
         assert isinstance(shape, ImageShape), shape
         return MobileNet(shape, width=self.width, layout=self.layout)
 
-    def label(self) -> str:
-        layout = "" if self.layout == "published" else f"_{self.layout}"
-        return f"{self.word}{layout}-w{self.width:g}"
+
+@dataclass(kw_only=True, slots=True)
+class InceptionV3(Convolutional):
+    """Szegedy et al. 2016, with the auxiliary classifier. In training the network returns the
+    scores and the auxiliary scores, else the scores. torchvision's weights take pictures whose
+    values lie in [-1, 1], not those of mean 0 and deviation 1."""
+
+    word: ClassVar[str] = "inception_v3"
+    torchvision: ClassVar[tuple[str, ...]] = ("Inception_V3_Weights.IMAGENET1K_V1",)
+    LEAST: ClassVar[dict[str, int]] = {"published": 75, "small": 19}  # pixels
+    dropout: float = 0.5  # before the classifier
+    auxiliary: float = 0.4  # weight of the auxiliary classifier's loss; the authors' code has 0.4
+
+    def __post_init__(self) -> None:
+        Convolutional.__post_init__(self)
+        sixteenths = (self.width * 16).is_integer()
+        demand(
+            self,
+            width=(sixteenths, "a multiple of 1/16, as its channel numbers are of 16"),
+            dropout=(0 <= self.dropout < 1, "a number in [0, 1)"),
+            auxiliary=(self.auxiliary >= 0, "a weight of 0 or more"),
+        )
+
+    def build(self, shape: Shape) -> "nn.Module":
+        from pruneexp.models.inception_v3 import Inception
+
+        assert isinstance(shape, ImageShape), shape
+        return Inception(
+            shape,
+            width=self.width,
+            layout=self.layout,
+            dropout=self.dropout,
+            auxiliary=self.auxiliary,
+        )
+
+    def misfits(self, shape: Shape) -> Iterator[Fault]:
+        assert isinstance(shape, ImageShape), shape
+        if shape.pixels < self.LEAST[self.layout]:
+            takes = f"takes pictures of {self.LEAST[self.layout]} pixels or more"
+            fitting = [name for name, least in self.LEAST.items() if shape.pixels >= least]
+            other = f"model.layout={fitting[0]}" if fitting else "another model"
+            why = f"={self.layout} {takes}, this task's have {shape.pixels}; choose {other}"
+            yield Fault("layout", why)
+
+
+@dataclass(kw_only=True, slots=True)
+class ResNet50(Convolutional):
+    """He et al. 2016, with the stride of a block in its 3x3 convolution ("v1.5")."""
+
+    word: ClassVar[str] = "resnet50"
+    torchvision: ClassVar[tuple[str, ...]] = (
+        "ResNet50_Weights.IMAGENET1K_V1",
+        "ResNet50_Weights.IMAGENET1K_V2",
+    )
+    zero_last: bool = False  # each block's last batch-norm starts at 0 (Goyal et al. 2017)
+
+    def build(self, shape: Shape) -> "nn.Module":
+        from pruneexp.models.resnet50 import ResNet
+
+        assert isinstance(shape, ImageShape), shape
+        return ResNet(shape, width=self.width, layout=self.layout, zero_last=self.zero_last)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -112,4 +206,10 @@ class Custom(Model):
         return "-".join([self.factory.partition(":")[2], *map(str, self.arguments.values())])
 
 
-OPTIONS: tuple[type[Model], ...] = (MobileNetV1, LSTMLanguageModel, Custom)
+OPTIONS: tuple[type[Model], ...] = (
+    MobileNetV1,
+    InceptionV3,
+    ResNet50,
+    LSTMLanguageModel,
+    Custom,
+)

@@ -7,7 +7,7 @@ over names and numbers; the pruners beside this file do the work on tensors.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.pruning.allocation import Allocation, Uniform
+from pruneexp.pruning.allocation import Allocation, Sizes, Uniform
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
 from pruneexp.recipe import Fault, Invalid, Recipe, demand, here
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pruneexp.pruning.pruner import Pruner
 
 Groups = dict[str, list[str]]  # a ranked group's name -> the names of its tensors
+STARTS = "scratch, dense, torchvision:NAME, a finished run or a file of weights"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,7 +44,7 @@ class Random(Criterion):
 class Pruning(Recipe):
     @property
     def starts_from(self) -> str:
-        """scratch, dense, or a reference to a finished run or a file."""
+        """scratch, dense, or a reference to a finished run, a file or torchvision's weights."""
         return "scratch"
 
     def stage(self, steps: int) -> tuple[int, float]:
@@ -54,7 +55,7 @@ class Pruning(Recipe):
         """The groups of tensors that are ranked together."""
         raise AssertionError(type(self))
 
-    def masked(self, sizes: list[int], steps: int) -> list[int]:
+    def masked(self, sizes: Sizes, steps: int) -> list[int]:
         """How many weights are masked at the end in each pool of the allocation."""
         raise AssertionError(type(self))
 
@@ -79,7 +80,7 @@ class Dense(Pruning):
         except Invalid:
             return {}
 
-    def masked(self, sizes: list[int], steps: int) -> list[int]:
+    def masked(self, sizes: Sizes, steps: int) -> list[int]:
         return [0] * len(sizes)
 
     def attach(self, model: "nn.Module", *, steps: int, seed: int = 0) -> "Pruner":
@@ -99,7 +100,8 @@ class Gradual(Pruning):
     word: ClassVar[str] = "gradual"
     sparsity: float = 0.8
     # scratch: pruned inside one training. dense: from a trained dense run of the same
-    # configuration. Else a finished run's name or fingerprint, or a file of weights.
+    # configuration. torchvision:IMAGENET1K_V1: its weights of that name. Else a finished run's
+    # name or fingerprint, or a file of weights.
     start: str = "scratch"
     start_path: str = here("")  # where that file lies; its checksum stands in `start`
     steps: int | None = None  # of the prune stage when it starts from a model; as training.steps
@@ -116,7 +118,7 @@ class Gradual(Pruning):
         demand(
             self,
             sparsity=(0 <= self.sparsity < 1, "a number in [0, 1)"),
-            start=(bool(self.start), "scratch, dense, a finished run or a file of weights"),
+            start=(bool(self.start), STARTS),
             steps=(
                 self.steps is None or (self.steps > 0 and not scratch),
                 "a number of steps above 0, and only with a pruning.start other than scratch "
@@ -144,10 +146,10 @@ class Gradual(Pruning):
     def groups(self, model: "nn.Module") -> Groups:
         return self.scope.groups(model)
 
-    def masked(self, sizes: list[int], steps: int) -> list[int]:
+    def masked(self, sizes: Sizes, steps: int) -> list[int]:
         counts = self.allocation.masked(sizes, self.schedule, self.sparsity, steps, steps)
         if self.sparsity > 0 and sum(counts) == 0:
-            why = f"={self.sparsity:g} masks none of the {sum(sizes):,} weights in scope"
+            why = f"={self.sparsity:g} masks none of the {sum(sizes.values()):,} weights in scope"
             raise Invalid([Fault("pruning.sparsity", why)])
         return counts
 

@@ -6,10 +6,14 @@ size table, the pruner and the check at the end of a run use the same lines.
 
 import math
 from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from pruneexp.pruning.schedule import Schedule
-from pruneexp.recipe import Recipe, demand
+from pruneexp.recipe import Fault, Invalid, Recipe, demand
+
+Sizes = dict[str, int]  # a ranked group's name -> how many weights it has, in forward order
 
 
 @dataclass(kw_only=True, slots=True)
@@ -22,12 +26,13 @@ class Allocation(Recipe):
         return schedule.updates(steps)
 
     def masked(
-        self, sizes: list[int], schedule: Schedule, final: float, step: int, steps: int
+        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
     ) -> list[int]:
         """How many weights are masked in each pool at a step, from the sizes of the groups."""
         share = schedule.at(step, steps, final)
+        weights = list(sizes.values())
         return [
-            count(share, sum(sizes[group] for group in pool)) for pool in self.pools(len(sizes))
+            count(share, sum(weights[group] for group in pool)) for pool in self.pools(len(sizes))
         ]
 
 
@@ -63,14 +68,51 @@ class LayerwiseConstant(Allocation):
         return schedule.updates(steps, parts=groups)
 
     def masked(
-        self, sizes: list[int], schedule: Schedule, final: float, step: int, steps: int
+        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
     ) -> list[int]:
         parts = len(sizes)
         turns = range(parts) if self.order == "forward" else reversed(range(parts))
         return [
             count(schedule.at(step, steps, final, part, parts), size)
-            for part, size in zip(turns, sizes, strict=True)
+            for part, size in zip(turns, sizes.values(), strict=True)
         ]
+
+
+@dataclass(kw_only=True, slots=True)
+class PerLayer(Allocation):
+    """Uniform, but no group above the bound of a pattern that its name fits (* and ? as in a
+    shell), as in the "extended" pruning of Gale et al. 2019: `{conv1.weight: 0, fc.weight: 0.8}`.
+    """
+
+    word: ClassVar[str] = "per_layer"
+    at_most: dict[str, float]  # pattern of group names -> the highest sparsity there
+
+    def __post_init__(self) -> None:
+        numbers = all(isinstance(bound, int | float) for bound in self.at_most.values())
+        holds = bool(self.at_most) and numbers and all(0 <= b < 1 for b in self.at_most.values())
+        takes = "patterns of layers' names with a number in [0, 1), such as {fc.weight: 0.8}"
+        demand(self, at_most=(holds, takes))
+        # 0 and 0.0 are one run.
+        self.at_most = {pattern: float(bound) for pattern, bound in self.at_most.items()}
+
+    def masked(
+        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
+    ) -> list[int]:
+        for pattern in self.at_most:
+            if not any(fnmatchcase(name, pattern) for name in sizes):
+                known = list(sizes)[:6] + ([f"and {len(sizes) - 6} more"] if len(sizes) > 6 else [])
+                near = get_close_matches(pattern, sizes, n=1, cutoff=0.5)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                why = f"has a pattern {pattern} that fits no pruned layer{hint}; there are "
+                raise Invalid([Fault("pruning.allocation.at_most", why + ", ".join(known))])
+        return [
+            count(schedule.at(step, steps, min(final, self.bound(name))), size)
+            for name, size in sizes.items()
+        ]
+
+    def bound(self, group: str) -> float:
+        fitting = [b for pattern, b in self.at_most.items() if fnmatchcase(group, pattern)]
+        return min(fitting, default=1.0)
 
 
 def count(sparsity: float, weights: int) -> int:
@@ -79,4 +121,4 @@ def count(sparsity: float, weights: int) -> int:
     return math.floor(sparsity * weights + 0.5)
 
 
-OPTIONS: tuple[type[Allocation], ...] = (Uniform, LayerwiseConstant, Global)
+OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global)

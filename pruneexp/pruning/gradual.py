@@ -31,7 +31,10 @@ class GradualPruner(Pruner):
         self.before = [weight.detach().clone() for weight in self.weights]  # values when masked
         self.masked = 0
         self._prunable = sum(weight.numel() for weight in self.weights)
-        self._sizes = [sum(parameters[name].numel() for name in names) for names in groups.values()]
+        self._sizes = {
+            group: sum(parameters[name].numel() for name in names)
+            for group, names in groups.items()
+        }
         self._updates = recipe.allocation.updates(recipe.schedule, len(groups), steps)
         recipe.masked(self._sizes, steps)  # refuses a sparsity that masks nothing
         self._pools = _members(list(groups.values()), recipe.allocation.pools(len(groups)))
