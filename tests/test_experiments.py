@@ -11,7 +11,7 @@ from hydra_plugins.pruneexp.sweeper import points
 from pruneexp import config
 from pruneexp.config import CONF, Run, name, read
 from pruneexp.execute import execute
-from pruneexp.models import LSTMLanguageModel, MobileNetV1
+from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, ResNet50
 from pruneexp.size import size
 from pruneexp.tasks import Glyphs, Grammar
 
@@ -51,6 +51,8 @@ def test_first_steps(experiment: str, tmp_path: Path) -> None:
             model = replace(model, width=model.width / 8)
         elif isinstance(model, LSTMLanguageModel):
             model = replace(model, hidden_size=model.hidden_size // 8)
+        elif isinstance(model, InceptionV3 | ResNet50):
+            model = replace(model, width=1 / 16)
         little = replace(
             run,
             task=TINY[run.task.word],

@@ -13,6 +13,8 @@ from torchvision.models import inception
 from pruneexp.recipe import ImageShape
 
 COLOURS = 3  # torchvision's input channels, the only number there that is no multiple of 16
+# Mixed blocks that end with the channels they began with: the small layout does without.
+REPEATED = ("Mixed_5d", "Mixed_6c", "Mixed_6d", "Mixed_6e", "Mixed_7c")
 GRID = 5  # what the auxiliary classifier's convolution covers, so that one position is left
 
 
@@ -49,6 +51,8 @@ class Inception(inception.Inception3):
         first.stride, first.padding = (1, 1), (1, 1)
         second.stride = (2, 2)
         self.maxpool1 = self.maxpool2 = nn.Identity()
+        for name in REPEATED:
+            setattr(self, name, nn.Identity())
 
     def _initialise(self, width: float) -> None:
         """As torchvision does at width 1. A thin filter has fewer entries, so they are larger: its
