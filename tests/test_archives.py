@@ -154,15 +154,19 @@ def idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
 
 
-@pytest.fixture
-def fashion(tmp_path: Path) -> Path:
-    """Fashion-MNIST of 12 + 6 pictures as idx files."""
-    raw = tmp_path / "FashionMNIST" / "raw"
+def write_fashion_mnist(root: Path) -> None:
+    """12 + 6 pictures as idx files."""
+    raw = root / "FashionMNIST" / "raw"
     random = np.random.default_rng(0)
     for split, count in (("train", 12), ("t10k", 6)):
         pixels = random.integers(0, 256, (count, 28, 28), np.uint8)
         idx(raw / f"{split}-images-idx3-ubyte", pixels)
         idx(raw / f"{split}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8) % 10)
+
+
+@pytest.fixture
+def fashion(tmp_path: Path) -> Path:
+    write_fashion_mnist(tmp_path)
     return tmp_path
 
 
