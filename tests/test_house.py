@@ -13,7 +13,7 @@ FLOORS = [
     {"recipe", "seeds", "record", "files", "stopping", "ending"},
     {"factory", "masks", "data", "ranks"},
     {"store", "tasks", "models"},
-    {"pruning"},
+    {"pruning", "storage"},
     {"training", "counts"},
     {"config"},
     {"size", "explain", "display", "weights", "place"},
@@ -28,7 +28,18 @@ LIGHT = [
     *("recipe", "seeds", "record", "files", "factory", "store", "tasks", "models", "pruning"),
     *("pruning.schedule", "pruning.scope", "pruning.allocation", "training"),
     *("training.optimiser", "training.decay", "config", "explain", "display", "stopping"),
-    *("ranks", "sweep", "report", "terminal", "desk", "conduct", "ending", "cli"),
+    *(
+        "storage",
+        "storage.archive",
+        "ranks",
+        "sweep",
+        "report",
+        "terminal",
+        "desk",
+        "conduct",
+        "ending",
+        "cli",
+    ),
 ]
 
 
