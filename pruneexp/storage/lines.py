@@ -99,8 +99,8 @@ def decode(
     first: Bytes, second: Bytes, label_bits: int, lines: int, length: int
 ) -> tuple[Numbers, Numbers]:
     """Line and offset of each kept weight, class by class; raises `Malformed`."""
-    if not 1 <= label_bits <= 8:
-        raise Malformed(f"labels of {label_bits} bits, not 1 to 8")
+    if not 1 <= label_bits <= 4:
+        raise Malformed(f"labels of {label_bits} bits, not 1 to 4")
     head = 4 * FIELDS * ((1 << label_bits) - 1)
     if len(first) != head + label_bits * bits.size(lines):
         raise Malformed(f"{len(first)} bytes for the labels of {lines} lines")
