@@ -1,4 +1,5 @@
-"""Tables for a terminal: what a configuration weighs, how a run ended, what a sweep would do."""
+"""Tables for a terminal: what a configuration weighs, how a run ended, what a sweep would do,
+what is in a packed file."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,44 @@ def record(found: Record) -> Table:
         for key, value in getattr(found, title).items():
             shown.add_row(key, str(value))
     return shown
+
+
+def contents(facts: dict[str, Any], width: int) -> Table:
+    """A packed file, a line a tensor. A narrow terminal leaves out shapes and types of values."""
+    shown = table_of()
+    shown.add_column("tensor", overflow="fold", footer="all")
+    if width >= WIDE:
+        shown.add_column("shape")
+        shown.add_column("values")
+    shown.add_column("sparsity", justify="right")
+    shown.add_column("encoding")
+    shown.add_column("positions", justify="right", footer=f"{facts['position_bytes']:,}")
+    shown.add_column("bytes", justify="right", footer=f"{facts['bytes']:,}")
+    shown.add_column("of bound", justify="right", footer=_share(facts))
+    for row in facts["tensors"]:
+        wide = ["x".join(map(str, row["shape"])), row["values"]] if width >= WIDE else []
+        shown.add_row(
+            row["name"],
+            *wide,
+            f"{row['sparsity']:.2%}",
+            row["encoding"],
+            f"{row['position_bytes']:,}",
+            f"{row['position_bytes'] + row['value_bytes']:,}",
+            _share(row),
+        )
+    shown.show_footer = True
+    shown.caption_justify = "left"
+    shown.caption = (
+        f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header and "
+        "alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
+        "structure"
+    )
+    return shown
+
+
+def _share(row: dict[str, Any]) -> str:
+    bound = row["bound_bytes"]
+    return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

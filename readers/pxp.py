@@ -21,7 +21,8 @@ ENCODINGS = "dense same bitmask runs4 runs5 escape4 escape5 csr golomb rows colu
 BF16, INT8 = 2, 3
 TYPES = {0: "<f4", 1: "<f2", BF16: "<u2", INT8: "|i1", 16: "<f8", 17: "<i8", 18: "<i4", 19: "<i2"}
 TYPES |= {20: "|i1", 21: "|u1", 22: "|b1", 23: "<f2"}
-FIELDS = "checksum name encoding values parameter kept first second dimensions".split()
+FIELDS = ["checksum", "name", "encoding", "values"]
+FIELDS += ["parameter", "kept", "first", "second", "dimensions"]
 
 
 def demand(holds, what):

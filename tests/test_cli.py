@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from tests.test_sweep import TINY, pruneexp
 
@@ -23,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_every_command(tmp_path: Path) -> None:
     done = pruneexp("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("run", "size", "report", "status", "show", "clean"):
+    for command in ("run", "size", "report", "status", "show", "pack", "inspect", "clean"):
         assert f"  {command} " in done.stdout
         assert pruneexp(command, "--help", cwd=tmp_path).returncode == 0
 
@@ -44,6 +45,9 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         (["show", "nothing"], "no run 'nothing'"),
         (["status"], "no plan in"),
         (["report", "nothing"], "no plan 'nothing'"),
+        (["pack", "nothing", "-o", "model.pxp"], "no run 'nothing'"),
+        (["inspect", "nothing.pxp"], "nothing.pxp cannot be read (No such file or directory)"),
+        (["unpack", "nothing.pxp", "-o", "w.safetensors"], "nothing.pxp cannot be read"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(
@@ -70,7 +74,7 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("pruneexp ", "run size report status show clean"),
+        ("pruneexp ", "run size report status show pack unpack inspect clean"),
         ("pruneexp s", "size status show"),
         ("pruneexp run pruning/schedule=", "cubic"),
         ("pruneexp run experiment=ta", "table2_small"),
@@ -123,6 +127,32 @@ def test_a_finished_run_and_its_report_need_no_torch(home: Path) -> None:
         assert "heavy: []" in done.stderr, arguments
 
 
+def test_a_run_is_packed_and_unpacked_without_torch(home: Path) -> None:
+    (folder,) = (home / "results" / "runs").iterdir()
+    for arguments in (
+        ["pack", folder.name, "-o", "model.pxp"],
+        ["inspect", "model.pxp"],
+        ["unpack", "model.pxp", "-o", "back.safetensors", "--masks", "masks.safetensors"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, cwd=home
+        )
+        assert "heavy: []" in done.stderr, arguments
+    for name, back in (("weights", "back"), ("masks", "masks")):
+        before = load_file(folder / f"{name}.safetensors")
+        after = load_file(home / f"{back}.safetensors")
+        assert before.keys() == after.keys()
+        for key, tensor in before.items():
+            assert tensor.dtype == after[key].dtype and (tensor == after[key]).all(), key
+    packed = (home / "model.pxp").stat().st_size
+    facts = json.loads(pruneexp("inspect", "model.pxp", "--format", "json", cwd=home).stdout)
+    assert facts["bytes"] == packed < facts["dense_bytes"]
+    parts = ("position_bytes", "value_bytes", "overhead_bytes")
+    assert sum(facts[part] for part in parts) == packed
+    record = json.loads((folder / "record.json").read_text())
+    assert facts["kept"] >= record["counts"]["nonzero"]
+
+
 def test_a_flag_may_stand_anywhere(tmp_path: Path) -> None:
     done = pruneexp("run", *TINY, "-m", "seed=1,2", "dry_run=true", "format=json", cwd=tmp_path)
     assert len(json.loads(done.stdout)) == 2
@@ -170,7 +200,10 @@ def test_size_as_json_is_one_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize("columns", [50, 80, 140])
 def test_tables_fit_the_terminal(columns: int, home: Path) -> None:
     environment = {**os.environ, "COLUMNS": str(columns)}
-    for arguments in (["size"], ["show", "mobilenet"], ["run", *TINY, "dry_run=true"]):
+    (folder,) = (home / "results" / "runs").iterdir()
+    assert pruneexp("pack", folder.name, "-o", "model.pxp", cwd=home).returncode == 0
+    commands = (["size"], ["show", "mobilenet"], ["run", *TINY, "dry_run=true"])
+    for arguments in (*commands, ["inspect", "model.pxp"]):
         done = subprocess.run(
             [sys.executable, "-m", "pruneexp", *arguments],
             capture_output=True,

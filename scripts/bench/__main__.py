@@ -1,7 +1,8 @@
 """Speed, side by side in one run, as ratios against named alternatives.
 
     make bench                        all of it, some minutes on two cores
-    python scripts/bench update       one part: step, vision, language, update, threads or sweep
+    python scripts/bench update       one part: step, vision, language, update,
+                                      storage, threads or sweep
 
 Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
 several turns in which all candidates take part one after the other.
@@ -14,6 +15,7 @@ import torch
 from language import language
 from masks import step, update
 from processes import sweep, threads
+from storage import storage
 from vision import vision
 
 PARTS = {
@@ -21,6 +23,7 @@ PARTS = {
     "vision": vision,
     "language": language,
     "update": update,
+    "storage": storage,
     "threads": threads,
     "sweep": sweep,
 }

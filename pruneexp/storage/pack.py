@@ -1,0 +1,90 @@
+"""A finished run's weights and masks as one .pxp file; such a file unpacked, and its contents.
+
+pruneexp pack RUN -o model.pxp
+pruneexp inspect model.pxp
+pruneexp unpack model.pxp -o weights.safetensors
+"""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from pruneexp import files
+from pruneexp.record import MASKS, WEIGHTS, Record
+from pruneexp.storage import archive, positions, values
+from pruneexp.storage.archive import Archive, Array
+from pruneexp.storage.layout import Entry
+from pruneexp.store import Folder
+
+
+def pack(folder: Folder, path: Path, *, kind: str, encoding: str) -> Archive:
+    """Write the run's chosen state; masked tensors by their masks, all others dense."""
+    if (record := folder.record()) is None:
+        raise files.NotFound(
+            f"{folder.path.name} is not finished ({folder.status()}); only a finished run is packed"
+        )
+    weights, masks = _tensors(folder, WEIGHTS, record), _tensors(folder, MASKS, record)
+    archive.save(path, weights, masks, kind=kind, encoding=encoding)
+    return Archive(path)
+
+
+def _tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
+    path = folder.path / name
+    if not path.exists():
+        raise files.NotFound(
+            f"{path} is not there: the run's weights were not kept; `pruneexp run` with "
+            "keep=weights keeps those of new runs, and makes removed ones again"
+        )
+    content = path.read_bytes()
+    if files.checksum(content) != record.checksums.get(name.partition(".")[0]):
+        raise files.Damaged(path, "its checksum is not the one in the run's record")
+    try:
+        return safetensors.load(content)
+    except SafetensorError as error:
+        raise files.Damaged(path, f"it is no safetensors file ({error})") from error
+
+
+def unpack(found: Archive, path: Path, masks: Path | None = None) -> None:
+    """Write all tensors dense, and the masks of pruned ones where asked."""
+    weights = {name: found.read(name) for name in found.entries}
+    files.save_bytes(path, safetensors.save(weights))
+    if masks is not None:
+        pruned = [name for name, entry in found.entries.items() if entry.kept < entry.entries]
+        flags: dict[str, Array] = {name: found.mask(name) for name in pruned}
+        files.save_bytes(masks, safetensors.save(flags))
+
+
+def contents(found: Archive) -> dict[str, Any]:
+    """What is in a file, as plain data: a line a tensor, and sums."""
+    rows = [_line(entry) for entry in found.entries.values()]
+    of_positions = sum(row["position_bytes"] for row in rows)
+    of_values = sum(row["value_bytes"] for row in rows)
+    return {
+        "file": str(found.path),
+        "bytes": found.size,
+        "position_bytes": of_positions,
+        "value_bytes": of_values,
+        "overhead_bytes": found.size - of_positions - of_values,  # header and alignment
+        "bound_bytes": sum(row["bound_bytes"] or 0 for row in rows),
+        "kept": sum(row["kept"] for row in rows if row["encoding"] != "same"),
+        "dense_bytes": found.dense_bytes,
+        "tensors": rows,
+    }
+
+
+def _line(entry: Entry) -> dict[str, Any]:
+    first, second, stored, scales = entry.lengths
+    has_positions = entry.encoding not in (positions.DENSE, positions.SAME)
+    return {
+        "name": entry.name,
+        "shape": list(entry.shape),
+        "kept": entry.kept,
+        "sparsity": 1 - entry.kept / entry.entries if entry.entries else 0.0,
+        "encoding": positions.NAMES[entry.encoding],
+        "values": values.NAMES[entry.values],
+        "position_bytes": first + second,
+        "value_bytes": stored + scales,
+        "bound_bytes": positions.bound(entry.entries, entry.kept) if has_positions else None,
+    }
