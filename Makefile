@@ -34,6 +34,10 @@ test: $(READY) ## run the tests
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
 
+.PHONY: fuzz
+fuzz: $(READY) ## forged .pxp files against all readers, five minutes
+	$(BIN)/python -m scripts.fuzz 300
+
 .PHONY: check
 check: $(READY) ## format, lint, types, tests
 	$(BIN)/ruff format --check .

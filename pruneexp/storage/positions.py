@@ -158,26 +158,30 @@ def _in_lines(positions: Numbers, shape: tuple[int, ...], least: int) -> Positio
     """The positions in classes of rows or of columns, where that takes less than `least` bytes."""
     if len(shape) < 2 or math.prod(shape) >= lines.LARGEST or least <= 4 * lines.FIELDS:
         return None
-    small = positions.astype(np.uint32)
-    promise = {each: _sorted(each, small, shape).bytes for each in (ROWS, COLUMNS)}
+    promise = {each: _sorted(each, positions, shape).bytes for each in (ROWS, COLUMNS)}
     chosen = min(promise, key=lambda encoding: promise[encoding])
     if promise[chosen] > WORTH * least:
         return None
-    found = _lines(chosen, small, shape)
+    found = _lines(chosen, positions, shape)
     return found if len(found.first) + len(found.second) < least else None
 
 
 def _sorted(encoding: int, positions: Numbers, shape: tuple[int, ...]) -> lines.Sorted:
     number, length = matrix(shape) if encoding == ROWS else matrix(shape)[::-1]
-    counts = np.bincount(_split(encoding, positions, shape)[0], minlength=number)
+    if encoding == ROWS:
+        counts = np.diff(np.searchsorted(positions, np.arange(number + 1) * length))
+    else:
+        counts = np.bincount(_split(encoding, positions, shape)[0], minlength=number)
     return lines.classes(counts, length)
 
 
 def _split(encoding: int, positions: Numbers, shape: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-    """The line of each position, and where in the line it is."""
-    _, columns = matrix(shape)
-    row = positions // max(columns, 1)
-    column = positions - row * columns
+    """The line of each position, and where in the line it is; without a division, which is slow."""
+    rows, columns = matrix(shape)
+    begins = np.arange(rows + 1) * columns
+    counts = np.diff(np.searchsorted(positions, begins))
+    row = np.repeat(np.arange(rows), counts)
+    column = positions - np.repeat(begins[:-1], counts)
     return (row, column) if encoding == ROWS else (column, row)
 
 
@@ -186,7 +190,7 @@ def _lines(encoding: int, positions: Numbers, shape: tuple[int, ...]) -> Positio
         raise ValueError(f"encoding {NAMES[encoding]} takes less than 2^32 entries; use auto")
     found = _sorted(encoding, positions, shape)
     rows, columns = matrix(shape)
-    line, offset = (each.astype(np.int64) for each in _split(encoding, positions, shape))
+    line, offset = _split(encoding, positions, shape)
     length = columns if encoding == ROWS else rows
     return Positions(encoding, found.label_bits, *lines.encode(line, offset, length, found))
 
