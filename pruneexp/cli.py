@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "curves, tables and a page from a plan's finished runs",
     "status": "where the runs of a plan stand, or which plans there are",
     "show": "everything about one run",
+    "latency": "how fast a finished run's model is on this CPU, dense against sparse",
     "clean": "list what takes space and is no longer needed; --yes removes it",
 }
 HYDRA_HELP = """\
@@ -62,7 +63,7 @@ def _dispatch(given: list[str]) -> int:
     command, rest = given[0], given[1:]
     if command in ("run", "size"):
         return _with_hydra(command, rest)
-    if command in ("report", "status", "show", "clean", "work"):
+    if command in ("report", "status", "show", "latency", "clean", "work"):
         from pruneexp import desk
 
         return desk.do(command, rest)

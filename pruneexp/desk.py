@@ -122,6 +122,20 @@ def _show(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
+def _latency(options: argparse.Namespace, store: Store) -> int:
+    from pruneexp.running.latency import latency_of
+
+    folder = store.find(options.run)
+    measured = [latency_of(folder, batch, options.threads) for batch in options.batch]
+    if options.format == "json":
+        print(json.dumps([one.to_plain() for one in measured]))
+    else:
+        console = Console(markup=False, highlight=False)
+        for one in measured:
+            console.print(terminal.latency(one))
+    return 0
+
+
 def _clean(options: argparse.Namespace, store: Store) -> int:
     """List what can go, with its size; remove it with --yes."""
     things = list(_leftovers(store))
@@ -240,6 +254,25 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     _format(parser)
 
 
+def _latency_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a finished run: name, fingerprint or folder")
+    parser.add_argument(
+        "--batch",
+        type=_positive,
+        nargs="+",
+        default=[1, 16],
+        help="pictures or texts at once, each measured (1 16)",
+    )
+    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU (1)")
+    _format(parser)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text}")
+    return int(text)
+
+
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
     _plan_argument(parser)
     parser.add_argument("--out", type=Path, help="where to write; results/reports/PLAN without")
@@ -249,6 +282,7 @@ _DOES = {
     "report": "Curves, tables and a page from a plan's finished runs.",
     "status": "Where the runs of a plan stand.",
     "show": "Everything about one run.",
+    "latency": "How fast a finished run's model is on this CPU, dense against sparse.",
     "clean": "List what takes space and is no longer needed; --yes removes it.",
     "work": "Take runs of a plan until none is left. A sweep starts this.",
 }
@@ -256,6 +290,7 @@ _COMMANDS = {
     "report": _report,
     "status": _status,
     "show": _show,
+    "latency": _latency,
     "clean": _clean,
     "work": _work,
 }
@@ -263,6 +298,7 @@ _ARGUMENTS = {
     "report": _report_arguments,
     "status": _plan_argument,
     "show": _show_arguments,
+    "latency": _latency_arguments,
     "clean": _clean_arguments,
     "work": _work_arguments,
 }
