@@ -23,6 +23,7 @@ COMMANDS = {
     "pack": "a finished run's weights and masks as one small file (.pxp)",
     "unpack": "such a file as safetensors",
     "inspect": "what is in such a file, tensor by tensor",
+    "latency": "how fast a finished run's model is on this CPU, dense against sparse",
     "clean": "list what takes space and is no longer needed; --yes removes it",
 }
 HYDRA_HELP = """\
@@ -65,7 +66,7 @@ def _dispatch(given: list[str]) -> int:
     command, rest = given[0], given[1:]
     if command in ("run", "size"):
         return _with_hydra(command, rest)
-    if command in ("report", "status", "show", "pack", "unpack", "inspect", "clean", "work"):
+    if command in (*COMMANDS, "work"):
         from pruneexp import desk
 
         return desk.do(command, rest)

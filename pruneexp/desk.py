@@ -159,6 +159,20 @@ def _inspect(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
+def _latency(options: argparse.Namespace, store: Store) -> int:
+    from pruneexp.running.latency import latency_of
+
+    folder = store.find(options.run)
+    measured = [latency_of(folder, batch, options.threads) for batch in options.batch]
+    if options.format == "json":
+        print(json.dumps([one.to_plain() for one in measured]))
+    else:
+        console = Console(markup=False, highlight=False)
+        for one in measured:
+            console.print(terminal.latency(one))
+    return 0
+
+
 def _clean(options: argparse.Namespace, store: Store) -> int:
     """List what can go, with its size; remove it with --yes."""
     things = list(_leftovers(store))
@@ -304,6 +318,25 @@ def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     _format(parser)
 
 
+def _latency_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a finished run: name, fingerprint or folder")
+    parser.add_argument(
+        "--batch",
+        type=_positive,
+        nargs="+",
+        default=[1, 16],
+        help="pictures or texts at once, each measured (1 16)",
+    )
+    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU (1)")
+    _format(parser)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text}")
+    return int(text)
+
+
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
     _plan_argument(parser)
     parser.add_argument("--out", type=Path, help="where to write; results/reports/PLAN without")
@@ -316,6 +349,7 @@ _DOES = {
     "pack": "Write a finished run's weights and masks as one small file (docs/format.md).",
     "unpack": "Write a .pxp file as safetensors, dense, with zeros where masked.",
     "inspect": "What is in a .pxp file; the bound is log2 C(n, k), for masks without structure.",
+    "latency": "How fast a finished run's model is on this CPU, dense against sparse.",
     "clean": "List what takes space and is no longer needed; --yes removes it.",
     "work": "Take runs of a plan until none is left. A sweep starts this.",
 }
@@ -326,6 +360,7 @@ _COMMANDS = {
     "pack": _pack,
     "unpack": _unpack,
     "inspect": _inspect,
+    "latency": _latency,
     "clean": _clean,
     "work": _work,
 }
@@ -336,6 +371,7 @@ _ARGUMENTS = {
     "pack": _pack_arguments,
     "unpack": _unpack_arguments,
     "inspect": _inspect_arguments,
+    "latency": _latency_arguments,
     "clean": _clean_arguments,
     "work": _work_arguments,
 }

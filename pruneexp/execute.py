@@ -188,7 +188,7 @@ def _train(
     elif run.pruning.starts_from.startswith("file:"):
         weights.load(model, weights.stated_file(run))
     elif run.pruning.starts_from.startswith("torchvision:"):
-        weights.load(model, weights.torchvision_file(run))
+        weights.load(model, ranks.agree(lambda: weights.torchvision_file(run)))
     steps, factor = run.pruning.stage(run.training.steps)
     pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
     fit = Fit(

@@ -12,6 +12,7 @@ from pruneexp.record import BYTES_PER_WEIGHT, MEGABYTE, Record
 if TYPE_CHECKING:
     from pruneexp.config import Run
     from pruneexp.record import Counts
+    from pruneexp.running.latency import Latency
     from pruneexp.size import Layer, Size
     from pruneexp.sweep import Standing
 
@@ -167,6 +168,34 @@ def contents(facts: dict[str, Any], width: int) -> Table:
 def _share(row: dict[str, Any]) -> str:
     bound = row["bound_bytes"]
     return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
+
+
+def latency(found: "Latency") -> Table:
+    """Each layer both ways, then the whole model."""
+    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+    shown = table_of(f"batch {found.batch}, {threads}")
+    shown.add_column("layer", overflow="fold")
+    shown.add_column("sparsity", justify="right")
+    for title in ("dense ms", "sparse ms", "faster", "dense MB", "sparse MB"):
+        shown.add_column(title, justify="right")
+    shown.add_column("runs")
+    for each in found.layers:
+        shown.add_row(
+            each.layer,
+            f"{1 - each.nonzero / each.weights:.1%}",
+            f"{1000 * each.dense:.3f}",
+            f"{1000 * each.sparse:.3f}",
+            f"x{each.dense / each.sparse:.2f}",
+            f"{each.dense_bytes / MEGABYTE:.3f}",
+            f"{each.sparse_bytes / MEGABYTE:.3f}",
+            "sparse" if each.pays else Text("dense", "dim"),
+        )
+    whole = f"{1000 * found.dense:.2f} ms dense, {1000 * found.sparse:.2f} ms sparse"
+    gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
+    shown.caption = f"whole model: {whole}: {gain}"
+    if not found.pays:
+        shown.caption = f"Sparse does not pay here: every layer is faster dense. {whole}"
+    return shown
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

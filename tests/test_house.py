@@ -18,7 +18,7 @@ FLOORS = [
     {"config"},
     {"size", "explain", "display", "weights", "place"},
     {"execute"},
-    {"sweep", "report"},
+    {"sweep", "report", "running"},
     {"terminal"},
     {"desk", "conduct"},
     {"cli"},

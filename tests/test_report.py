@@ -472,3 +472,21 @@ class TestReport:
         )
         assert done.returncode == 0, done.stderr
         assert "sparse has the better test accuracy at all 4" in done.stdout.replace("\n", " ")
+
+
+def test_a_dense_model_with_a_stage_more_is_a_dense_curve(results: Results) -> None:
+    """What the paper gave its sparse models, given to dense ones: pruning at sparsity 0."""
+    long = Training(steps=2000)
+    for width, nonzero in ((0.5, 200_000), (1.0, 400_000)):
+        results.finish(nonzero, 70.0, width)
+        results.finish(nonzero, 71.0, width, 0.0, start="dense", steps=2000)
+        results.finish(nonzero, 72.0, width, training=long, steps=2000)
+    results.finish(300_000, 73.0, 1.0, 0.25, start="dense", steps=2000)
+    found = results.find()
+    kinds = {name: curve[0].kind for name, curve in found.curves.items()}
+    assert kinds == {
+        "dense, steps 1000": "dense",
+        "dense, trained on, steps 1000": "dense",
+        "dense, steps 2000": "dense",
+        "sparse": "sparse",
+    }

@@ -100,7 +100,7 @@ def load(store: Store, plan: Plan) -> Loaded:
         for point in plan.unreadable
     ]
     references, disputed = _references(records)
-    flats = [series.flatten(record.configuration) for record in records]
+    flats = [series.of(record.configuration) for record in records]
     runs = _frame(records, flats)
     histories = read(store, runs, metric.name if metric else "")
     return Loaded(
@@ -251,7 +251,7 @@ def _check(record: Record, folder: Folder) -> None:
     """Whether a record holds what a report needs."""
     try:
         Metric.of(record)
-        _row(record, series.flatten(record.configuration))
+        _row(record, series.of(record.configuration))
         _told(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         kind = type(error).__name__

@@ -19,6 +19,19 @@ MUTE = ("scope",)  # parts of pruning whose options say nothing without the part
 PREFERENCE = ("data", "model", "pruning", "training", "task")
 
 
+def of(configuration: dict[str, Any]) -> Flat:
+    """A record's configuration, flat. A stage in which nothing is pruned, which is a dense model's
+    share of what a sparse one was given, is a dense one with a start, a length and a rate."""
+    flat = flatten(configuration)
+    if flat.get("pruning.sparsity") != 0 or flat["pruning.start"] == "scratch":
+        return flat
+    stage = ("pruning.start", "pruning.steps", "pruning.rate")
+    kept = {
+        key: value for key, value in flat.items() if key in stage or not key.startswith("pruning.")
+    }
+    return kept | {"pruning.option": "none"}
+
+
 def flatten(data: dict[str, Any], prefix: str = "") -> Flat:
     flat: Flat = {}
     for key, value in data.items():
@@ -131,18 +144,20 @@ def names(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:
         beside = [other for k, other in zip(kinds, owned, strict=True) if k == own]
         keys = [key for key in telling(beside) if key != "data"]
         # A run without a key is of a time or a kind that knows no such thing, and says nothing.
-        words = [own, *(_word(key, mine[key], keys) for key in keys if key in mine)]
+        words = [own, *(_word(own, key, mine[key], keys) for key in keys if key in mine)]
         named.append(", ".join(words) + (f" (data {sum_[:6] or 'unknown'})" if several else ""))
     return named
 
 
-def _word(key: str, value: Any, keys: list[str]) -> str:
+def _word(own: str, key: str, value: Any, keys: list[str]) -> str:
     """One thing a curve is named by: "random", "from dense", "width 0.5", "650 units"."""
     above, _, leaf = key.rpartition(".")
     if leaf == "option":
         part = above.rpartition(".")[2]
         speaks = above.startswith(("pruning", "model")) and part not in MUTE
         return str(value) if speaks else f"{part} {value}"
+    if key == "pruning.start" and own == "dense":
+        return "trained on"
     if key == "pruning.start":
         return "from " + str(value).replace(":", " ")
     if key == "model.hidden_size" and value is not None:

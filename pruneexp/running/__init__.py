@@ -1,0 +1,1 @@
+"""Running a pruned network on a CPU: sparse kernels where they are faster, dense ones elsewhere."""

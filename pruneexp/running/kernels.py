@@ -1,0 +1,157 @@
+"""Layers that skip masked weights: their weight is kept in rows of (column, value), with 32-bit
+columns. They compute what their dense counterparts do, to rounding, and are for running only."""
+
+import warnings
+from functools import singledispatch
+
+import torch
+from torch import Tensor, nn
+
+State = tuple[Tensor, Tensor]
+INDEX_BYTES = 4
+
+
+def rows(weight: Tensor) -> Tensor:
+    """A matrix without its zeros."""
+    with warnings.catch_warnings():  # torch tells everyone that its CSR tensors are young
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+        found = weight.detach().to_sparse_csr()
+    return torch.sparse_csr_tensor(
+        found.crow_indices().int(),
+        found.col_indices().int(),
+        found.values(),
+        found.shape,
+        check_invariants=False,  # they come from a dense tensor
+    )
+
+
+def touched(matrix: Tensor) -> int:
+    """Bytes of a matrix that a product reads."""
+    if matrix.layout != torch.sparse_csr:
+        return matrix.numel() * matrix.element_size()
+    values = matrix.values()
+    return values.numel() * (values.element_size() + INDEX_BYTES) + INDEX_BYTES * (len(matrix) + 1)
+
+
+def product(matrix: Tensor, columns: Tensor, bias: Tensor | None) -> Tensor:
+    """matrix @ columns, plus a bias for each row."""
+    one = columns.shape[1] == 1  # a matrix of one column takes a slower way
+    product = (matrix @ columns[:, 0])[:, None] if one else matrix @ columns
+    return product if bias is None else product.add_(bias[:, None])
+
+
+class SparseLinear(nn.Module):
+    def __init__(self, dense: nn.Linear) -> None:
+        super().__init__()
+        self.matrix = rows(dense.weight)
+        self.bias = None if dense.bias is None else dense.bias.detach()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        flat = inputs.flatten(0, -2) if inputs.dim() > 1 else inputs[None]
+        outputs = product(self.matrix, flat.t(), self.bias).t()
+        return outputs.reshape(*inputs.shape[:-1], -1)
+
+
+class SparsePointwise(nn.Module):
+    """A 1x1 convolution is a product of its matrix with every pixel's channels."""
+
+    def __init__(self, dense: nn.Conv2d) -> None:
+        super().__init__()
+        self.matrix = rows(dense.weight.flatten(1))
+        self.bias = None if dense.bias is None else dense.bias.detach()
+        self.stride = dense.stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        down, across = self.stride
+        images = images[:, :, ::down, ::across]
+        count, channels, height, width = images.shape
+        pixels = images.transpose(0, 1).reshape(channels, -1)
+        outputs = product(self.matrix, pixels, self.bias)
+        return outputs.view(-1, count, height, width).transpose(0, 1)
+
+
+class SparseLSTM(nn.Module):
+    """One layer in one direction. The inputs' share of the gates is one product for all times."""
+
+    def __init__(self, dense: nn.LSTM) -> None:
+        super().__init__()
+        weights = {name: weight.detach() for name, weight in dense.named_parameters()}
+        inputs, recurrent = weights["weight_ih_l0"], weights["weight_hh_l0"]
+        self.units = dense.hidden_size
+        self.inputs, self.recurrent = rows(inputs), rows(recurrent)
+        self.both = rows(torch.cat([inputs, recurrent], 1))
+        self.bias = weights["bias_ih_l0"] + weights["bias_hh_l0"] if dense.bias else None
+
+    def forward(self, inputs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        times, count, _ = inputs.shape
+        if state is None:
+            hidden = cell = inputs.new_zeros(self.units, count)
+        else:
+            hidden, cell = (part[0].t() for part in state)
+        if times == 1:
+            columns = torch.cat([inputs[0].t(), hidden])
+            hidden, cell = _step(product(self.both, columns, self.bias), cell)
+            outputs = hidden.t()[None]
+        else:
+            gates = product(self.inputs, inputs.flatten(0, 1).t(), self.bias)
+            gates = gates.view(-1, times, count)
+            seen = []
+            for time in range(times):
+                fed = product(self.recurrent, hidden.contiguous(), None).add_(gates[:, time])
+                hidden, cell = _step(fed, cell)
+                seen.append(hidden.t())
+            outputs = torch.stack(seen)
+        return outputs, (hidden.t()[None], cell.t()[None])
+
+
+def _step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    enter, forget, candidate, leave = gates.chunk(4)
+    cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(candidate)
+    return torch.sigmoid(leave) * torch.tanh(cell), cell
+
+
+class SparseEmbedding(nn.Module):
+    """Rows are filled in when they are asked for: slower than a table, and smaller."""
+
+    def __init__(self, dense: nn.Embedding) -> None:
+        super().__init__()
+        self.matrix = rows(dense.weight)
+        self.width = dense.embedding_dim
+
+    def forward(self, words: Tensor) -> Tensor:
+        asked = words.flatten()
+        starts = self.matrix.crow_indices().long()
+        first, lengths = starts[asked], starts[asked + 1] - starts[asked]
+        row = torch.repeat_interleave(torch.arange(len(asked)), lengths)
+        place = torch.arange(len(row)) - (lengths.cumsum(0) - lengths)[row] + first[row]
+        found = torch.zeros(len(asked), self.width, dtype=self.matrix.dtype)
+        found[row, self.matrix.col_indices().long()[place]] = self.matrix.values()[place]
+        return found.view(*words.shape, self.width)
+
+
+@singledispatch
+def sparse(layer: nn.Module) -> nn.Module | None:
+    """The layer without its zeros; None where there is no such kernel."""
+    return None
+
+
+@sparse.register
+def _(layer: nn.Linear) -> nn.Module:
+    return SparseLinear(layer)
+
+
+@sparse.register
+def _(layer: nn.Conv2d) -> nn.Module | None:
+    plain = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
+    return SparsePointwise(layer) if plain else None
+
+
+@sparse.register
+def _(layer: nn.LSTM) -> nn.Module | None:
+    plain = layer.num_layers == 1 and not layer.bidirectional and not layer.batch_first
+    return SparseLSTM(layer) if plain and not layer.proj_size else None
+
+
+@sparse.register
+def _(layer: nn.Embedding) -> nn.Module | None:
+    return SparseEmbedding(layer) if layer.max_norm is None else None
