@@ -26,6 +26,36 @@ def keep_highest(scores: Sequence[Tensor], masked: int) -> list[Tensor]:
     ]
 
 
+# --- weights bound to each other ---------------------------------------------------------------
+
+
+def lowest_of_each(scores: Tensor, among: int, lowest: int) -> Tensor:
+    """Infinite but for the `lowest` of each `among` neighbours along the inputs."""
+    inputs_last = scores.movedim(1, -1)
+    sets = inputs_last.reshape(-1, among)
+    rank = sets.argsort(dim=1, stable=True).argsort(dim=1)
+    kept_out = (rank >= lowest) & ~sets.isnan()
+    return sets.masked_fill(kept_out, torch.inf).view(inputs_last.shape).movedim(-1, 1)
+
+
+def block_sums(scores: Tensor, rows: int, columns: int) -> Tensor:
+    """The sum of each block of outputs x inputs."""
+    inputs_last = scores.movedim(1, -1)
+    outputs, inputs = inputs_last.shape[0], inputs_last.shape[-1]
+    cut = inputs_last.reshape(outputs // rows, rows, -1, inputs // columns, columns)
+    return cut.sum((1, 4))
+
+
+def over_blocks(kept: Tensor, shape: tuple[int, ...], rows: int, columns: int) -> Tensor:
+    """A mask over blocks as one over weights."""
+    outputs, inputs, *rest = shape
+    wide = kept.repeat_interleave(rows, 0).repeat_interleave(columns, -1)
+    return wide.reshape(outputs, *rest, inputs).movedim(-1, 1)
+
+
+# --- ranking -----------------------------------------------------------------------------------
+
+
 def _flat(score: Tensor) -> Tensor:
     """In its own type, since a shorter one makes ties; numpy knows no shorter ones than float32."""
     flat = score.detach().reshape(-1)

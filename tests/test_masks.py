@@ -1,13 +1,14 @@
 """Masks: the lowest n go, ties by order of tensors and then lowest index."""
 
 import math
+from math import inf
 
 import hypothesis.strategies as some
 import pytest
 import torch
 from hypothesis import given, settings
 
-from pruneexp.masks import _keep, keep_highest
+from pruneexp.masks import _keep, block_sums, keep_highest, lowest_of_each, over_blocks
 from pruneexp.pruning.allocation import count
 
 
@@ -21,6 +22,37 @@ def test_ties_go_by_tensor_then_index() -> None:
     first, second = keep_highest([torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 1.0])], 3)
     assert first.tolist() == [False, True, False]
     assert second.tolist() == [False, True]
+
+
+def test_two_of_four_by_hand() -> None:
+    scores = torch.tensor([[4.0, 1.0, 3.0, 2.0, 5.0, 6.0, 7.0, 8.0]])
+    found = lowest_of_each(scores, 4, 2)
+    assert found.tolist() == [[inf, 1, inf, 2, 5, 6, inf, inf]]
+    assert keep_highest([found], 3)[0].tolist() == [[True, False, True, False, False, *[True] * 3]]
+
+
+def test_neighbours_lie_along_the_inputs_of_a_convolution() -> None:
+    scores = torch.arange(8.0).view(1, 2, 2, 2)  # 1 output, 2 inputs, 2 x 2
+    found = lowest_of_each(scores, 2, 1)
+    assert found.tolist() == [[[[0, 1], [2, 3]], [[inf, inf], [inf, inf]]]]
+
+
+def test_blocks_by_hand() -> None:
+    scores = torch.tensor([[1.0, 2.0, 0.0, 0.0], [3.0, 4.0, 0.0, 9.0]])
+    sums = block_sums(scores, 2, 2)
+    assert sums.tolist() == [[[10, 9]]]
+    kept = keep_highest([sums], 1)[0]
+    assert over_blocks(kept, (2, 4), 2, 2).tolist() == [[True, True, False, False]] * 2
+    assert over_blocks(kept[0, 0].view(1, 1, 2), (2, 4), 2, 2).sum() == 4
+
+
+def test_blocks_of_a_convolution_come_back_where_they_were() -> None:
+    scores = torch.rand(4, 6, 3, 3)
+    sums = block_sums(scores, 2, 3)
+    assert sums[1, 4, 1] == pytest.approx(float(scores[2:4, 3:6, 1, 1].sum()))
+    mask = over_blocks(sums == sums[1, 4, 1], (4, 6, 3, 3), 2, 3)
+    assert mask.sum() == 6
+    assert mask[2:4, 3:6, 1, 1].all()
 
 
 def test_index_is_the_logical_one_in_any_memory_order() -> None:

@@ -12,7 +12,15 @@ from torch.func import functional_call
 
 from pruneexp.masks import keep_highest
 from pruneexp.pruning import Dense, Gradual, Random
-from pruneexp.pruning.allocation import Global, LayerwiseConstant, PerLayer, Uniform
+from pruneexp.pruning.allocation import (
+    Allocation,
+    Blocks,
+    Global,
+    LayerwiseConstant,
+    NOfM,
+    PerLayer,
+    Uniform,
+)
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
 from pruneexp.pruning.scope import All, ModelScope, Named
 from pruneexp.recipe import Invalid
@@ -187,6 +195,45 @@ class TestScope:
             Named(include=["rnn.*", "clasifier.*"]).groups(self.network())
         with pytest.raises(Invalid, match=r"^include takes a list"):
             Named(include="rnn.*")  # type: ignore[arg-type]
+
+
+class TestBoundWeights:
+    """2 of 4 and blocks, through the whole schedule."""
+
+    def pruned(self, allocation: Allocation, sparsity: float) -> dict[str, Tensor]:
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Conv2d(8, 12, 3), nn.Flatten(), nn.Linear(12, 8))
+        schedule = Cubic(begin=0.0, end=0.8, interval=2)
+        recipe = Gradual(sparsity=sparsity, allocation=allocation, scope=All(), schedule=schedule)
+        pruner = recipe.attach(model, steps=10)
+        optimiser = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
+        for _ in range(10):
+            optimiser.zero_grad()
+            model(torch.randn(4, 8, 3, 3)).square().sum().backward()
+            pruner.after_backward()
+            optimiser.step()
+            pruner.after_step()
+        return pruner.finish()
+
+    def test_two_of_each_four_stay(self) -> None:
+        masks = self.pruned(NOfM(), 0.5)
+        assert (masks["2.weight"].view(8, 3, 4).sum(2) == 2).all()
+        assert (masks["0.weight"].movedim(1, -1).reshape(-1, 4).sum(1) == 2).all()
+
+    def test_blocks_stay_or_go(self) -> None:
+        masks = self.pruned(Blocks(rows=2, columns=4), 0.75)
+        blocks = masks["2.weight"].view(4, 2, 3, 4).sum((1, 3))
+        assert sorted(blocks.flatten().tolist()) == [0] * 9 + [8] * 3
+        blocks = masks["0.weight"].movedim(1, -1).reshape(6, 2, 9, 2, 4).sum((1, 4))
+        assert sorted(blocks.flatten().tolist()) == [0] * 81 + [8] * 27
+
+    def test_what_cannot_be_is_refused_with_the_remedy(self) -> None:
+        with pytest.raises(Invalid, match=r"sparsity takes 0.5 where 2 of 4 stay, got 0.8"):
+            self.pruned(NOfM(), 0.8)
+        with pytest.raises(Invalid, match=r"cuts tensors into 8, and 2.weight is \(8, 12\); leave"):
+            self.pruned(Blocks(columns=8), 0.5)
+        with pytest.raises(Invalid, match=r"keep takes a number from 1 to 3, got 4"):
+            NOfM(keep=4)
 
 
 def network() -> nn.Sequential:

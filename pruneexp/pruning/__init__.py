@@ -144,7 +144,11 @@ class Gradual(Pruning):
         return self.steps or steps, self.rate
 
     def groups(self, model: "nn.Module") -> Groups:
-        return self.scope.groups(model)
+        found = self.scope.groups(model)
+        shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+        pruned = [name for names in found.values() for name in names]
+        self.allocation.check(self.sparsity, {name: shapes[name] for name in pruned})
+        return found
 
     def masked(self, sizes: Sizes, steps: int) -> list[int]:
         counts = self.allocation.masked(sizes, self.schedule, self.sparsity, steps, steps)

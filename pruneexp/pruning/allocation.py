@@ -8,11 +8,15 @@ import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pruneexp.pruning.schedule import Schedule
 from pruneexp.recipe import Fault, Invalid, Recipe, demand
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Shapes = dict[str, tuple[int, ...]]  # a tensor's name -> its shape
 Sizes = dict[str, int]  # a ranked group's name -> how many weights it has, in forward order
 
 
@@ -34,6 +38,24 @@ class Allocation(Recipe):
         return [
             count(share, sum(weights[group] for group in pool)) for pool in self.pools(len(sizes))
         ]
+
+    # Weights may be bound to each other; what is ranked is then not the single weight.
+
+    def check(self, final: float, shapes: Shapes) -> None:
+        """Raise `Invalid` for a sparsity or for tensors that this allocation cannot have."""
+
+    def ranked(self, scores: "Tensor") -> "Tensor":
+        """A tensor's scores as they are ranked."""
+        return scores
+
+    def spread(self, kept: "Tensor", shape: tuple[int, ...]) -> "Tensor":
+        """A mask over what was ranked as a mask over weights."""
+        return kept
+
+    @property
+    def bound(self) -> int:
+        """Weights that stay or go together."""
+        return 1
 
 
 @dataclass(kw_only=True, slots=True)
@@ -106,13 +128,91 @@ class PerLayer(Allocation):
                 why = f"has a pattern {pattern} that fits no pruned layer{hint}; there are "
                 raise Invalid([Fault("pruning.allocation.at_most", why + ", ".join(known))])
         return [
-            count(schedule.at(step, steps, min(final, self.bound(name))), size)
+            count(schedule.at(step, steps, min(final, self.highest(name))), size)
             for name, size in sizes.items()
         ]
 
-    def bound(self, group: str) -> float:
+    def highest(self, group: str) -> float:
         fitting = [b for pattern, b in self.at_most.items() if fnmatchcase(group, pattern)]
         return min(fitting, default=1.0)
+
+
+@dataclass(kw_only=True, slots=True)
+class NOfM(Allocation):
+    """At most `keep` of each `among` neighbours along the input stay. 2 of 4 is what some GPUs
+    run faster. On the way there the lowest of those that will go anyway go first."""
+
+    word: ClassVar[str] = "n_of_m"
+    keep: int = 2
+    among: int = 4
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            among=(self.among > 1, "a number of neighbours above 1"),
+            keep=(0 < self.keep < self.among, f"a number from 1 to {self.among - 1}"),
+        )
+
+    def check(self, final: float, shapes: Shapes) -> None:
+        share = 1 - self.keep / self.among
+        if abs(final - share) > 1e-9:
+            takes = f"takes {share:g} where {self.keep} of {self.among} stay, got {final:g}"
+            raise Invalid([Fault("pruning.sparsity", takes)])
+        _divide(shapes, 1, self.among)
+
+    def ranked(self, scores: "Tensor") -> "Tensor":
+        from pruneexp import masks
+
+        return masks.lowest_of_each(scores, self.among, self.among - self.keep)
+
+
+@dataclass(kw_only=True, slots=True)
+class Blocks(Allocation):
+    """Uniform, by blocks of `rows` outputs x `columns` inputs that stay or go together; a block's
+    score is the sum of its weights'."""
+
+    word: ClassVar[str] = "blocks"
+    rows: int = 1
+    columns: int = 4
+
+    def __post_init__(self) -> None:
+        takes = "a number of weights above 0"
+        demand(self, rows=(self.rows > 0, takes), columns=(self.columns > 0, takes))
+
+    @property
+    def bound(self) -> int:
+        return self.rows * self.columns
+
+    def check(self, final: float, shapes: Shapes) -> None:
+        _divide(shapes, self.rows, self.columns)
+
+    def masked(
+        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
+    ) -> list[int]:
+        blocks = {name: size // self.bound for name, size in sizes.items()}
+        found = Allocation.masked(self, blocks, schedule, final, step, steps)
+        return [self.bound * masked for masked in found]
+
+    def ranked(self, scores: "Tensor") -> "Tensor":
+        from pruneexp import masks
+
+        return masks.block_sums(scores, self.rows, self.columns)
+
+    def spread(self, kept: "Tensor", shape: tuple[int, ...]) -> "Tensor":
+        from pruneexp import masks
+
+        return masks.over_blocks(kept, shape, self.rows, self.columns)
+
+
+def _divide(shapes: Shapes, rows: int, columns: int) -> None:
+    """Outputs and inputs (the first two dimensions) must be whole numbers of blocks."""
+    uneven = [name for name, shape in shapes.items() if shape[0] % rows or shape[1] % columns]
+    if uneven:
+        name = uneven[0]
+        more = f" and {len(uneven) - 1} more" if len(uneven) > 1 else ""
+        block = f"{rows} x {columns}" if rows > 1 else str(columns)
+        why = f"cuts tensors into {block}, and {name} is {shapes[name]}{more}"
+        raise Invalid([Fault("pruning.allocation", f"{why}; leave it out by pruning.scope")])
 
 
 def count(sparsity: float, weights: int) -> int:
@@ -121,4 +221,4 @@ def count(sparsity: float, weights: int) -> int:
     return math.floor(sparsity * weights + 0.5)
 
 
-OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global)
+OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global, NOfM, Blocks)

@@ -78,9 +78,11 @@ class GradualPruner(Pruner):
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             before.copy_(torch.where(kept.bool(), weight, before))
         for pool, count in zip(self._pools, counts, strict=True):
-            chosen = masks.keep_highest([self._scores(index) for index in pool], count)
+            ranked = [recipe.allocation.ranked(self._scores(index)) for index in pool]
+            chosen = masks.keep_highest(ranked, count // recipe.allocation.bound)
             for index, mask in zip(pool, chosen, strict=True):
-                self.kept[index].copy_(mask)
+                shape = tuple(self.kept[index].shape)
+                self.kept[index].copy_(recipe.allocation.spread(mask, shape))
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             weight.copy_(torch.where(kept.bool(), before, 0))
         self.masked = sum(counts)
