@@ -69,6 +69,11 @@ results-ptb: $(READY) ## the small LSTMs on the Penn Treebank in PRUNEEXP_DATA (
 	$(BIN)/pruneexp run experiment=ptb_small
 	$(BIN)/pruneexp report ptb_small --out results/published/ptb_small
 
+.PHONY: results-fashion
+results-fashion: $(READY) ## MobileNet on Fashion-MNIST in PRUNEEXP_DATA, three seeds (2 hours)
+	$(BIN)/pruneexp run experiment=fashion_mnist
+	$(BIN)/pruneexp report fashion_mnist --out results/published/fashion_mnist
+
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
