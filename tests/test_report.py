@@ -116,7 +116,17 @@ class TestComparison:
         results.finish(5_000, 60.0, 1.0, 0.5)
         found = results.find()
         assert found.pairs[0].gaps == []
-        assert "do not overlap" in found.verdicts[0]
+        assert found.verdicts[0].endswith("do not overlap, so they are not compared.")
+
+    def test_a_better_value_with_fewer_weights_is_said(self, results: Results) -> None:
+        results.finish(5_000, 60.0, 0.5)
+        results.finish(9_000, 61.0, 1.0)
+        results.finish(1_000, 55.0, 1.0, 0.9)
+        results.finish(2_000, 62.5, 1.0, 0.8)
+        (verdict,) = results.find().verdicts
+        assert verdict.endswith(
+            "Yet sparse is better with fewer: 62.5 at 2.0k against 61.0 at 9.0k."
+        )
 
 
 class TestRivals:

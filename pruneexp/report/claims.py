@@ -69,6 +69,21 @@ def find(plan: Plan, loaded: Loaded) -> Findings:
     return found
 
 
+def _better_though_smaller(found: Findings, pair: Pair) -> str:
+    """Of curves whose sizes do not overlap: whether the smaller one reaches the better value."""
+    smaller, larger = sorted((pair.ours, pair.theirs), key=lambda curve: curve[0].nonzero)
+    sign = 1 if found.metric.higher_is_better else -1
+    best, other = (max(curve, key=lambda point: sign * point.test) for curve in (smaller, larger))
+    if sign * best.test <= sign * other.test:
+        return ""
+    every = [point.nonzero for point in found.points]
+    values = [
+        f"{estimate(point.test, point.test_half, found.digits)} at {short(point.nonzero, every)}"
+        for point in (best, other)
+    ]
+    return f" Yet {_quoted(best.series)} is better with fewer: {values[0]} against {values[1]}."
+
+
 def _verdict(found: Findings, pair: Pair) -> str:
     """One comparison in a sentence or two."""
     ours, theirs = _quoted(pair.ours[0].series), _quoted(pair.theirs[0].series)
@@ -76,6 +91,7 @@ def _verdict(found: Findings, pair: Pair) -> str:
         return (
             f"The sizes of {theirs} ({_sizes(found, pair.theirs)} non-zero parameters) and of "
             f"{ours} ({_sizes(found, pair.ours)}) do not overlap, so they are not compared."
+            + _better_though_smaller(found, pair)
         )
     # Of two sparse curves the names alone tell which is meant.
     called = dict(zip(pair.words, (ours, theirs), strict=True))
