@@ -35,8 +35,9 @@ test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
 
 .PHONY: fuzz
-fuzz: $(READY) ## forged .pxp files against all readers, five minutes
+fuzz: $(READY) ## forged .pxp files against all readers; new examples for the property tests
 	$(BIN)/python -m scripts.fuzz 300
+	$(BIN)/pytest -n auto --hypothesis-profile=wide $(shell grep -l "@given" tests/test_*.py)
 
 .PHONY: check
 check: $(READY) ## format, lint, types, tests

@@ -290,7 +290,7 @@ def _work(run: Run, model: nn.Module, say: Say) -> dict[str, int] | None:
     must not cost the finished training."""
     try:
         return multiply_adds(model, run.task.shape())
-    except Exception as error:
+    except Exception as error:  # anything a forward of somebody's own may raise
         say(f"multiply-adds of {run.model.word} are not known ({type(error).__name__}: {error})")
         return None
 

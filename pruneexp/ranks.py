@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 PATIENCE = timedelta(hours=1)  # for a rank that is busy with something only it does
@@ -91,8 +92,8 @@ def alone(model: "nn.Module", *, last: bool) -> AbstractContextManager[None]:
     """Inside, gradients gather at each rank; the last part's pass averages them."""
     if count() == 1 or last:
         return nullcontext()
-    sync: AbstractContextManager[None] = model.no_sync()  # type: ignore[operator]
-    return sync
+    shared = cast("DistributedDataParallel", model)  # what `share` made of it
+    return shared.no_sync()
 
 
 def level(tensors: "Iterable[Tensor]") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from pruneexp.config import Run
 from pruneexp.models import MobileNetV1
@@ -18,6 +19,10 @@ from pruneexp.training import Training
 from tests.results import Results
 
 torch.set_num_threads(1)
+# The same examples each time, so that what passed once passes again; `make fuzz` looks for others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("wide", max_examples=2_000)
+settings.load_profile("same")
 
 Make = Callable[..., Run]
 

@@ -234,5 +234,5 @@ class TestFashion:
         data = loaded(FashionMNIST(), batch_size=128)
         sizes = {name: len(split) for name, split in data.splits.items()}
         assert sizes == {"train": 55_000, "valid": 5_000, "test": 10_000}
-        labels = data.splits["test"].labels  # type: ignore[attr-defined]
+        labels = data.splits["test"].labels
         assert torch.bincount(labels).tolist() == [1000] * 10

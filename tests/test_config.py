@@ -175,7 +175,7 @@ class TestParents:
         before = [
             parent(composed("pruning.start=dense", f"pruning.sparsity={s}")) for s in (0, 0.9)
         ]
-        assert name(before[0]) == name(before[1])  # type: ignore[arg-type]
+        assert name(before[0]) == name(before[1])
 
     def test_a_file_is_named_by_its_content(self, tmp_path: Path) -> None:
         for folder in ("a", "b"):
@@ -381,6 +381,6 @@ def test_bounds_of_layers_come_from_the_command_line() -> None:
 
 def test_a_plain_dict_of_values_survives(tmp_path: Path) -> None:
     run = composed("model=custom", "model.factory=math:sqrt", "+model.arguments.width=0.5")
-    arguments: dict[str, Any] = run.model.arguments  # type: ignore[attr-defined]
+    arguments: dict[str, Any] = run.model.arguments
     assert arguments == {"width": 0.5}
     assert restore(asked(run)) == run

@@ -225,14 +225,14 @@ class TestParents:
         own = tmp_path / "w.safetensors"
         save_file(state, own)
         start = f"file:{files.checksum_of(own)[:16]}"
-        same = replace(run.pruning, start=start, start_path=str(own))  # type: ignore[type-var]
+        same = replace(run.pruning, start=start, start_path=str(own))
         from_file = execute(replace(run, pruning=same), say=silent)
         assert record.checksums["weights"] == from_file.checksums["weights"]
 
     def test_a_run_that_does_not_fit_is_listed(self, tiny: Make) -> None:
         record = execute(tiny(), say=silent)
         child = tiny(tiny_gradual(start=f"run:{record.fingerprint}"))
-        child = replace(child, model=replace(child.model, width=0.2))  # type: ignore[type-var]
+        child = replace(child, model=replace(child.model, width=0.2))
         with pytest.raises(Invalid, match=r"does not fit the model:\n  stem\.0\.weight is"):
             execute(child, say=silent)
 

@@ -69,13 +69,13 @@ class TestFolders:
             (tree / "test" / name).rmdir()
         (tree / "test").rmdir()
         data = loaded(folder(tree, valid=3))
-        kept, held = data.splits["train"].paths, data.splits["valid"].paths  # type: ignore[attr-defined]
+        kept, held = data.splits["train"].paths, data.splits["valid"].paths
         assert len(kept) == 5 and len(held) == 3 and not {*kept} & {*held}
         assert len(data.splits["test"]) == 4
         again = loaded(folder(tree, valid=3), seed=9)  # the run's seed is another matter
-        assert again.splits["valid"].paths.tolist() == held.tolist()  # type: ignore[attr-defined]
+        assert again.splits["valid"].paths.tolist() == held.tolist()
         other = [loaded(folder(tree, valid=3, seed=seed)).splits["valid"] for seed in (1, 2)]
-        assert any(split.paths.tolist() != held.tolist() for split in other)  # type: ignore[attr-defined]
+        assert any(split.paths.tolist() != held.tolist() for split in other)
 
     def test_grey_channels(self, tree: Path) -> None:
         inputs, _ = loaded(folder(tree, channels=1)).splits["train"][0]
@@ -138,7 +138,7 @@ class TestFolders:
         record = execute(pieces, say=silent)
         assert outcome(record) == expected
         child = replace(pieces, pruning=Gradual(start=f"run:{record.fingerprint}"))
-        assert parent(child) == run and parent(child).task.root == str(tree)  # type: ignore
+        assert parent(child) == run and parent(child).task.root == str(tree)
 
 
 def drop(path: Path) -> None:

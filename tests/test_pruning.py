@@ -194,7 +194,7 @@ class TestScope:
         with pytest.raises(Invalid, match=r"pattern clasifier\.\*"):
             Named(include=["rnn.*", "clasifier.*"]).groups(self.network())
         with pytest.raises(Invalid, match=r"^include takes a list"):
-            Named(include="rnn.*")  # type: ignore[arg-type]
+            Named(include="rnn.*")
 
 
 class TestBoundWeights:

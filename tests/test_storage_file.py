@@ -93,6 +93,12 @@ class TestRoundTrips:
             largest = np.abs(other).max(initial=0)
             assert np.abs(row - other).max(initial=0) <= largest / 127 * 0.5001 + 2e-43
 
+    def test_the_largest_float_stays_finite_in_int8(self, tmp_path: Path) -> None:
+        largest = np.finfo(np.float32).max
+        save(tmp_path / "model.pxp", {"weight": np.array([[largest, -largest]])}, {}, kind="int8")
+        found = Archive(tmp_path / "model.pxp").read("weight")
+        assert np.isfinite(found).all() and np.allclose(found, [[largest, -largest]], rtol=1e-6)
+
     @pytest.mark.parametrize("kind", values.WORDS)
     @pytest.mark.parametrize("encoding", positions.WORDS)
     @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (0, 3), (1, 1), (5, 3, 2)])

@@ -1,6 +1,7 @@
 """Positions of kept weights: each encoding by hand on tiny tensors, and without loss on any."""
 
 import math
+from collections.abc import Sequence
 
 import hypothesis.extra.numpy as some_arrays
 import hypothesis.strategies as some
@@ -20,7 +21,9 @@ MASKS = some_arrays.arrays(
 )
 
 
-def coded(word: str, where: list[int], shape: tuple[int, ...], zero: list[int] = []) -> Positions:  # noqa: B006
+def coded(
+    word: str, where: Sequence[int], shape: tuple[int, ...], zero: Sequence[int] = ()
+) -> Positions:
     flags = np.isin(where, zero)
     return encode(word, np.array(where, np.int64), shape, flags, 4)
 

@@ -17,6 +17,7 @@ from pruneexp.training.average import Average
 from pruneexp.training.decay import Exponential, Stepwise
 from pruneexp.training.optimiser import SGD, RMSProp
 from tests.conftest import After, Make, outcome, silent, tiny_gradual
+from tests.test_data import setting
 
 
 class TestDecays:
@@ -139,8 +140,8 @@ class _Rows(fit.Loaded):
     def __init__(self, pictures: torch.Tensor, labels: torch.Tensor) -> None:
         from pruneexp.tasks.images import Classification
 
-        self.task = Classification([(0, 0)], [(0, 0)], [(0, 0)])  # type: ignore[list-item]
-        self.setting = _setting()
+        self.task = Classification([(0, 0)], [(0, 0)], [(0, 0)])
+        self.setting = setting(batch_size=8)
         self.task.setting = self.setting
 
     def parts(self, batch: Any, count: int) -> list[Any]:
@@ -149,22 +150,6 @@ class _Rows(fit.Loaded):
     def loss(self, model: nn.Module, batch: Any, carry: Any) -> Any:
         pictures, labels = batch
         return nn.functional.cross_entropy(model(pictures), labels), None
-
-
-def _setting() -> Any:
-    from pruneexp.recipe import ImageShape
-    from pruneexp.tasks.loaded import Setting
-
-    return Setting(
-        device=torch.device("cpu"),
-        shape=ImageShape(1, 2, 3),
-        seed=0,
-        batch_size=8,
-        unroll=0,
-        label_smoothing=0.0,
-        memory_format=torch.contiguous_format,
-        workers=0,
-    )
 
 
 def test_compiled_steps_train(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,10 @@ def _quantised(kept: NDArray[np.float32], row_lengths: Numbers) -> tuple[Bytes, 
     starts = np.cumsum(row_lengths) - row_lengths
     if len(filled):
         scales[filled] = np.maximum.reduceat(np.abs(kept), starts[filled]) / np.float32(HIGHEST)
+    with np.errstate(
+        over="ignore"
+    ):  # next to the largest float32, 127 rounded steps may be infinite
+        scales = np.where(np.isinf(scales * HIGHEST), np.nextafter(scales, np.float32(0)), scales)
     each = np.repeat(scales, row_lengths)
     ratios = np.divide(kept, each, out=np.zeros_like(kept), where=each > 0)
     whole = np.clip(np.rint(ratios), -HIGHEST, HIGHEST).astype(np.int8)

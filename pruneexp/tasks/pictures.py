@@ -152,15 +152,12 @@ class CIFAR10(InMemory):
 
 
 @dataclass(kw_only=True, slots=True)
-class CIFAR100(InMemory):
-    """50,000 and 10,000 colour pictures of 32 x 32 pixels, 100 classes."""
+class CIFAR100(CIFAR10):
+    """Pictures as of CIFAR10, of 100 classes."""
 
     word: ClassVar[str] = "cifar100"
     kind: ClassVar[str] = "CIFAR100"
     native: ClassVar[ImageShape] = ImageShape(channels=3, pixels=32, classes=100)
-    pixels: int = 32
-    augmentation: str = "crop_flip"
-    valid: int = 5_000
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class Fit:
         # What the batches go through; `model` is the plain network inside.
         self.network = ranks.share(model)
         if recipe.compile:
-            self.network = torch.compile(self.network)  # type: ignore[assignment]
+            self.network = cast(nn.Module, torch.compile(self.network))
         self.state = State()
         self._began, self._seconds_before = time.monotonic(), 0.0
         self.facts: dict[str, Any] = {}  # what must be the same when the run goes on

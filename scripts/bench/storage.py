@@ -6,14 +6,19 @@ Megabytes a second are dense-equivalent: four bytes an entry, whatever the mask.
 
 import gzip
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import zstandard
+from scipy import sparse
 from turns import turns
 
 from pruneexp.place import keep_freed_memory
 from pruneexp.storage import positions
+from pruneexp.storage.archive import Archive, save
 
 ENTRIES, ROWS = 4_163_584, 2_048
 SPARSITIES = (0.75, 0.8, 0.85, 0.875, 0.9, 0.95, 0.975)
@@ -24,14 +29,13 @@ def storage() -> None:
     keep_freed_memory()
     print(f"\nPositions of {ENTRIES:,} weights at random: bytes against log2 C(n, k)")
     print("  MB/s there and back, median of seven turns (and the fastest)")
-    zstd = _zstd()
     for sparsity in SPARSITIES:
         random = np.random.default_rng(0)
         mask = np.zeros(ENTRIES, np.bool_)
         mask[random.permutation(ENTRIES)[: round(ENTRIES * (1 - sparsity))]] = True
         mask = mask.reshape(ROWS, -1)
         print(f"  {sparsity:.1%}")
-        ways = _ours(mask) | _others(mask, zstd)
+        ways = _ours(mask) | _others(mask)
         bound = positions.bound(ENTRIES, int(mask.sum()))
         made = {name: there() for name, (there, _, _) in ways.items()}
         for name, (_, back, _) in ways.items():
@@ -43,7 +47,7 @@ def storage() -> None:
             ratio = size(made[name]) / bound
             speeds = "  ".join(_speed(each[name]) for each in (encoding, decoding))
             print(f"    {name:<18} x{ratio:<7.3f} {speeds}")
-    _gzip()
+    _whole()
 
 
 def _speed(seconds: list[float]) -> str:
@@ -80,85 +84,56 @@ def _ours(mask: np.ndarray) -> dict[str, Way]:
     return {word: way(word) for word in words}
 
 
-def _others(mask: np.ndarray, zstd: Any) -> dict[str, Way]:
-    found: dict[str, Way] = {
+def _others(mask: np.ndarray) -> dict[str, Way]:
+    return {
         "numpy.packbits": (
             lambda: np.packbits(mask),
             lambda packed: np.unpackbits(packed).astype(np.bool_).reshape(mask.shape),
             len,
-        )
-    }
-    try:
-        from scipy import sparse
-    except ImportError:
-        pass
-    else:
-        found["scipy CSR"] = (
+        ),
+        "scipy CSR": (
             lambda: sparse.csr_matrix(mask),
             lambda matrix: matrix.toarray(),
             lambda matrix: matrix.indptr.nbytes + matrix.indices.nbytes,
-        )
-    if zstd is not None:
-        found["zstd of packbits"] = (
-            lambda: zstd.compress(np.packbits(mask).tobytes()),
+        ),
+        "zstd of packbits": (
+            lambda: zstandard.compress(np.packbits(mask).tobytes()),
             lambda packed: (
-                np.unpackbits(np.frombuffer(zstd.decompress(packed), np.uint8))
+                np.unpackbits(np.frombuffer(zstandard.decompress(packed), np.uint8))
                 .astype(np.bool_)
                 .reshape(mask.shape)
             ),
             len,
-        )
-    return found
+        ),
+    }
 
 
-def _zstd() -> Any:
-    """Python 3.14's own, or the package; None where neither is here."""
-    try:
-        from compression import zstd
-    except ImportError:
-        try:
-            import zstandard as zstd
-        except ImportError:
-            zstd = None
-    try:
-        import scipy  # noqa: F401
-    except ImportError:
-        print("  (no scipy here)")
-    if zstd is None:
-        print("  (no zstd here)")
-    return zstd
-
-
-def _gzip() -> None:
-    """A whole dense file through gzip, beside the same as .pxp, at 90 %."""
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-    from time import perf_counter
-
-    from pruneexp.storage.archive import Archive, save
-
+def _whole() -> None:
+    """A dense file through gzip and zstd, beside the same as .pxp, at 90 %."""
     random = np.random.default_rng(0)
     mask = random.random((ROWS, ENTRIES // ROWS)) < 0.1
     weights = np.where(mask, random.standard_normal(mask.shape), 0).astype(np.float32)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.pxp"
-        print("  a whole fp32 tensor at 90 %, one turn: MB/s there and back, checksums included")
-        began = perf_counter()
-        save(path, {"weight": weights}, {"weight": mask})
-        there = perf_counter()
+
+        def write() -> bytes:
+            save(path, {"weight": weights}, {"weight": mask})
+            return path.read_bytes()
+
+        ways: dict[str, Way] = {
+            "pxp": (write, lambda _: Archive(path).read("weight"), len),
+            "gzip -6 of the dense": (lambda: gzip.compress(weights, 6), gzip.decompress, len),
+            "zstd -3 of the dense": (
+                lambda: zstandard.compress(weights.tobytes()),
+                zstandard.decompress,
+                len,
+            ),
+        }
+        print("  a whole fp32 tensor at 90 %, three turns, checksums included")
+        made = {name: there() for name, (there, _, _) in ways.items()}
         assert (Archive(path).read("weight") == weights).all()
-        back = perf_counter()
-        _line("pxp", path.stat().st_size, there - began, back - there)
-        began = perf_counter()
-        packed = gzip.compress(weights.tobytes(), 6)
-        there = perf_counter()
-        gzip.decompress(packed)
-        back = perf_counter()
-        _line("gzip -6 of the dense", len(packed), there - began, back - there)
-
-
-def _line(name: str, size: int, there: float, back: float) -> None:
-    dense = 4 * ENTRIES / 1e6
-    print(
-        f"    {name:<22} {size / 1e6:.3f} MB {dense / there:8,.0f} there {dense / back:8,.0f} back"
-    )
+        encoding = turns({name: there for name, (there, _, _) in ways.items()}, 3)
+        decoding = turns({name: _bound_to(ways[name][1], made[name]) for name in ways}, 3)
+        for name in ways:
+            speeds = "  ".join(_speed(each[name]) for each in (encoding, decoding))
+            print(f"    {name:<22} {len(made[name]) / 1e6:.3f} MB {speeds}")
