@@ -6,15 +6,16 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_origin
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from pruneexp import files, models, pruning, tasks, training
+from pruneexp import files, models, pruning, quantisation, tasks, training
 from pruneexp.pruning import allocation, schedule, scope
+from pruneexp.quantisation import Quantisation
 from pruneexp.recipe import (
     Fault,
     Invalid,
@@ -51,6 +52,7 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "pruning/scope": scope.OPTIONS,
     "pruning/criterion": pruning.CRITERIA,
     "pruning/allocation": allocation.OPTIONS,
+    "quantisation": quantisation.OPTIONS,
 }
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -66,6 +68,10 @@ class Run(Recipe):
     model: models.Model
     training: training.Training
     pruning: pruning.Pruning
+    # As of a field that was `added`: runs made before it rounded nothing.
+    quantisation: Quantisation = field(
+        default_factory=Quantisation, metadata={"before": Quantisation()}
+    )
     seed: int = 0
     title: str = here("")  # of the experiment's report
     keep: str = here("weights")  # weights or none, once the run is finished
@@ -79,6 +85,7 @@ class Run(Recipe):
         demand(
             self,
             *_misfits(self.model, self.task, self.pruning),
+            *_unrounded(self.quantisation, self.training),
             model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
             seed=(self.seed >= 0, "a whole number of 0 or more"),
             keep=(self.keep in ("weights", "none"), "weights or none"),
@@ -95,9 +102,13 @@ class Run(Recipe):
         return Store(Path(self.results))
 
     @property
+    def stage(self) -> tuple[int, float]:
+        """Steps of this run's own stage and the factor on its learning rate."""
+        return (self.quantisation or self.pruning).stage(self.training.steps)
+
+    @property
     def steps(self) -> int:
-        """Of this run's own stage."""
-        return self.pruning.stage(self.training.steps)[0]
+        return self.stage[0]
 
 
 def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
@@ -119,6 +130,12 @@ def _misfits(
         yield Fault("pruning.start", f"=torchvision:{weights}: {why}")
 
 
+def _unrounded(last: Quantisation | None, given: training.Training | None) -> Iterator[Fault]:
+    if last and given and last.word == "aware" and given.average is not None:
+        why = f"takes null with quantisation=aware, got {given.average:g}"
+        yield Fault("training.average", f"{why}: an average of rounded weights is not rounded")
+
+
 def _networks(task: tasks.Task | None) -> str:
     fitting = [] if task is None else [m.word for m in models.OPTIONS if _kind(task) in m.takes]
     return either(fitting)
@@ -134,12 +151,15 @@ def fingerprint(run: Run) -> str:
 
 def name(run: Run) -> str:
     """A run's folder: words for people, the fingerprint for everything else."""
-    words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}-seed{run.seed}"
+    last = f"-{run.quantisation.label()}" if run.quantisation else ""
+    words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}{last}-seed{run.seed}"
     return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"
 
 
 def parent(run: Run) -> Run | None:
     """The run whose weights this one starts from: the same question without its last stage."""
+    if run.quantisation:
+        return replace(run, quantisation=Quantisation(), keep="weights")
     start, _, reference = run.pruning.starts_from.partition(":")
     if start == "dense":
         return replace(run, pruning=pruning.Dense(), keep="weights")
@@ -271,8 +291,8 @@ def restore(data: dict[str, Any]) -> Run:
 def _restore(recipe: type[Recipe], group: str, data: dict[str, Any]) -> Recipe:
     values = filled(recipe, data)
     for item in fields(recipe):
-        if is_part(item.type) and item.name in values:
-            part = values[item.name]
+        if is_part(item.type) and item.name in data:
+            part = data[item.name]
             inner = f"{group}/{item.name}" if group else item.name
             values[item.name] = _restore(_option(inner, part["option"]), inner, part)
     return recipe(**values)

@@ -20,6 +20,7 @@ from torch import nn
 from pruneexp import files, place, ranks, seeds, weights
 from pruneexp.config import Run, fingerprint, name, parent
 from pruneexp.counts import count_masks, multiply_adds
+from pruneexp.pruning.pruner import Pruner
 from pruneexp.recipe import Fault, Invalid, asked
 from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.store import Folder
@@ -189,8 +190,13 @@ def _train(
         weights.load(model, weights.stated_file(run))
     elif run.pruning.starts_from.startswith("torchvision:"):
         weights.load(model, ranks.agree(lambda: weights.torchvision_file(run)))
-    steps, factor = run.pruning.stage(run.training.steps)
-    pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
+    steps, factor = run.stage
+    pruner: Pruner
+    if run.quantisation and ancestor is not None:
+        kept = weights.masks(run.store.folder(ancestor.name))
+        pruner = run.quantisation.attach(model, kept)
+    else:
+        pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
     fit = Fit(
         model,
         task,

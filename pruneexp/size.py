@@ -66,7 +66,8 @@ def size(run: Run) -> Size:
     sizes = {
         group: sum(parameters[name].numel() for name in names) for group, names in groups.items()
     }
-    masked = run.pruning.masked(sizes, run.steps)
+    steps, _ = run.pruning.stage(run.training.steps)
+    masked = run.pruning.masked(sizes, steps)
     counts = count(model, groups, sum(masked))
     shares = _shares(run, groups, sizes, masked)
     group_of = {name: group for group, names in groups.items() for name in names}

@@ -22,6 +22,7 @@ from pruneexp.record import (
     FAILURE,
     HISTORY,
     LEASE,
+    MASKS,
     PREVIOUS,
     PROGRESS,
     RECORD,
@@ -177,8 +178,12 @@ class Folder:
         return record
 
     def weights_are_good(self, record: Record) -> bool:
-        path = self.path / WEIGHTS
-        return path.exists() and files.checksum_of(path) == record.checksums["weights"]
+        """The chosen state as well as its masks."""
+        return all(
+            (path := self.path / name).exists()
+            and files.checksum_of(path) == record.checksums[name.partition(".")[0]]
+            for name in (WEIGHTS, MASKS)
+        )
 
     def save_history(self, rows: list[dict[str, Any]]) -> None:
         columns = list(dict.fromkeys(key for row in rows for key in row))

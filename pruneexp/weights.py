@@ -14,6 +14,8 @@ from pruneexp import files
 from pruneexp.config import Run
 from pruneexp.pruning import Gradual
 from pruneexp.recipe import Fault, Invalid
+from pruneexp.record import MASKS
+from pruneexp.store import Folder
 
 COUNT = ".num_batches_tracked"
 
@@ -38,6 +40,11 @@ def load(model: nn.Module, path: Path) -> None:
         listed = "\n  ".join(problems[:12] + more)
         raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {listed}")])
     model.load_state_dict(found)
+
+
+def masks(folder: Folder) -> dict[str, torch.Tensor]:
+    """Of a finished run, True where a weight is kept; none of a dense one."""
+    return load_file(folder.path / MASKS)
 
 
 def stated_file(run: Run) -> Path:

@@ -252,8 +252,8 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
         (
             ["+pruning.sparsty=0.3", "+foo=1"],
             [
-                "foo is no key here; a run takes task, model, training, pruning, seed, title, "
-                "keep, device, results, workers, dry_run or format",
+                "foo is no key here; a run takes task, model, training, pruning, quantisation, "
+                "seed, title, keep, device, results, workers, dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
                 "sparsity, start, start_path, steps, rate, revive, schedule, scope, criterion or "
                 "allocation",

@@ -14,7 +14,7 @@ FLOORS = [
     {"factory", "masks", "data", "ranks"},
     {"store", "tasks", "models"},
     {"pruning", "storage"},
-    {"training", "counts"},
+    {"training", "counts", "quantisation"},
     {"config"},
     {"size", "explain", "display", "weights", "place"},
     {"execute"},
@@ -27,6 +27,7 @@ FLOORS = [
 LIGHT = [
     *("recipe", "seeds", "record", "files", "factory", "store", "tasks", "models", "pruning"),
     *("pruning.schedule", "pruning.scope", "pruning.allocation", "training"),
+    "quantisation",
     *("training.optimiser", "training.decay", "config", "explain", "display", "stopping"),
     *(
         "storage",

@@ -118,6 +118,9 @@ class Fit:
                 saved = now
             if stopping:
                 raise Stopped
+        if self.steps == 0:  # a stage that only measures
+            self.state.history.append({"step": 0, "sparsity": self.pruner.sparsity})
+            self._validate()
         assert self.state.best is not None
         self.model.load_state_dict(self.state.best["model"])
         return {key: value for key, value in self.state.best.items() if key != "model"}

@@ -1,0 +1,95 @@
+"""Recipes of rounded weights: fewer bits a value, as the last stage of a run.
+
+A quantised run is the child of the same run without: it begins with that run's weights and masks.
+`Rounding` measures them rounded; `Aware` trains on for some steps with rounded weights in the
+forward pass. What comes out is what a .pxp file of these values holds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pruneexp.recipe import Recipe, demand
+from pruneexp.storage import values
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruneexp.pruning.pruner import Pruner
+
+WORDS = tuple(word for word in values.WORDS if word != "fp32")
+
+
+@dataclass(kw_only=True, slots=True)
+class Quantisation(Recipe):
+    """Weights as they are."""
+
+    word: ClassVar[str] = "none"
+
+    def __bool__(self) -> bool:
+        """Whether there is such a stage."""
+        return False
+
+    def stage(self, steps: int) -> tuple[int, float]:
+        """Steps of this stage and the factor on its learning rate."""
+        raise AssertionError(type(self))
+
+    def attach(self, model: "nn.Module", masks: "Mapping[str, Tensor]") -> "Pruner":
+        """Take hold of the model's weights; call before the optimiser is made."""
+        raise AssertionError(type(self))
+
+    def label(self) -> str:
+        raise AssertionError(type(self))
+
+
+@dataclass(kw_only=True, slots=True)
+class Rounding(Quantisation):
+    """Rounded after training. Tensors of two and more dimensions are, as in a .pxp file; int8 has
+    a scale for each row."""
+
+    word: ClassVar[str] = "rounding"
+    values: str = "int8"
+
+    def __post_init__(self) -> None:
+        demand(self, values=(self.values in WORDS, "fp16, bf16 or int8"))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def stage(self, steps: int) -> tuple[int, float]:
+        return 0, 1.0
+
+    def attach(self, model: "nn.Module", masks: "Mapping[str, Tensor]") -> "Pruner":
+        from pruneexp.quantisation.rounder import Rounder
+
+        return Rounder(model, masks, self.values)
+
+    def label(self) -> str:
+        return self.values
+
+
+@dataclass(kw_only=True, slots=True)
+class Aware(Rounding):
+    """Trained on under the same masks. Gradients are taken where the rounded weights stand and
+    move the exact ones (the straight-through estimator)."""
+
+    word: ClassVar[str] = "aware"
+    steps: int | None = None  # as training.steps
+    rate: float = 0.1  # factor on the learning rate
+
+    def __post_init__(self) -> None:
+        super(Aware, self).__post_init__()
+        demand(
+            self,
+            steps=(self.steps is None or self.steps > 0, "a number of steps above 0, or null"),
+            rate=(self.rate > 0, "a factor above 0"),
+        )
+
+    def stage(self, steps: int) -> tuple[int, float]:
+        return self.steps or steps, self.rate
+
+    def label(self) -> str:
+        return f"{self.values}-aware"
+
+
+OPTIONS: tuple[type[Quantisation], ...] = (Quantisation, Rounding, Aware)
