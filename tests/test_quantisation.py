@@ -135,6 +135,15 @@ class TestRuns:
             execute(run, stop=After(3), say=silent)
         assert outcome(execute(run, say=silent)) == outcome(expected)
 
+    def test_the_control_rounds_nothing(self, tiny: Make) -> None:
+        """It is the parent's training gone on with, and masks, under plain fp32 weights."""
+        run = tiny(tiny_gradual(), quantisation=Aware(values="fp32", steps=4))
+        execute(run, say=silent)
+        after = load_file(run.store.folder(name(run)).path / WEIGHTS)
+        masks = load_file(run.store.folder(name(run)).path / MASKS)
+        assert all(not after[key][~mask].any() for key, mask in masks.items())
+        assert any(not torch.equal(after[key], rounded(after[key], "int8")) for key in masks)
+
     def test_a_parents_lost_masks_are_made_again(self, tiny: Make) -> None:
         run = tiny(tiny_gradual(), quantisation=Rounding())
         before = parent(run)
@@ -161,7 +170,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"values": "int4"}, "values takes fp16, bf16 or int8, got int4"),
+            ({"values": "int4"}, "values takes fp32, fp16, bf16 or int8, got int4"),
             ({"steps": 0}, "steps takes a number of steps above 0, or null, got 0"),
             ({"rate": 0.0}, "rate takes a factor above 0, got 0.0"),
         ],
@@ -169,3 +178,7 @@ class TestNames:
     def test_what_cannot_be(self, changes: dict[str, Any], message: str) -> None:
         with pytest.raises(Invalid, match=message):
             Aware(**changes)
+
+    def test_nothing_to_round(self) -> None:
+        with pytest.raises(Invalid, match="values takes fp16, bf16 or int8, got fp32"):
+            Rounding(values="fp32")

@@ -71,16 +71,17 @@ class Rounding(Quantisation):
 @dataclass(kw_only=True, slots=True)
 class Aware(Rounding):
     """Trained on under the same masks. Gradients are taken where the rounded weights stand and
-    move the exact ones (the straight-through estimator)."""
+    move the exact ones (the straight-through estimator). With fp32 nothing is rounded: the control
+    that is given the same steps."""
 
     word: ClassVar[str] = "aware"
     steps: int | None = None  # as training.steps
     rate: float = 0.1  # factor on the learning rate
 
     def __post_init__(self) -> None:
-        super(Aware, self).__post_init__()
         demand(
             self,
+            values=(self.values in values.WORDS, "fp32, fp16, bf16 or int8"),
             steps=(self.steps is None or self.steps > 0, "a number of steps above 0, or null"),
             rate=(self.rate > 0, "a factor above 0"),
         )

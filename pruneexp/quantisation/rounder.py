@@ -68,6 +68,8 @@ class Rounder(Pruner):
 
 def rounded(weight: Tensor, values: str) -> Tensor:
     """What a file with values of this type gives back, bit for bit (`storage.values`)."""
+    if values == "fp32":
+        return weight
     if values in HALVES:
         return weight.to(HALVES[values]).to(weight.dtype)
     rows = weight.flatten(1)
