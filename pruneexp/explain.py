@@ -90,6 +90,14 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
         return no_key(key, list(OPTIONS))
     if "not in struct" in first or "not in '" in first:
         kind: Any = error.object_type
+        above, _, leaf = key.rpartition(".")
+        group = above.replace(".", "/")
+        having = [o.word for o in OPTIONS.get(group, ()) if leaf in {f.name for f in fields(o)}]
+        if having:
+            has = "have" if len(having) > 1 else "has"
+            return Fault(
+                key, f"is no key with {group}={kind.word}; {' and '.join(having)} {has} it"
+            )
         return no_key(key, [item.name for item in fields(kind if is_part(kind) else Run)])
     got = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if got:
