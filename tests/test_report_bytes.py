@@ -4,6 +4,7 @@ import csv
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pruneexp.models import MobileNetV1
@@ -115,6 +116,18 @@ class TestTables:
         # 284,672 / 8 = 35,584 and 37,167 / 2 = 18,584 bytes; 37,200 * 4 + 18,600 = 167,400
         assert table_5.cells[0][3:5] == ["0.0356", "0.0186"]
         assert [row[3:5] for row in table_6.cells] == [["0.0980", "0.0981"], ["0.1674", "0.1500"]]
+
+    def test_an_encoding_that_was_refused_is_left_blank(self, results: Results) -> None:
+        for sparsity in (0.5, 0.9):
+            size = weights(100, file=400, positions=10, bound=5.0)
+            size["batch_norm_kept"]["encodings"]["csr"] = None
+            results.finish(100, 70.0, 1.0, sparsity, weighed=size)
+        made = byte_tables.storage(results.find())
+        assert made is not None and made.cells[0][made.header.index("CSR")] == "–"
+        figure = figures.positions(results.find())
+        assert figure is not None
+        (csr,) = (line for line in figure.axes[0].lines if "CSR" in str(line.get_label()))
+        assert np.isnan(np.asarray(csr.get_ydata(), float)).all()
 
     def test_where_a_run_was_not_weighed_nothing_is_shown(self, results: Results) -> None:
         mobilenets(results).finish(100_000, 60.0, 0.1)

@@ -155,7 +155,7 @@ def _counted(size: float, to: int) -> str:
 
 
 def _measured(size: float, to: int) -> str:
-    return f"{size / MEGABYTE:.{3 if to == 10_000 else 4}f}"
+    return cells.BLANK if math.isnan(size) else f"{size / MEGABYTE:.{3 if to == 10_000 else 4}f}"
 
 
 def _published(point: Point, what: str) -> str:

@@ -1,5 +1,7 @@
 """What positions take, encoding by encoding, against sparsity."""
 
+import math
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -84,5 +86,6 @@ def _numbers(point: Point) -> dict[str, float]:
 
 def _bits(point: Point, encoding: str) -> float:
     numbers, of = _numbers(point), f"batch_norm_kept.encodings.{encoding}."
-    size = numbers[f"{of}position_bytes"] + numbers[f"{of}filler_bytes"]
-    return 8 * size / numbers["prunable"]
+    # One that was refused has no line.
+    parts = [numbers.get(f"{of}{what}", math.nan) for what in ("position_bytes", "filler_bytes")]
+    return 8 * sum(parts) / numbers["prunable"]
