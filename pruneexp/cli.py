@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "curves, tables and a page from a plan's finished runs",
     "status": "where the runs of a plan stand, or which plans there are",
     "show": "everything about one run",
+    "bytes": "what a finished run, or a plan's runs, weigh in each encoding",
     "pack": "a finished run's weights and masks as one small file (.pxp)",
     "unpack": "such a file as safetensors",
     "inspect": "what is in such a file, tensor by tensor",

@@ -1,4 +1,4 @@
-"""The commands that work on what is planned or finished: report, status, show, pack, unpack,
+"""The commands that work on what is planned or finished: report, status, show, bytes, pack, unpack,
 inspect, clean, and the worker that a sweep starts."""
 
 import argparse
@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from rich.console import Console
 
-from pruneexp import files, terminal
+from pruneexp import bytes_desk, files, terminal
 from pruneexp.display import Row, table, table_of
 from pruneexp.ending import BAD_INPUT, complain
 from pruneexp.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
@@ -128,8 +128,11 @@ def _pack(options: argparse.Namespace, store: Store) -> int:
 
     folder = store.find(options.run)
     try:
-        made = pack(folder, options.out, kind=options.values, encoding=options.encoding)
-    except ValueError as error:  # values that a type cannot hold
+        state = bytes_desk.folded(folder) if options.fold else None
+        made = pack(
+            folder, options.out, kind=options.values, encoding=options.encoding, state=state
+        )
+    except ValueError as error:  # values that a type cannot hold, or nothing to fold
         complain([str(error)])
         return BAD_INPUT
     facts = contents(made)
@@ -300,6 +303,9 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoding", choices=positions.WORDS, default="auto", help="of their positions"
     )
+    parser.add_argument(
+        "--fold", action="store_true", help="batch-norm into the convolution before it"
+    )
 
 
 def _unpack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -346,6 +352,7 @@ _DOES = {
     "report": "Curves, tables and a page from a plan's finished runs.",
     "status": "Where the runs of a plan stand.",
     "show": "Everything about one run.",
+    "bytes": bytes_desk.DOES,
     "pack": "Write a finished run's weights and masks as one small file (docs/format.md).",
     "unpack": "Write a .pxp file as safetensors, dense, with zeros where masked.",
     "inspect": "What is in a .pxp file; the bound is log2 C(n, k), for masks without structure.",
@@ -357,6 +364,7 @@ _COMMANDS = {
     "report": _report,
     "status": _status,
     "show": _show,
+    "bytes": bytes_desk.weigh,
     "pack": _pack,
     "unpack": _unpack,
     "inspect": _inspect,
@@ -368,6 +376,7 @@ _ARGUMENTS = {
     "report": _report_arguments,
     "status": _plan_argument,
     "show": _show_arguments,
+    "bytes": bytes_desk.arguments,
     "pack": _pack_arguments,
     "unpack": _unpack_arguments,
     "inspect": _inspect_arguments,

@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from pruneexp import files, place, ranks, seeds, weights
+from pruneexp import files, place, ranks, seeds, weighing, weights
 from pruneexp.config import Run, fingerprint, name, parent
 from pruneexp.counts import count_masks, multiply_adds
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.recipe import Fault, Invalid, asked
-from pruneexp.record import MASKS, WEIGHTS, Budget, Progress, Record
+from pruneexp.record import BYTES, MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.store import Folder
 from pruneexp.tasks.loaded import Loaded, Setting
 from pruneexp.training.fit import Diverged, Fit, Stopped, unpack
@@ -239,7 +239,7 @@ def _train(
         circumstances=_circumstances(device, threads, fit.seconds(), saved),
     )
     if ranks.is_first():
-        _write(folder, run, model, masks, record, fit)
+        _write(folder, run, model, masks, record, fit, say)
     return ranks.agree(lambda: record)
 
 
@@ -279,8 +279,10 @@ def _write(
     masks: dict[str, torch.Tensor],
     record: Record,
     fit: Fit,
+    say: Say,
 ) -> None:
-    """History, weights, masks, and last the record that marks the run as finished."""
+    """History, weights, masks, what they weigh, and last the record that marks the run as
+    finished."""
     state = {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
     folder.save_history(fit.state.history)
     for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
@@ -288,6 +290,9 @@ def _write(
         record.checksums[file.partition(".")[0]] = files.checksum(payload)
         if run.keep == "weights":
             files.save_bytes(folder.path / file, payload)
+    weighed = weighing.weighed(model, run.task.shape(), masks, say)
+    if weighed is not None:
+        files.save_json(folder.path / BYTES, weighed)
     folder.finish(record)
 
 

@@ -9,10 +9,13 @@ PROGRESS = "progress.json"  # where a running run stands; a display reads it
 HISTORY = "history.csv"  # loss, rate, sparsity and validation over steps
 WEIGHTS = "weights.safetensors"  # the chosen state, masked, with zeros where masked
 MASKS = "masks.safetensors"  # True where a weight was kept; empty for a dense run
+BYTES = "bytes.json"  # what it weighs under each encoding and type of values
+LATENCY = "latency.json"  # how fast it was found to be
 CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
 PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged
 LEASE = "lease"  # locked while a process works in the folder
 
+BYTES_VERSION = 1  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from pruneexp import files
 from pruneexp.record import (
+    BYTES,
+    BYTES_VERSION,
     CHECKPOINT,
     FAILURE,
     HISTORY,
@@ -204,6 +206,12 @@ class Folder:
             return [{key: float(value) for key, value in row.items() if value} for row in rows]
         except (csv.Error, ValueError, TypeError) as error:
             raise files.Damaged(path, f"it is no table of numbers ({error})") from error
+
+    def weighed(self) -> dict[str, Any] | None:
+        """What the run weighs, if that was measured. Raises `Damaged` naming the file."""
+        path = self.path / BYTES
+        found = files.load_json(path) if path.exists() else {}
+        return found if found.get("version") == BYTES_VERSION else None
 
     def finish(self, record: Record) -> None:
         """The marker, written last; then what only an unfinished run needs goes."""

@@ -1,5 +1,5 @@
 """Tables for a terminal: what a configuration weighs, how a run ended, what a sweep would do,
-what is in a packed file."""
+what is in a packed file, what a run weighs in one."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +161,39 @@ def contents(facts: dict[str, Any], width: int) -> Table:
         f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header and "
         "alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
         "structure"
+    )
+    return shown
+
+
+def weighed(name: str, facts: dict[str, Any]) -> Table:
+    """What a run weighs: each encoding with fp32 values, then the other types of values."""
+    kept, folded = facts["batch_norm_kept"], facts["batch_norm_folded"]
+    shown = table_of(name)
+    shown.add_column("file")
+    for title in ("positions", "fillers", "bytes", "of dense"):
+        shown.add_column(title, justify="right")
+    if folded:
+        shown.add_column("batch-norm folded", justify="right")
+    others = [word for word in kept["values"] if word != "fp32"]
+    files = [(word, "encodings", word) for word in kept["encodings"]]
+    for title, part, word in files + [(f"auto, {word}", "values", word) for word in others]:
+        row = kept[part][word]
+        if row is None:
+            shown.add_row(title, *["-"] * (4 + bool(folded)))
+            continue
+        other = folded[part][word] if folded else None
+        shown.add_row(
+            title,
+            f"{row['position_bytes']:,}",
+            f"{row['filler_bytes']:,}",
+            f"{row['bytes']:,}",
+            f"{row['bytes'] / kept['dense_bytes']:.1%}",
+            *([f"{other['bytes']:,}" if other else "-"] if folded else []),
+        )
+    shown.caption_justify = "left"
+    shown.caption = (
+        f"{facts['kept']:,} of {facts['prunable']:,} kept where there is a mask · log2 C(n, k): "
+        f"{facts['bound_bytes']:,.0f} bytes"
     )
     return shown
 

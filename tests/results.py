@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from pruneexp import files
 from pruneexp.config import Run, fingerprint, name
 from pruneexp.models import MobileNetV1, Model
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.recipe import asked
-from pruneexp.record import Budget, Counts, Plan, Planned, Record
+from pruneexp.record import BYTES, BYTES_VERSION, LATENCY, Budget, Counts, Plan, Planned, Record
 from pruneexp.report import claims, load
 from pruneexp.store import Store
 from pruneexp.tasks import Glyphs, Task
@@ -60,9 +61,15 @@ class Results:
         work: tuple[int, int] | None = None,
         top5: float | None = None,
         history: list[dict[str, Any]] | None = None,
+        quantisation: dict[str, Any] | None = None,
+        weighed: dict[str, Any] | None = None,
+        seconds: float | None = None,
         **what: Any,
     ) -> Record:
         planned = self.ask(width, sparsity, **what)
+        if quantisation is not None:
+            planned.run["quantisation"] = quantisation
+            planned.name += "".join(map(str, quantisation.values()))
         record = Record(
             fingerprint=planned.fingerprint,
             name=planned.name,
@@ -90,11 +97,51 @@ class Results:
         folder = self.store.folder(planned.name)
         if history is not None:
             folder.save_history(history)
+        if weighed is not None:
+            files.save_json(folder.path / BYTES, weighed)
+        if seconds is not None:
+            each = {"batch": 1, "threads": 1, "dense": seconds, "sparse": 2 * seconds}
+            slower = {**each, "threads": 2, "dense": seconds / 2}
+            timed = {"version": 1, "measured": [each, slower]}
+            files.save_json(folder.path / LATENCY, timed)
         folder.finish(record)
         return record
 
     def find(self) -> claims.Findings:
         return claims.find(self.plan, load.load(self.store, self.plan))
+
+
+ENCODINGS = (
+    *("auto", "dense", "bitmask", "runs4", "runs5", "escape4", "escape5", "csr", "golomb"),
+    *("rows", "columns"),
+)
+
+
+def weights(
+    prunable: int, *, file: int, folded: int | None = None, positions: int = 0, bound: float = 0.0
+) -> dict[str, Any]:
+    """What a run weighs, in invented numbers: every encoding alike but for fillers; int8 a quarter
+    of `file`."""
+
+    def state(size: int) -> dict[str, Any]:
+        row = {"bytes": size, "position_bytes": positions, "filler_bytes": 0}
+        kinds = {"fp32": row, "fp16": None, "bf16": row, "int8": {**row, "bytes": size // 4}}
+        filled = {**row, "filler_bytes": 3 * positions}
+        return {
+            "dense_bytes": 4 * prunable,
+            "encodings": {word: filled if "runs" in word else row for word in ENCODINGS},
+            "values": kinds,
+        }
+
+    return {
+        "version": BYTES_VERSION,
+        "prunable": prunable,
+        "kept": prunable,
+        "bound_bytes": bound,
+        "batch_norm_kept": state(file),
+        "batch_norm_folded": None if folded is None else state(folded),
+        "refused": {},
+    }
 
 
 def paper(results: Results) -> Results:

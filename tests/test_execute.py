@@ -25,7 +25,7 @@ from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.recipe import Invalid, asked
-from pruneexp.record import CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
+from pruneexp.record import BYTES, CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
 from pruneexp.tasks import Custom
 from pruneexp.training import fit
 from pruneexp.training.fit import Diverged, Stopped
@@ -43,7 +43,7 @@ def test_a_sparse_run_leaves_what_was_planned(tiny: Make) -> None:
     record = execute(run, say=silent)
     folder = run.store.folder(name(run))
     assert sorted(path.name for path in folder.path.iterdir()) == sorted(
-        [RECORD, WEIGHTS, MASKS, HISTORY, "lease"]
+        [RECORD, WEIGHTS, MASKS, BYTES, HISTORY, "lease"]
     )
     weights, masks = load_file(folder.path / WEIGHTS), load_file(folder.path / MASKS)
     assert sum(row["masked"] for row in record.counts.groups) == sum(
@@ -347,7 +347,9 @@ def test_a_custom_task_needs_its_factory_to_run(tiny: Make) -> None:
 def test_weights_are_not_kept_when_nobody_wants_them(tiny: Make) -> None:
     run = tiny(keep="none")
     record = execute(run, say=silent)
-    assert not (run.store.folder(name(run)).path / WEIGHTS).exists()
+    folder = run.store.folder(name(run))
+    assert not (folder.path / WEIGHTS).exists()
+    assert folder.weighed() is not None  # what they weigh is kept all the same
     assert len(record.checksums["weights"]) == 64
 
 

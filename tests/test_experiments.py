@@ -101,3 +101,10 @@ def test_every_point_is_another_run_and_takes_a_step(
         ready = little(run, data, tmp_path)
         record = execute(ready, say=silent)
         assert record.counts.nonzero == size(ready).counts.nonzero
+
+
+@pytest.mark.parametrize(("table", "rows"), [("table5", 5), ("table6", 7)])
+@pytest.mark.parametrize("twin", ["", "_small"])
+def test_bytes_are_of_runs_that_table_2_trains(table: str, rows: int, twin: str) -> None:
+    mine = {name(run) for run in runs(f"{table}{twin}")}
+    assert len(mine) == rows and mine < {name(run) for run in runs(f"table2{twin}")}

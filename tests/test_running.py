@@ -11,12 +11,12 @@ from pruneexp import cli
 from pruneexp.config import name
 from pruneexp.ending import BAD_INPUT
 from pruneexp.execute import execute
+from pruneexp.folding import folded
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
 from pruneexp.recipe import ImageShape, TextShape
 from pruneexp.record import WEIGHTS
 from pruneexp.running import kernels
 from pruneexp.running.choice import Timing, chosen, measure
-from pruneexp.running.folding import folded
 from pruneexp.running.latency import Latency, latency
 from tests.conftest import Make, silent, tiny_gradual
 

@@ -48,6 +48,11 @@ class Findings:
         return all(point.sparse_multiply_adds is not None for point in self.points)
 
     @property
+    def bytes_are_known(self) -> bool:
+        """Whether it was measured what every run weighs."""
+        return all(point.written is not None for point in self.points)
+
+    @property
     def seeds(self) -> str:
         """How many a point has: "1 seed", "2 to 3 seeds"."""
         counts = [point.n for point in self.points]

@@ -23,6 +23,7 @@ from pruneexp.report.claims import Findings
 from pruneexp.report.frontier import NEAR, Point
 from pruneexp.report.labels import Label, LineLabel, place
 from pruneexp.report.looks import DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.over_sparsity import positions
 from pruneexp.report.over_steps import schedule
 
 EXAMPLE = {"accuracy": "picture", "perplexity": "word"}  # what a metric is an average over
@@ -66,19 +67,45 @@ def multiply_adds(found: Findings) -> Figure | None:
     return _curves(found, lambda point: point.sparse_multiply_adds or 0, words, _count)
 
 
+def written(found: Findings) -> Figure | None:
+    """The same against the bytes of the packed file. Nothing where they were not measured."""
+    if not found.bytes_are_known or _one_place([point.written or 0 for point in found.points]):
+        return None
+    folds = any(point.file("batch_norm_folded") for point in found.points)
+    words = "size (MB really written" + ", batch-norm folded)" * folds + ")" * (not folds)
+    return _curves(found, lambda point: point.written or 0, words, lambda value: f"{value:g}")
+
+
+def latency(found: Findings) -> Figure | None:
+    """The same against time. Nothing where it was not measured."""
+    times = [point.milliseconds for point in found.points if point.milliseconds]
+    if len(times) < len(found.points) or _one_place(times):
+        return None
+    words = f"milliseconds for one {EXAMPLE.get(found.metric.name, 'example')} on one CPU thread"
+    words += ", dense or sparse, whichever is faster"
+    return _curves(found, lambda point: point.milliseconds or 0, words, lambda value: f"{value:g}")
+
+
 FIGURES: dict[str, Callable[[Findings], Figure | None]] = {
     "parameters": parameters,
     "megabytes": megabytes,
     "multiply_adds": multiply_adds,
+    "written": written,
+    "latency": latency,
+    "positions": positions,
     "schedule": schedule,
 }
+AGAINST = {"written": "bytes really written", "latency": "milliseconds"}  # not by their names
 
 
 def alternative(name: str, found: Findings) -> str:
     """The figure in words, for whoever does not see it."""
     if name == "schedule":
         return f"{found.title}: learning rate, sparsity and validation over steps"
-    return f"{found.title}: test {found.metric.label} against {name.replace('_', '-')}"
+    if name == "positions":
+        return f"{found.title}: bits of positions against sparsity, encoding by encoding"
+    size = AGAINST.get(name, name.replace("_", "-"))
+    return f"{found.title}: test {found.metric.label} against {size}"
 
 
 def draw(name: str, found: Findings, formats: list[str]) -> dict[str, bytes]:
@@ -134,9 +161,12 @@ def _curves(
 
 def _one_size(found: Findings) -> bool:
     """Whether settings alone differ, so that an axis of sizes would show one place."""
-    points = found.points
-    same = all(math.isclose(p.nonzero, points[0].nonzero, rel_tol=NEAR) for p in points)
-    return same and len(points) == len(found.curves) > 1
+    same = _one_place([point.nonzero for point in found.points])
+    return same and len(found.points) == len(found.curves) > 1
+
+
+def _one_place(sizes: list[float]) -> bool:
+    return all(math.isclose(size, sizes[0], rel_tol=NEAR) for size in sizes)
 
 
 def _settings(found: Findings) -> Figure:

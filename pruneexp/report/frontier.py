@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from pruneexp.record import MEGABYTE
 from pruneexp.report.cells import percent
 from pruneexp.report.load import Loaded, Metric
 
@@ -55,6 +56,22 @@ class Point:
     published_top5: float | None
     published_in: str
     published_start: str  # what the paper pruned, where that was not what these runs did
+    published_megabytes: dict[str, float]  # of positions (bitmask, csr), and of all (megabytes)
+    quantised: str  # "int8 after training"; nothing where values are fp32
+    weighed: dict[str, float] | None  # bytes as measured, see `measured.weights`
+    milliseconds: float | None  # of one example at batch 1
+
+    @property
+    def written(self) -> float | None:
+        """Megabytes of the packed file: values of its own type, the best encoding, batch-norm
+        folded where it can be."""
+        size = self.file("batch_norm_folded") or self.file("batch_norm_kept")
+        return None if size is None else size / MEGABYTE
+
+    def file(self, state: str) -> float | None:
+        """Bytes of the packed file in one of both states."""
+        values = self.quantised.partition(" ")[0] or "fp32"
+        return (self.weighed or {}).get(f"{state}.values.{values}.bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +173,10 @@ def _fold(rows: list[dict[Any, Any]]) -> Point:
         published_top5=_mean_if_all(rows[:1], "published_top5"),
         published_in=first["published_in"],
         published_start=first["published_start"],
+        published_megabytes=first["published_megabytes"],
+        quantised=first["quantised"],
+        weighed=_means([row["weighed"] for row in rows]),
+        milliseconds=_mean_if_all(rows, "milliseconds"),
     )
 
 
@@ -168,6 +189,15 @@ def _mean(rows: list[dict[Any, Any]], column: str) -> float:
 def _mean_if_all(rows: list[dict[Any, Any]], column: str) -> float | None:
     """Nothing where a record does not hold it."""
     return None if any(pd.isna(row[column]) for row in rows) else float(_mean(rows, column))
+
+
+def _means(all_: list[dict[str, float] | None]) -> dict[str, float] | None:
+    """Number by number, of what all hold."""
+    there = [each for each in all_ if each is not None]
+    if len(there) < len(all_):
+        return None
+    keys = [key for key in there[0] if all(key in each for each in there)]
+    return {key: fmean(each[key] for each in there) for key in keys}
 
 
 def at(curve: list[Point], nonzero: float) -> Estimate:
@@ -210,13 +240,16 @@ def work_at(curve: list[Point], nonzero: float) -> float | None:
 
 
 def pairs(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
-    """Each sparse curve with each dense one on the same data, of the same family if it has one."""
+    """Each sparse curve with each dense one on the same data, of the same family and with the same
+    type of values if it has one."""
     dense = [curve for curve in found.values() if curve[0].kind == "dense"]
     made = []
     for sparse in (curve for curve in found.values() if curve[0].kind == "sparse"):
         beside = [curve for curve in dense if curve[0].data == sparse[0].data]
         kin = [curve for curve in beside if curve[0].family == sparse[0].family]
-        made += [_pair(sparse, curve, ("sparse", "dense"), metric) for curve in kin or beside]
+        kin = kin or beside
+        alike = [curve for curve in kin if curve[0].quantised == sparse[0].quantised]
+        made += [_pair(sparse, curve, ("sparse", "dense"), metric) for curve in alike or kin]
     return made
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from pruneexp import files
 from pruneexp.recipe import digest
 from pruneexp.record import Plan, Planned, Record
-from pruneexp.report import paper, series
+from pruneexp.report import measured, paper, series
 from pruneexp.report.histories import Histories, read
 from pruneexp.store import Folder, Store
 
@@ -22,7 +22,8 @@ COLUMNS = [
     *("parameters", "nonzero", "megabytes", "batch_norm", "valid", "test", "step"),
     *("steps", "examples", "total_steps", "total_examples", "data", "seconds", "point"),
     *("multiply_adds", "sparse_multiply_adds", "top5"),
-    *("published", "published_top5", "published_in", "published_start"),
+    *("published", "published_top5", "published_in", "published_start", "published_megabytes"),
+    *("quantised", "weighed", "milliseconds"),
 ]
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")
 
@@ -102,6 +103,8 @@ def load(store: Store, plan: Plan) -> Loaded:
     references, disputed = _references(records)
     flats = [series.of(record.configuration) for record in records]
     runs = _frame(records, flats)
+    runs["weighed"], unreadable = measured.weights(store, runs["name"])
+    runs["milliseconds"], more = measured.milliseconds(store, runs["name"])
     histories = read(store, runs, metric.name if metric else "")
     return Loaded(
         runs=runs,
@@ -112,7 +115,7 @@ def load(store: Store, plan: Plan) -> Loaded:
         references=references,
         gone_with_size=series.gone_with_size(flats, _data(records)),
         histories=histories,
-        warnings=_warnings(records) + disputed + histories.warnings,
+        warnings=_warnings(records) + disputed + histories.warnings + unreadable + more,
     )
 
 
@@ -168,6 +171,8 @@ def _row(record: Record, flat: series.Flat) -> dict[str, Any]:
         "published_top5": beside.top5,
         "published_in": beside.source,
         "published_start": beside.start,
+        "published_megabytes": paper.megabytes(flat),
+        "quantised": series.quantised(flat),
     }
 
 

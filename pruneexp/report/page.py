@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 
 from pruneexp.report.budgets import Given
+from pruneexp.report.byte_tables import storage, written
 from pruneexp.report.cells import Table, for_markdown, number
 from pruneexp.report.claims import Findings
 from pruneexp.report.tables import comparison_of, rivals, table
@@ -87,6 +88,7 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
         blocks += [
             Heading(text="Size against sparsity"),
             Grid(table=table(found)),
+            *_bytes(found),
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
@@ -124,6 +126,18 @@ def _comparisons(found: Findings) -> list[Block]:
             Heading(text=f"{names[0].upper()}{names[1:]} at equal size"),
             Grid(table=compared if pair is reach[-1] else replace(compared, caption="")),
         ]
+    return blocks
+
+
+def _bytes(found: Findings) -> list[Block]:
+    """Tables 5 and 6, the first too wide for a terminal."""
+    blocks: list[Block] = []
+    for made, heading, wide in (
+        (written(found), "Bytes really written", False),
+        (storage(found), "What the positions take", True),
+    ):
+        if made is not None:
+            blocks += [Heading(text=heading, detail=wide), Grid(table=made, detail=wide)]
     return blocks
 
 

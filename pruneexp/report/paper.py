@@ -19,6 +19,12 @@ GRADUAL = {
     "pruning.criterion.option": "magnitude",
     "pruning.allocation.option": "uniform",
 }
+MOBILENET = {
+    "task.option": "imagenet",
+    "model.option": "mobilenet_v1",
+    "model.layout": "published",
+    **GRADUAL,
+}
 RESNET = {
     "task.option": "imagenet",
     "model.option": "resnet50",
@@ -51,8 +57,10 @@ class Published:
 
     def fits(self, flat: Flat) -> bool:
         trained_on = series.kind(flat) == "dense" and "pruning.start" in flat
-        return not trained_on and all(
-            flat.get(key, value) == value for key, value in self.runs.items()
+        return (
+            not trained_on
+            and not series.quantised(flat)
+            and all(flat.get(key, value) == value for key, value in self.runs.items())
         )
 
     def row(self, flat: Flat, achieved: float) -> tuple[float, float]:
@@ -92,15 +100,23 @@ PUBLISHED = (
     Published(
         source="Zhu and Gupta 2017, Table 2",
         file="table2_mobilenet.csv",
-        runs={
-            "task.option": "imagenet",
-            "model.option": "mobilenet_v1",
-            "model.layout": "published",
-            **GRADUAL,
-        },
+        runs=MOBILENET,
         columns={"accuracy": "top1_percent", "top5": "top5_percent"},
         size="model.width",
         start="dense",
+    ),
+    Published(
+        source="Zhu and Gupta 2017, Table 5",
+        file="table5_storage.csv",
+        runs={**MOBILENET, "model.width": 1.0},
+        columns={"bitmask": "bitmask_megabytes", "csr": "csr_megabytes"},
+    ),
+    Published(
+        source="Zhu and Gupta 2017, Table 6",
+        file="table6_bytes.csv",
+        runs=MOBILENET,
+        columns={"megabytes": "megabytes"},
+        size="model.width",
     ),
     Published(
         source="Zhu and Gupta 2017, Table 3",
@@ -156,6 +172,12 @@ def published(flat: Flat, metric: str, achieved: float = 0.0) -> Beside:
                 figure=figure, top5=top5, source=table.source, start=_otherwise(table, flat)
             )
     return Beside()
+
+
+def megabytes(flat: Flat) -> dict[str, float]:
+    """The megabytes that a paper prints: of positions (bitmask, csr), and of all (megabytes)."""
+    figures = {what: published(flat, what).figure for what in ("bitmask", "csr", "megabytes")}
+    return {what: figure for what, figure in figures.items() if figure is not None}
 
 
 def _otherwise(table: Published, flat: Flat) -> str:

@@ -15,6 +15,8 @@ MODEL = "model."  # words under this key are a model's family
 SIZES = ("model.width", "model.hidden_size")
 FREE = {"seed", "pruning.sparsity"}  # what varies along every curve
 MUTE = ("scope",)  # parts of pruning whose options say nothing without the part's name
+QUANTISATION = "quantisation"  # the key under which `of` says how values were made smaller
+ROUNDED = {"rounding": "after training"}  # words of its options that a reader understands better
 # Which of several keys that tell the same series apart is the best name for them.
 PREFERENCE = ("data", "model", "pruning", "training", "task")
 
@@ -22,7 +24,7 @@ PREFERENCE = ("data", "model", "pruning", "training", "task")
 def of(configuration: dict[str, Any]) -> Flat:
     """A record's configuration, flat. A stage in which nothing is pruned, which is a dense model's
     share of what a sparse one was given, is a dense one with a start, a length and a rate."""
-    flat = flatten(configuration)
+    flat = _with_quantisation(flatten(configuration))
     if flat.get("pruning.sparsity") != 0 or flat["pruning.start"] == "scratch":
         return flat
     stage = ("pruning.start", "pruning.steps", "pruning.rate")
@@ -30,6 +32,21 @@ def of(configuration: dict[str, Any]) -> Flat:
         key: value for key, value in flat.items() if key in stage or not key.startswith("pruning.")
     }
     return kept | {"pruning.option": "none"}
+
+
+def _with_quantisation(flat: Flat) -> Flat:
+    """Option and type of values as one: "int8 after training". Without them, values are fp32."""
+    option, values = (f"{QUANTISATION}.{leaf}" for leaf in ("option", "values"))
+    if flat.get(option, "none") == "none":
+        return {key: value for key, value in flat.items() if not key.startswith(QUANTISATION)}
+    others = {key: value for key, value in flat.items() if key not in (option, values)}
+    how = ROUNDED.get(flat[option], flat[option])
+    return others | {QUANTISATION: f"{flat[values]} {how}"}
+
+
+def quantised(flat: Flat) -> str:
+    """How values were made smaller, the type first; nothing where they are fp32."""
+    return flat.get(QUANTISATION, "")
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> Flat:
@@ -145,6 +162,7 @@ def names(flats: Sequence[Flat], data: Sequence[str]) -> list[str]:
         keys = [key for key in telling(beside) if key != "data"]
         # A run without a key is of a time or a kind that knows no such thing, and says nothing.
         words = [own, *(_word(own, key, mine[key], keys) for key in keys if key in mine)]
+        words += [quantised(mine)] * (QUANTISATION in mine and QUANTISATION not in keys)
         named.append(", ".join(words) + (f" (data {sum_[:6] or 'unknown'})" if several else ""))
     return named
 
@@ -156,6 +174,8 @@ def _word(own: str, key: str, value: Any, keys: list[str]) -> str:
         part = above.rpartition(".")[2]
         speaks = above.startswith(("pruning", "model")) and part not in MUTE
         return str(value) if speaks else f"{part} {value}"
+    if key == QUANTISATION:
+        return str(value)
     if key == "pruning.start" and own == "dense":
         return "trained on"
     if key == "pruning.start":

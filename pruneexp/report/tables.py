@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pruneexp.report import cells
+from pruneexp.report.byte_tables import storage, written
 from pruneexp.report.cells import Table, estimate, number, percent, short, signed, span
 from pruneexp.report.claims import Findings
 from pruneexp.report.frontier import Estimate, Gap, Pair, Point
@@ -283,7 +284,8 @@ def budgets(found: Findings) -> Table:
 def runs(found: Findings) -> Table:
     """Every finished run."""
     published = [str(name) for name in found.loaded.runs if str(name).startswith("published")]
-    frame = found.loaded.runs.drop(columns=["point", *published])
+    apart = ["point", "quantised", "weighed", "milliseconds", *published]
+    frame = found.loaded.runs.drop(columns=apart)
     digits, every = found.digits, list(frame["nonzero"])
     return Table(
         raw=frame,
@@ -303,4 +305,6 @@ TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "rivals": rivals,
     "budgets": budgets,
     "runs": runs,
+    "storage": storage,
+    "bytes": written,
 }

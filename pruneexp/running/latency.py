@@ -6,16 +6,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pruneexp import files, weights
-from pruneexp.config import restore
-from pruneexp.execute import build
+from pruneexp.folding import folded, scores
 from pruneexp.place import keep_freed_memory
 from pruneexp.recipe import TextShape
-from pruneexp.record import WEIGHTS
 from pruneexp.running.choice import Timing, beside, chosen, example, measure
-from pruneexp.running.folding import folded
+from pruneexp.running.finished import finished
 from pruneexp.store import Folder
 
 
@@ -50,16 +47,8 @@ class Latency:
 
 def latency_of(folder: Folder, batch: int, threads: int) -> Latency:
     """Of a finished run's chosen state."""
-    record = folder.record_or_fail()
-    if not folder.weights_are_good(record):
-        raise files.NotFound(
-            f"{folder.path / WEIGHTS} is gone or damaged; the same run with keep=weights and "
-            "another folder (results=...) makes it again, with the same bits"
-        )
-    run = restore(record.configuration)
-    model = build(run, torch.device("cpu"))
-    weights.load(model, folder.path / WEIGHTS)
-    return latency(model.eval(), run.task.shape(), batch=batch, threads=threads)
+    run, model = finished(folder)
+    return latency(model, run.task.shape(), batch=batch, threads=threads)
 
 
 @torch.inference_mode()
@@ -75,7 +64,7 @@ def latency(model: nn.Module, shape: Any, *, batch: int, threads: int) -> Latenc
     dense, dense_inputs = _fastest(plain, set(), inputs)
     sparse, sparse_inputs = _fastest(plain, layers, inputs)
     seconds = beside(partial(dense, *dense_inputs), partial(sparse, *sparse_inputs))
-    expected, found = _scores(dense(*dense_inputs)), _scores(sparse(*sparse_inputs))
+    expected, found = scores(dense(*dense_inputs)), scores(sparse(*sparse_inputs))
     return Latency(
         batch=batch,
         threads=threads,
@@ -107,7 +96,3 @@ def _fastest(
         orders.append((made, (inputs[0].to(memory_format=order),)))
     seconds = beside(*[partial(made, *its) for made, its in orders])
     return orders[seconds.index(min(seconds))]
-
-
-def _scores(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output

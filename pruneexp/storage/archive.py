@@ -5,9 +5,10 @@ archive = Archive(path)
 weights, mask = archive.read("weight"), archive.mask("weight")
 """
 
+import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +25,19 @@ Array = NDArray[Any]
 # What a file's length justifies when its tensors are made dense: a 99.9 % sparse int8 model needs
 # some hundred times its file; a forged one may ask for the whole machine.
 BASE, FACTOR = 16 * 2**20, 1024
+# Positions by tensor, encoding and bytes of a value; those with fillers depend on the values too.
+Known = dict[tuple[str, str, int], positions.Positions]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A tensor as a file is to hold it: what is kept, and where (None: everything)."""
+
+    name: str
+    shape: tuple[int, ...]
+    kept: Array
+    where: Numbers | None
+    repeats: int | None = None  # the number of the tensor whose second name this is
 
 
 def save(
@@ -36,11 +50,16 @@ def save(
 ) -> None:
     """Write a model. A mask is True where a weight is kept; what is masked is not stored. `kind`
     is for float32 of two and more dimensions; biases and batch-norm stay as they are."""
+    entries, bodies = encoded(gathered(weights, masks), kind=kind, encoding=encoding)
+    files.save_bytes(path, layout.header(entries), *bodies)
+
+
+def gathered(weights: Mapping[str, Array], masks: Mapping[str, Flags]) -> list[Content]:
+    """The tensors in the order of the file."""
     unknown = [name for name in masks if name not in weights]
     if unknown:
         raise ValueError(f"masks of {', '.join(unknown)}, which are no tensors of the model")
-    entries: list[Entry] = []
-    bodies: list[bytes] = []
+    found: list[Content] = []
     seen: dict[tuple[object, ...], int] = {}
     # Those with masks come first, so that a tied tensor's second name repeats the masked one.
     for name in sorted(weights, key=lambda name: name not in masks):
@@ -52,22 +71,39 @@ def save(
             tensor = np.where(mask, tensor, tensor.dtype.type(0))
         key = (tensor.shape, str(tensor.dtype), files.checksum(tensor.tobytes()))
         other = seen.get(key) if tensor.ndim > 1 else None
-        if other is not None and (mask is None or _same_mask(mask, masks, entries[other].name)):
-            entries.append(_repeated(name, entries[other], other))
-            bodies.append(b"")
+        if other is not None and (mask is None or _same_mask(mask, masks, found[other].name)):
+            found.append(replace(found[other], name=name, repeats=other))
             continue
-        seen.setdefault(key, len(entries))
-        try:
-            entry, body = _tensor(name, tensor, mask, kind, encoding)
-        except ValueError as error:
-            raise ValueError(f"tensor {name}: {error}") from error
-        entries.append(entry)
-        bodies.append(body)
-    files.save_bytes(path, layout.header(entries), *bodies)
+        seen.setdefault(key, len(found))
+        flat = tensor.reshape(-1)
+        where = None if mask is None else np.flatnonzero(mask)
+        found.append(Content(name, tensor.shape, flat if where is None else flat[where], where))
+    return found
 
 
 def _same_mask(mask: Flags, masks: Mapping[str, Flags], other: str) -> bool:
     return bool(np.array_equal(mask, masks[other])) if other in masks else bool(mask.all())
+
+
+def encoded(
+    tensors: list[Content], *, kind: str, encoding: str, known: Known | None = None
+) -> tuple[list[Entry], list[bytes]]:
+    """What a file consists of: the lines of its header, and the bytes of each tensor. Whoever
+    encodes models of the same masks again and again keeps what is `known`."""
+    entries: list[Entry] = []
+    bodies: list[bytes] = []
+    for tensor in tensors:
+        if tensor.repeats is not None:
+            entries.append(_repeated(tensor.name, entries[tensor.repeats], tensor.repeats))
+            bodies.append(b"")
+            continue
+        try:
+            entry, body = _tensor(tensor, kind, encoding, {} if known is None else known)
+        except ValueError as error:
+            raise ValueError(f"tensor {tensor.name}: {error}") from error
+        entries.append(entry)
+        bodies.append(body)
+    return entries, bodies
 
 
 def _repeated(name: str, other: Entry, number: int) -> Entry:
@@ -75,20 +111,21 @@ def _repeated(name: str, other: Entry, number: int) -> Entry:
     return replace(other, **changes, first=0, second=0, checksum=0)
 
 
-def _tensor(
-    name: str, tensor: Array, mask: Flags | None, word: str, encoding: str
-) -> tuple[Entry, bytes]:
-    kind = values.kind_for(tensor.dtype, word if tensor.ndim > 1 else "fp32")
-    flat = tensor.reshape(-1)
-    if mask is None or encoding == "dense":
-        where = np.arange(flat.size)
-        kept, encoding = flat, "dense"
-    else:
-        where = np.flatnonzero(mask)
-        kept = flat[where]
-    stored, scales = values.encode(kind, kept, _row_lengths(where, tensor.shape))
+def _tensor(tensor: Content, word: str, encoding: str, known: Known) -> tuple[Entry, bytes]:
+    shape, kept, where = tensor.shape, tensor.kept, tensor.where
+    kind = values.kind_for(kept.dtype, word if len(shape) > 1 else "fp32")
+    if where is not None and encoding == "dense":
+        kept = np.zeros(math.prod(shape), kept.dtype)
+        kept[where] = tensor.kept
+    if where is None or encoding == "dense":
+        where, encoding = np.arange(kept.size), "dense"
+    stored, scales = values.encode(kind, kept, _row_lengths(where, shape))
     width = values.WIDTHS[kind]
-    coded = positions.encode(encoding, where, tensor.shape, _zero(stored, width), width)
+    coded = known.get((tensor.name, encoding, width))
+    if coded is None:
+        coded = positions.encode(encoding, where, shape, _zero(stored, width), width)
+        if coded.encoding not in positions.FILLED:
+            known[tensor.name, encoding, width] = coded
     if coded.slots is not None:  # fillers hold zeros
         spread = np.zeros((len(coded.slots), width), np.uint8)
         spread[coded.slots] = stored.reshape(-1, width)
@@ -99,7 +136,7 @@ def _tensor(
     )
     lengths = len(coded.first), len(coded.second)
     entry = Entry(
-        *(name, tensor.shape, coded.encoding, kind, coded.parameter, len(where), *lengths),
+        *(tensor.name, shape, coded.encoding, kind, coded.parameter, len(where), *lengths),
         checksum=zlib.crc32(body),
     )
     return entry, body

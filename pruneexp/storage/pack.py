@@ -5,6 +5,7 @@ pruneexp inspect model.pxp
 pruneexp unpack model.pxp -o weights.safetensors
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,28 @@ from pruneexp.storage.layout import Entry
 from pruneexp.store import Folder
 
 
-def pack(folder: Folder, path: Path, *, kind: str, encoding: str) -> Archive:
-    """Write the run's chosen state; masked tensors by their masks, all others dense."""
+def pack(
+    folder: Folder,
+    path: Path,
+    *,
+    kind: str,
+    encoding: str,
+    state: Mapping[str, Array] | None = None,
+) -> Archive:
+    """Write the run's chosen state, or another `state` under the same masks, such as one with
+    batch-norm folded; masked tensors by their masks, all others dense."""
     if (record := folder.record()) is None:
         raise files.NotFound(
             f"{folder.path.name} is not finished ({folder.status()}); only a finished run is packed"
         )
-    weights, masks = _tensors(folder, WEIGHTS, record), _tensors(folder, MASKS, record)
+    weights = tensors(folder, WEIGHTS, record) if state is None else state
+    masks = tensors(folder, MASKS, record)
     archive.save(path, weights, masks, kind=kind, encoding=encoding)
     return Archive(path)
 
 
-def _tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
+def tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
+    """One of the two files that `keep=weights` leaves, if it is what the record says."""
     path = folder.path / name
     if not path.exists():
         raise files.NotFound(

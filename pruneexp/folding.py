@@ -5,8 +5,10 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CLOSE = 1e-3  # of the largest score; folding rounds otherwise
 
 
 @torch.inference_mode()
@@ -19,6 +21,26 @@ def folded(model: nn.Module, *example: Any) -> nn.Module:
         _put(made, convolution, fuse_conv_bn_eval(before, after))
         _put(made, norm, nn.Identity())
     return made
+
+
+@torch.inference_mode()
+def folded_state(model: nn.Module, *example: Tensor) -> dict[str, Tensor] | None:
+    """The state of such a copy; None where nothing can be folded. Raises ValueError where the copy
+    computes something else, as after a convolution that two layers read."""
+    before = deepcopy(model).cpu().eval()
+    after = folded(before, *example)
+    state = after.state_dict()
+    if state.keys() == before.state_dict().keys():
+        return None
+    expected, found = (scores(each(*example)) for each in (before, after))
+    if not torch.allclose(found, expected, rtol=0, atol=CLOSE * float(expected.abs().max())):
+        raise ValueError("with batch-norm folded the network computes something else")
+    return state
+
+
+def scores(output: Any) -> Tensor:
+    """Of what a network returns, which may be scores and a state."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _pairs(model: nn.Module, *example: Any) -> list[tuple[str, str]]:

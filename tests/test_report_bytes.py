@@ -1,0 +1,255 @@
+"""Bytes and milliseconds in a report: the paper's printed digits, and what was measured."""
+
+import csv
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pruneexp.models import MobileNetV1
+from pruneexp.record import BYTES
+from pruneexp.report import byte_tables, figures, load, report
+from pruneexp.report.paper import FOLDER
+from pruneexp.tasks.pictures import ImageNet
+from tests.results import Results, weights
+
+# docs of the paper's arithmetic: exact counts of MobileNet, and its prunable weights at width 1.0.
+PRUNABLE = 4_163_584
+DENSE = {0.25: 464_600, 0.5: 1_320_648, 0.75: 2_569_144, 1.0: 4_210_088}
+SPARSE = {0.5: 2_128_296, 0.75: 1_087_400, 0.9: 462_861, 0.95: 254_682}
+BOUND = {0.5: 520_000.0, 0.75: 422_000.0, 0.9: 244_000.0, 0.95: 149_000.0}
+
+
+def mobilenets(results: Results, **what: Any) -> Results:
+    """The models of Tables 5 and 6, with invented bytes and accuracies."""
+    what = {"task": ImageNet(), **what}
+    for width, nonzero in DENSE.items():
+        size = weights(0, file=4 * nonzero + 90_000, folded=4 * nonzero + 30_000)
+        model = MobileNetV1(width=width)
+        results.finish(nonzero, 50 + 20 * width, model=model, weighed=size, **what)
+    for sparsity, nonzero in SPARSE.items():
+        size = weights(
+            PRUNABLE,
+            file=4 * nonzero + 490_000,
+            folded=4 * nonzero + 400_000,
+            positions=round(1.01 * BOUND[sparsity]),
+            bound=BOUND[sparsity],
+        )
+        model = MobileNetV1(width=1.0)
+        results.finish(nonzero, 70 - 9 * sparsity, 1.0, sparsity, model=model, weighed=size, **what)
+    return results
+
+
+def rows(file: str) -> list[dict[str, str]]:
+    with (FOLDER / file).open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+class TestAsThePaperCounts:
+    def test_every_digit_of_table_5(self) -> None:
+        for row in rows("table5_storage.csv"):
+            nonzero = SPARSE.get(float(row["sparsity"]), DENSE[1.0])
+            assert f"{byte_tables.rounded(nonzero, 10_000) / 1e6:.2f}" == row["nnz_millions"]
+            if row["csr_megabytes"]:
+                counted = byte_tables.bitmask(PRUNABLE, 10_000), byte_tables.csr(nonzero, 10_000)
+                printed = row["bitmask_megabytes"], row["csr_megabytes"]
+                assert tuple(f"{size / 1e6:.2f}" for size in counted) == printed
+
+    def test_every_digit_of_table_6(self) -> None:
+        for row in rows("table6_bytes.csv"):
+            sparse = row["kind"] == "large-sparse"
+            nonzero = SPARSE[float(row["sparsity"])] if sparse else DENSE[float(row["width"])]
+            counted = byte_tables.counted(nonzero, PRUNABLE * sparse, 10_000)
+            assert f"{counted / 1e6:.2f}" == row["megabytes"]
+
+
+class TestTables:
+    def test_table_5_twice(self, results: Results) -> None:
+        made = byte_tables.storage(mobilenets(results).find())
+        assert made is not None
+        assert made.header[:8] == [
+            *("Model", "Sparsity", "NNZ params", "Bit-mask, as the paper counts"),
+            *("CSR(C), as the paper counts", "Bit-mask, published", "CSR(C), published"),
+            "Bit-mask",
+        ]
+        assert [row[:7] for row in made.cells] == [
+            ["×1", "0 %", "4.21M", "–", "–", "–", "–"],
+            ["×1", "50 %", "2.13M", "0.52", "1.06", "0.52", "1.06"],
+            ["×1", "75 %", "1.09M", "0.52", "0.54", "0.52", "0.54"],
+            ["×1", "90 %", "0.46M", "0.52", "0.23", "0.52", "0.23"],
+            ["×1", "95 %", "0.25M", "0.52", "0.13", "0.52", "0.13"],
+        ]
+        # Positions of 95 %: 150,490 bytes and a bound of 149,000, fillers three times as much.
+        last = dict(zip(made.header, made.cells[-1], strict=True))
+        assert (last["4-bit runs"], last["4-bit fillers"]) == ("0.150", "0.451")
+        assert (last["Auto"], last["log2 C(n, k)"]) == ("0.150", "0.149")
+        assert "at 90 %, 95 % it lies below log2 C(n, k)" in made.caption
+        assert made.raw["counted_csr_bytes"].iloc[-1] == 130_000
+
+    def test_table_6_twice(self, results: Results) -> None:
+        made = byte_tables.written(mobilenets(results).find())
+        assert made is not None
+        assert made.header[3:7] == [
+            *("MB as the paper counts", "published", "MB written, batch-norm kept", "folded")
+        ]
+        assert [[row[0], *row[2:7]] for row in made.cells] == [
+            ["dense", "0 %", "16.84", "–", "16.930", "16.870"],
+            ["dense", "0 %", "10.28", "10.28", "10.367", "10.307"],
+            ["dense", "0 %", "5.28", "5.28", "5.373", "5.313"],
+            ["dense", "0 %", "1.84", "1.84", "1.948", "1.888"],
+            ["sparse", "50 %", "9.04", "9.04", "9.003", "8.913"],
+            ["sparse", "75 %", "4.88", "4.88", "4.840", "4.750"],
+            ["sparse", "90 %", "2.07", "2.07", "2.341", "2.251"],
+            ["sparse", "95 %", "1.13", "1.13", "1.509", "1.419"],
+        ]
+
+    def test_small_models_get_two_more_digits(self, results: Results) -> None:
+        results.finish(24_464, 70.0, 0.25, weighed=weights(0, file=98_111))
+        sparse = weights(284_672, file=150_000, positions=17_000, bound=16_682.0)
+        results.finish(37_167, 75.0, 1.0, 0.9, weighed=sparse)
+        found = results.find()
+        table_5, table_6 = byte_tables.storage(found), byte_tables.written(found)
+        assert table_5 is not None and table_6 is not None
+        # Without batch-norm there is one column of bytes.
+        assert table_6.header[3:5] == ["MB as the paper counts", "MB written"]
+        # 284,672 / 8 = 35,584 and 37,167 / 2 = 18,584 bytes; 37,200 * 4 + 18,600 = 167,400
+        assert table_5.cells[0][3:5] == ["0.0356", "0.0186"]
+        assert [row[3:5] for row in table_6.cells] == [["0.0980", "0.0981"], ["0.1674", "0.1500"]]
+
+    def test_an_encoding_that_was_refused_is_left_blank(self, results: Results) -> None:
+        for sparsity in (0.5, 0.9):
+            size = weights(100, file=400, positions=10, bound=5.0)
+            size["batch_norm_kept"]["encodings"]["csr"] = None
+            results.finish(100, 70.0, 1.0, sparsity, weighed=size)
+        made = byte_tables.storage(results.find())
+        assert made is not None and made.cells[0][made.header.index("CSR")] == "–"
+        figure = figures.positions(results.find())
+        assert figure is not None
+        (csr,) = (line for line in figure.axes[0].lines if "CSR" in str(line.get_label()))
+        assert np.isnan(np.asarray(csr.get_ydata(), float)).all()
+
+    def test_where_a_run_was_not_weighed_nothing_is_shown(self, results: Results) -> None:
+        mobilenets(results).finish(100_000, 60.0, 0.1)
+        found = results.find()
+        assert byte_tables.storage(found) is None and byte_tables.written(found) is None
+        assert figures.written(found) is None and figures.positions(found) is None
+
+    def test_a_report_holds_them(self, results: Results) -> None:
+        made = report(results.store, mobilenets(results, seconds=0.01).plan)
+        names = {path.name for path in made.files}
+        assert {"storage.tex", "bytes.csv", "written.svg", "positions.png"} <= names
+        text = made.text(100)
+        assert "Bytes really written" in text and "What the positions take" not in text
+
+    def test_damage_is_named(self, results: Results) -> None:
+        mobilenets(results)
+        path = results.store.folder(results.plan.runs[0].name).path / BYTES
+        path.write_text("{}")
+        found = results.find()
+        assert any(str(path) in warning and "damaged" in warning for warning in found.warnings)
+        assert byte_tables.written(found) is None
+
+
+class TestFigures:
+    def test_bits_of_positions(self, results: Results) -> None:
+        figure = figures.positions(mobilenets(results).find())
+        assert figure is not None
+        axes = figure.axes[0]
+        lines = {str(line.get_label()): line for line in axes.lines}
+        assert len(lines) == 11
+        bound, escapes = lines["bound log2 C(n, k)"], lines["4-bit runs, escapes"]
+        assert list(bound.get_xdata()) == pytest.approx([0.5, 0.25, 0.1, 0.05])
+        assert list(bound.get_ydata()) == pytest.approx([8 * b / PRUNABLE for b in BOUND.values()])
+        ratios = [e / b for e, b in zip(escapes.get_ydata(), bound.get_ydata(), strict=True)]
+        assert ratios == pytest.approx([1.01] * 4, rel=1e-4)
+        with_fillers = lines["4-bit runs and fillers"].get_ydata()[0]
+        assert with_fillers == pytest.approx(4 * escapes.get_ydata()[0])
+        assert axes.xaxis_inverted() and axes.get_ylabel() == "bits a prunable weight"
+
+    def test_one_sparsity_is_no_curve(self, results: Results) -> None:
+        results.finish(37_167, 75.0, 1.0, 0.9, weighed=weights(284_672, file=150_000, bound=1.0))
+        assert figures.positions(results.find()) is None
+
+    def test_bytes_are_folded_where_they_can_be(self, results: Results) -> None:
+        figure = figures.written(mobilenets(results).find())
+        assert figure is not None
+        assert figure.axes[0].get_xlabel() == "size (MB really written, batch-norm folded)"
+        dense = next(line for line in figure.axes[0].lines if line.get_label() == "dense")
+        assert list(dense.get_xdata()) == [(4 * n + 30_000) / 1e6 for n in DENSE.values()]
+
+    def test_milliseconds_of_one_thread(self, results: Results) -> None:
+        for width, nonzero in DENSE.items():
+            results.finish(nonzero, 70.0, width, seconds=width / 100)
+        figure = figures.latency(results.find())
+        assert figure is not None
+        (curve,) = (line for line in figure.axes[0].lines if line.get_label() == "dense")
+        assert list(curve.get_xdata()) == pytest.approx([2.5, 5.0, 7.5, 10.0])
+        assert "milliseconds for one picture" in figure.axes[0].get_xlabel()
+        results.finish(100, 50.0, 0.1)  # and one that was not timed
+        assert figures.latency(results.find()) is None
+
+    def test_what_a_reader_who_does_not_see_is_told(self, results: Results) -> None:
+        found = mobilenets(results).find()
+        told = [figures.alternative(name, found) for name in ("written", "latency", "positions")]
+        assert [text.partition(": ")[2] for text in told] == [
+            "test accuracy (%) against bytes really written",
+            "test accuracy (%) against milliseconds",
+            "bits of positions against sparsity, encoding by encoding",
+        ]
+
+
+class TestQuantisation:
+    def runs(self, results: Results) -> load.Loaded:
+        for how in (None, "rounding", "aware"):
+            values = {"option": how, "values": "int8", "granularity": "row"} if how else None
+            for sparsity in (None, 0.5, 0.9):
+                nonzero = round(300_000 * (1 - (sparsity or 0)))
+                size = weights(280_000, file=4 * nonzero, positions=9, bound=8.0)
+                results.finish(nonzero, 70.0, 1.0, sparsity, weighed=size, quantisation=values)
+        return load.load(results.store, results.plan)
+
+    def test_each_kind_is_a_curve_that_says_so(self, results: Results) -> None:
+        assert list(dict.fromkeys(self.runs(results).runs["series"])) == [
+            *("dense", "sparse", "dense, int8 after training", "sparse, int8 after training"),
+            *("dense, int8 aware", "sparse, int8 aware"),
+        ]
+
+    def test_it_is_said_where_nothing_else_is_there(self, results: Results) -> None:
+        values = {"option": "aware", "values": "bf16"}
+        results.finish(100, 70.0, 1.0, 0.9, quantisation=values)
+        assert list(results.find().curves) == ["sparse, bf16 aware"]
+
+    def test_without_it_a_name_is_as_before(self, results: Results) -> None:
+        results.finish(100, 70.0, 1.0, 0.9, quantisation={"option": "none"})
+        results.finish(100, 70.0, 1.0, 0.5)
+        assert list(results.find().curves) == ["sparse"]
+
+    def test_bytes_are_those_of_its_values(self, results: Results) -> None:
+        self.runs(results)
+        points = {(p.series, p.sparsity): p for p in results.find().points}
+        assert points["sparse", 0.9].written == pytest.approx(0.12)
+        assert points["sparse, int8 aware", 0.9].written == pytest.approx(0.03)
+
+    def test_a_curve_is_held_against_its_like(self, results: Results) -> None:
+        self.runs(results)
+        compared = [(p.ours[0].series, p.theirs[0].series) for p in results.find().pairs]
+        assert compared == [
+            ("sparse", "dense"),
+            ("sparse, int8 after training", "dense, int8 after training"),
+            ("sparse, int8 aware", "dense, int8 aware"),
+        ]
+
+    def test_the_paper_knows_fp32_alone(self, results: Results) -> None:
+        self.runs(results)
+        made = byte_tables.written(results.find())
+        assert made is not None
+        counted = {(row[0], row[2]): row[3] for row in made.cells}
+        assert counted["sparse, int8 aware", "90 %"] == "–" != counted["sparse", "90 %"]
+        assert math.isnan(made.raw["counted_bytes"].iloc[-1])
+        assert {row["size"] for row in made.raw.to_dict("records")} == {"×1"}
+
+    def test_no_published_figure_stands_beside_it(self, results: Results) -> None:
+        values = {"option": "rounding", "values": "int8"}
+        found = mobilenets(results, quantisation=values).find()
+        assert all(p.published is None and not p.published_megabytes for p in found.points)

@@ -1,0 +1,236 @@
+"""What a run weighs: the numbers are the sizes of the files that `pack` writes."""
+
+import json
+from pathlib import Path
+
+import hypothesis.extra.numpy as some_arrays
+import hypothesis.strategies as some
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pruneexp import files, folding, weighing
+from pruneexp.config import name
+from pruneexp.ending import BAD_INPUT
+from pruneexp.execute import build, execute
+from pruneexp.models import Custom
+from pruneexp.recipe import ImageShape
+from pruneexp.record import BYTES, MASKS, WEIGHTS, Record
+from pruneexp.storage import positions, values
+from pruneexp.storage.archive import Archive, save
+from pruneexp.storage.pack import contents, unpack
+from pruneexp.storage.weigh import weigh
+from tests.conftest import Make, silent, tiny_gradual
+from tests.results import Results
+from tests.test_storage_commands import pruneexp
+
+FIXTURE = [HealthCheck.function_scoped_fixture]
+
+
+class TestWeigh:
+    @settings(deadline=None, suppress_health_check=FIXTURE, max_examples=60)
+    @given(
+        mask=some_arrays.arrays(
+            np.bool_, some_arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=40)
+        ),
+        zeros=some.booleans(),
+        tied=some.booleans(),
+        masked=some.booleans(),
+        file=some.sampled_from(
+            [("fp32", word) for word in positions.WORDS] + [(word, "auto") for word in values.WORDS]
+        ),
+    )
+    def test_every_number_is_the_size_of_a_file(
+        self,
+        tmp_path: Path,
+        mask: np.ndarray,
+        zeros: bool,
+        tied: bool,
+        masked: bool,
+        file: tuple[str, str],
+    ) -> None:
+        # Kept zeros cost bytes where fillers look like them, so the folded state gets others.
+        weight = np.arange(mask.size, dtype=np.float32).reshape(mask.shape) % 3
+        model = {"weight": weight, "bias": np.ones(3, np.float32), "seen": np.array(7)}
+        model |= {"tied": np.where(mask, weight, 0)} if tied else {}
+        folded = {"weight": np.zeros_like(weight) if zeros else weight + 1}
+        masks = {"weight": mask} if masked else {}
+        found = weigh(model, masks, folded)
+        kind, encoding = file
+        for state, part in (
+            (model, found["batch_norm_kept"]),
+            (folded, found["batch_norm_folded"]),
+        ):
+            row = part["values"][kind] if encoding == "auto" else part["encodings"][encoding]
+            save(tmp_path / "model.pxp", state, masks, kind=kind, encoding=encoding)
+            facts = contents(Archive(tmp_path / "model.pxp"))
+            sums = ("bytes", "position_bytes", "value_bytes", "overhead_bytes")
+            assert [row[key] for key in sums] == [facts[key] for key in sums]
+            assert part["dense_bytes"] == facts["dense_bytes"]
+        assert part["encodings"]["auto"] == part["values"]["fp32"]
+        assert found["prunable"] == mask.size * masked
+        assert found["kept"] == int(mask.sum()) * masked
+
+    def test_by_hand(self) -> None:
+        """Position 20 alone of 32: one filler of four bytes, as in docs/format.md."""
+        mask = np.zeros((4, 8), np.bool_)
+        mask[2, 4] = True
+        found = weigh({"weight": np.ones((4, 8), np.float32)}, {"weight": mask})
+        assert (found["prunable"], found["kept"]) == (32, 1)
+        assert found["bound_bytes"] == pytest.approx(5 / 8)  # log2 32 bits
+        assert found["batch_norm_folded"] is None and found["refused"] == {}
+        part = found["batch_norm_kept"]
+        assert part["dense_bytes"] == 128
+        runs4, bitmask = part["encodings"]["runs4"], part["encodings"]["bitmask"]
+        assert (runs4["position_bytes"], runs4["value_bytes"], runs4["filler_bytes"]) == (4, 8, 4)
+        assert (bitmask["position_bytes"], bitmask["value_bytes"]) == (4, 4)
+        assert (part["values"]["int8"]["value_bytes"], bitmask["filler_bytes"]) == (1 + 4 * 4, 0)
+
+    def test_what_a_type_cannot_hold_is_left_out_with_the_reason(self) -> None:
+        large = {"weight": np.full((2, 2), 1e6, np.float32)}
+        found = weigh(large, {"weight": np.eye(2, dtype=np.bool_)})
+        assert found["batch_norm_kept"]["values"]["fp16"] is None
+        assert found["batch_norm_kept"]["values"]["bf16"] is not None
+        assert found["refused"] == {
+            "fp16 auto": "tensor weight: a weight is too large for fp16; bf16 or fp32 hold it"
+        }
+
+
+class Plain(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(576, 47))
+
+
+class Beside(nn.Module):
+    """Reads a convolution before its batch-norm as well as after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(1, 47, 3), nn.BatchNorm2d(47)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        found = self.convolution(pictures)
+        return (found + self.norm(found)).mean((2, 3))
+
+
+class Halves(Beside):
+    """A buffer of a type that numpy does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("coarse", torch.ones(1, dtype=torch.bfloat16))
+
+
+class TestFolding:
+    def test_a_network_that_would_compute_something_else_is_refused(self) -> None:
+        network = Beside().train()
+        network(3 + torch.randn(8, 1, 9, 9))
+        with pytest.raises(ValueError, match="computes something else"):
+            folding.folded_state(network, torch.randn(1, 1, 9, 9))
+
+    def test_what_a_network_does_not_bear_costs_no_training(
+        self, tiny: Make, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = tiny(model=Custom(factory="tests.test_weighing:Beside"), steps=2, evaluations=1)
+        execute(run)
+        weighed = run.store.folder(name(run)).weighed()
+        assert weighed is not None and weighed["batch_norm_folded"] is None
+        assert weighed["batch_norm_kept"]["encodings"]["auto"]["bytes"] > 0
+        assert "with batch-norm folded are not known (ValueError" in capsys.readouterr().err
+        run = tiny(model=Custom(factory="tests.test_weighing:Halves"), steps=2, evaluations=1)
+        record = execute(run)
+        folder = run.store.folder(record.name)
+        assert folder.record() == record and folder.weighed() is None
+        assert "bytes of the packed model are not known (TypeError" in capsys.readouterr().err
+
+    def test_without_batch_norm_there_is_nothing_to_fold(self) -> None:
+        network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        assert weighing.folded(network, ImageShape(1, 2, 2)) is None
+
+
+class TestCommands:
+    @pytest.fixture
+    def run(self, tiny: Make) -> Record:
+        self.asked = tiny(tiny_gradual())
+        return execute(self.asked, say=silent)
+
+    @pytest.mark.parametrize("fold", [False, True])
+    def test_a_packed_file_is_as_large_as_was_said(
+        self, run: Record, results: Results, tmp_path: Path, fold: bool
+    ) -> None:
+        weighed = results.store.folder(run.name).weighed()
+        assert weighed is not None and weighed["refused"] == {}
+        part = weighed["batch_norm_folded" if fold else "batch_norm_kept"]
+        for kind, encoding in [("fp32", "auto"), ("int8", "auto"), ("fp32", "runs4")]:
+            out = tmp_path / "model.pxp"
+            asked = ("--values", kind, "--encoding", encoding, *["--fold"] * fold)
+            assert pruneexp("pack", run.name, "-o", out, *asked, results=results) == 0
+            row = part["values"][kind] if encoding == "auto" else part["encodings"][encoding]
+            assert row["bytes"] == out.stat().st_size
+
+    @torch.inference_mode()
+    def test_a_folded_file_computes_the_same_under_the_same_masks(
+        self, run: Record, results: Results, tmp_path: Path
+    ) -> None:
+        folder, out = results.store.folder(run.name), tmp_path / "model.pxp"
+        assert pruneexp("pack", run.name, "-o", out, "--fold", results=results) == 0
+        unpack(Archive(out), tmp_path / "w.safetensors", tmp_path / "m.safetensors")
+        state, masks = load_file(tmp_path / "w.safetensors"), load_file(tmp_path / "m.safetensors")
+        assert all(
+            (mask == masks[key]).all() for key, mask in load_file(folder.path / MASKS).items()
+        )
+        model = build(self.asked, torch.device("cpu"))
+        model.load_state_dict(load_file(folder.path / WEIGHTS))
+        pictures = torch.randn(4, 1, 24, 24)
+        plain = folding.folded(model, pictures)
+        plain.load_state_dict(state)
+        torch.testing.assert_close(plain(pictures), model.eval()(pictures), rtol=1e-3, atol=1e-4)
+
+    def test_older_runs_are_weighed_when_asked(
+        self, run: Record, results: Results, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = results.store.folder(run.name)
+        before = (folder.path / BYTES).read_bytes()
+        (folder.path / BYTES).unlink()
+        assert pruneexp("bytes", folder.fingerprint, "--format", "json", results=results) == 0
+        assert (folder.path / BYTES).read_bytes() == before
+        assert json.loads(capsys.readouterr().out) == {run.name: folder.weighed()}
+        (folder.path / WEIGHTS).unlink()
+        assert pruneexp("bytes", run.name, results=results) == 0  # known, so not needed
+        assert "batch-norm folded" in capsys.readouterr().out
+
+    def test_a_plan_s_finished_runs_are_weighed_and_the_others_named(
+        self, results: Results, run: Record, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        results.plan.name = "mine"
+        unkept = results.finish(10, 70.0, 0.5)
+        results.ask(0.25)  # never ran
+        results.store.save_plan(results.plan)
+        asked = ("bytes", "mine", run.name, "--format", "json")
+        assert pruneexp(*asked, results=results) == BAD_INPUT
+        told = capsys.readouterr()
+        assert list(json.loads(told.out)) == [run.name]
+        assert f"{unkept.name}/{MASKS} is not there" in told.err
+
+    def test_another_version_s_numbers_are_measured_again(
+        self, run: Record, results: Results
+    ) -> None:
+        folder = results.store.folder(run.name)
+        found = folder.weighed()
+        assert found is not None
+        files.save_json(folder.path / BYTES, {**found, "version": 0})
+        assert folder.weighed() is None
+        assert pruneexp("bytes", run.name, results=results) == 0
+        assert folder.weighed() == found
+
+    def test_nothing_to_fold_is_said(
+        self, results: Results, tiny: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = tiny(model=Custom(factory="tests.test_weighing:Plain"), steps=2, evaluations=1)
+        record, out = execute(run, say=silent), tmp_path / "model.pxp"
+        assert pruneexp("pack", record.name, "-o", out, "--fold", results=results) == BAD_INPUT
+        assert "has no batch-norm after a convolution; leave --fold out" in capsys.readouterr().err
+        assert not out.exists()
