@@ -220,6 +220,11 @@ class TestQuantisation:
         results.finish(100, 70.0, 1.0, 0.9, quantisation=values)
         assert list(results.find().curves) == ["sparse, bf16 aware"]
 
+    def test_the_control_that_rounds_nothing(self, results: Results) -> None:
+        values = {"option": "aware", "values": "fp32"}
+        results.finish(100, 70.0, 1.0, 0.9, quantisation=values)
+        assert list(results.find().curves) == ["sparse, fp32 trained on"]
+
     def test_without_it_a_name_is_as_before(self, results: Results) -> None:
         results.finish(100, 70.0, 1.0, 0.9, quantisation={"option": "none"})
         results.finish(100, 70.0, 1.0, 0.5)

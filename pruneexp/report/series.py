@@ -40,7 +40,8 @@ def _with_quantisation(flat: Flat) -> Flat:
     if flat.get(option, "none") == "none":
         return {key: value for key, value in flat.items() if not key.startswith(QUANTISATION)}
     others = {key: value for key, value in flat.items() if key not in (option, values)}
-    how = ROUNDED.get(flat[option], flat[option])
+    control = flat[values] == "fp32"  # the same steps, with nothing rounded
+    how = "trained on" if control else ROUNDED.get(flat[option], flat[option])
     return others | {QUANTISATION: f"{flat[values]} {how}"}
 
 
