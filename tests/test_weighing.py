@@ -89,6 +89,21 @@ class TestWeigh:
         assert (bitmask["position_bytes"], bitmask["value_bytes"]) == (4, 4)
         assert (part["values"]["int8"]["value_bytes"], bitmask["filler_bytes"]) == (1 + 4 * 4, 0)
 
+    def test_small_values_may_have_an_encoding_of_their_own(self, tmp_path: Path) -> None:
+        """Gaps of 15 suit runs of four bits; a few long ones need fillers, cheap as int8 alone."""
+        gaps = np.full(1000, 15)
+        gaps[::80] = 63
+        where = np.cumsum(gaps + 1) - 1
+        mask = np.zeros((1, int(where[-1]) + 1), np.bool_)
+        mask[0, where] = True
+        model, masks = {"weight": np.ones(mask.shape, np.float32)}, {"weight": mask}
+        found = weigh(model, masks)["batch_norm_kept"]["values"]
+        for kind, encoding in [("int8", "runs4"), ("fp32", "golomb")]:
+            save(tmp_path / "model.pxp", model, masks, kind=kind)
+            facts = contents(Archive(tmp_path / "model.pxp"))
+            assert facts["tensors"][0]["encoding"] == encoding
+            assert found[kind]["bytes"] == facts["bytes"]
+
     def test_what_a_type_cannot_hold_is_left_out_with_the_reason(self) -> None:
         large = {"weight": np.full((2, 2), 1e6, np.float32)}
         found = weigh(large, {"weight": np.eye(2, dtype=np.bool_)})

@@ -25,8 +25,9 @@ Array = NDArray[Any]
 # What a file's length justifies when its tensors are made dense: a 99.9 % sparse int8 model needs
 # some hundred times its file; a forged one may ask for the whole machine.
 BASE, FACTOR = 16 * 2**20, 1024
-# Positions by tensor, encoding and bytes of a value; those with fillers depend on the values too.
-Known = dict[tuple[str, str, int], positions.Positions]
+# Positions by tensor and encoding, without those that fillers tie to their values. Fillers are the
+# cheaper the smaller values are: what `auto` finds without them for small values holds for larger.
+Known = dict[tuple[str, str], positions.Positions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ def encoded(
     tensors: list[Content], *, kind: str, encoding: str, known: Known | None = None
 ) -> tuple[list[Entry], list[bytes]]:
     """What a file consists of: the lines of its header, and the bytes of each tensor. Whoever
-    encodes models of the same masks again and again keeps what is `known`."""
+    encodes models of the same masks again and again keeps what is `known`, and begins with the
+    smallest type of values."""
     entries: list[Entry] = []
     bodies: list[bytes] = []
     for tensor in tensors:
@@ -121,11 +123,12 @@ def _tensor(tensor: Content, word: str, encoding: str, known: Known) -> tuple[En
         where, encoding = np.arange(kept.size), "dense"
     stored, scales = values.encode(kind, kept, _row_lengths(where, shape))
     width = values.WIDTHS[kind]
-    coded = known.get((tensor.name, encoding, width))
+    coded = known.get((tensor.name, encoding))
     if coded is None:
         coded = positions.encode(encoding, where, shape, _zero(stored, width), width)
         if coded.encoding not in positions.FILLED:
-            known[tensor.name, encoding, width] = coded
+            found = positions.NAMES[coded.encoding].removesuffix("-masked")
+            known[tensor.name, encoding] = known[tensor.name, found] = coded
     if coded.slots is not None:  # fillers hold zeros
         spread = np.zeros((len(coded.slots), width), np.uint8)
         spread[coded.slots] = stored.reshape(-1, width)
@@ -150,7 +153,7 @@ def _row_lengths(where: Numbers, shape: tuple[int, ...]) -> Numbers:
 
 def _zero(stored: Bytes, width: int) -> Flags:
     """Which values have no bit set; -0.0 has one."""
-    return np.logical_not(stored.reshape(-1, width).any(axis=1))
+    return stored.view(f"<u{width}") == 0
 
 
 class Archive:

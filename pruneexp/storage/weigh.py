@@ -49,7 +49,7 @@ def _files(tensors: list[Content], known: Known, refused: dict[str, str]) -> dic
             return None
 
     pruned = any(tensor.where is not None for tensor in tensors)
-    kinds = {word: file(word, "auto") for word in values.WORDS}
+    kinds = {word: file(word, "auto") for word in reversed(values.WORDS)}  # the smallest first
     encodings = {  # without masks there are no positions, and one file is the other
         word: file("fp32", word) if pruned and word != "auto" else kinds["fp32"]
         for word in positions.WORDS
@@ -59,7 +59,7 @@ def _files(tensors: list[Content], known: Known, refused: dict[str, str]) -> dic
             math.prod(tensor.shape) * tensor.kept.dtype.itemsize for tensor in tensors
         ),
         "encodings": encodings,
-        "values": kinds,
+        "values": {word: kinds[word] for word in values.WORDS},
     }
 
 

@@ -122,7 +122,11 @@ def _whole() -> None:
 
         ways: dict[str, Way] = {
             "pxp": (write, lambda _: Archive(path).read("weight"), len),
-            "gzip -6 of the dense": (lambda: gzip.compress(weights, 6), gzip.decompress, len),
+            "gzip -6 of the dense": (
+                lambda: gzip.compress(weights.tobytes(), 6),
+                gzip.decompress,
+                len,
+            ),
             "zstd -3 of the dense": (
                 lambda: zstandard.compress(weights.tobytes()),
                 zstandard.decompress,
