@@ -8,6 +8,7 @@ from rich.text import Text
 
 from pruneexp.display import COLOURS, table_of
 from pruneexp.record import BYTES_PER_WEIGHT, MEGABYTE, Record
+from pruneexp.storage.layout import is_name
 
 if TYPE_CHECKING:
     from pruneexp.config import Run
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pruneexp.sweep import Standing
 
 WIDE = 100  # columns from which on every detail fits
+MOST_SHOWN = 150  # characters of each thing that an untrusted file says
 
 
 def size(weighed: "Size", width: int) -> Table:
@@ -158,11 +160,29 @@ def contents(facts: dict[str, Any], width: int) -> Table:
     shown.show_footer = True
     shown.caption_justify = "left"
     shown.caption = (
-        f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header and "
-        "alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
+        f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header, notes "
+        "and alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
         "structure"
     )
+    if made := _made(facts["notes"]):
+        shown.caption = f"{made}\n{shown.caption}"
     return shown
+
+
+def _made(notes: dict[str, Any]) -> str:
+    """What a person wants of a file's notes. They are untrusted: any of it may be missing, and
+    control characters are for no terminal."""
+    found = flat(notes)
+    name, unit = found.get("metric.name"), found.get("metric.unit") or ""
+    test = found.get(f"metrics.test.{name}")
+    words = [
+        found.get("run"),
+        test is not None and f"test {name} {test} {unit}".strip(),
+        "package.name" in found and f"{found['package.name']} {found.get('package.version')}",
+        found.get("folded") is True and "batch-norm folded",
+    ]
+    text = " · ".join(str(word)[:MOST_SHOWN] for word in words if word)
+    return "".join(sign if is_name(sign) else "?" for sign in text)
 
 
 def _share(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ pruneexp inspect model.pxp
 pruneexp unpack model.pxp -o weights.safetensors
 """
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,21 @@ def pack(folder: Folder, path: Path, *, kind: str, encoding: str) -> Archive:
             f"{folder.path.name} is not finished ({folder.status()}); only a finished run is packed"
         )
     weights, masks = _tensors(folder, WEIGHTS, record), _tensors(folder, MASKS, record)
-    archive.save(path, weights, masks, kind=kind, encoding=encoding)
+    archive.save(path, weights, masks, kind=kind, encoding=encoding, about=about(record))
     return Archive(path)
+
+
+def about(record: Record, *, folded: bool = False) -> dict[str, Any]:
+    """What a packed run's file says of how it was made: enough to build the network again."""
+    return {
+        "package": {"name": "pruneexp", "version": version("pruneexp")},
+        "run": record.name,
+        "configuration": record.configuration,
+        "metric": record.metric,
+        "metrics": record.metrics,
+        "checksums": {"data": record.checksums["data"]},
+        "folded": folded,  # batch-norm, into the convolution before it
+    }
 
 
 def _tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
@@ -70,6 +84,7 @@ def contents(found: Archive) -> dict[str, Any]:
         "bound_bytes": sum(row["bound_bytes"] or 0 for row in rows),
         "kept": sum(row["kept"] for row in rows if row["encoding"] != "same"),
         "dense_bytes": found.dense_bytes,
+        "notes": found.notes,
         "tensors": rows,
     }
 
