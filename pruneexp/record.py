@@ -9,6 +9,7 @@ PROGRESS = "progress.json"  # where a running run stands; a display reads it
 HISTORY = "history.csv"  # loss, rate, sparsity and validation over steps
 WEIGHTS = "weights.safetensors"  # the chosen state, masked, with zeros where masked
 MASKS = "masks.safetensors"  # True where a weight was kept; empty for a dense run
+LATENCY = "latency.json"  # seconds of a call, dense and sparse, as measured on some machines
 CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
 PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged
 LEASE = "lease"  # locked while a process works in the folder

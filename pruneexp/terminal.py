@@ -11,6 +11,8 @@ from pruneexp.record import BYTES_PER_WEIGHT, MEGABYTE, Record
 from pruneexp.storage.layout import is_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pruneexp.config import Run
     from pruneexp.record import Counts
     from pruneexp.running.latency import Latency
@@ -190,14 +192,17 @@ def _share(row: dict[str, Any]) -> str:
     return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
 
 
-def latency(found: "Latency") -> Table:
+def latency(name: str, found: "Latency") -> Table:
     """Each layer both ways, then the whole model."""
     threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    shown = table_of(f"batch {found.batch}, {threads}")
-    shown.add_column("layer", overflow="fold")
+    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in found.touched)
+    shown = table_of(f"{name}\nbatch {found.batch}, {threads}")
+    shown.add_column("layer", overflow="fold", footer="as chosen")
     shown.add_column("sparsity", justify="right")
-    for title in ("dense ms", "sparse ms", "faster", "dense MB", "sparse MB"):
+    for title in ("dense ms", "sparse ms", "faster"):
         shown.add_column(title, justify="right")
+    shown.add_column("dense MB", justify="right", footer=dense_bytes)
+    shown.add_column("sparse MB", justify="right", footer=bytes_as_chosen)
     shown.add_column("runs")
     for each in found.layers:
         shown.add_row(
@@ -208,14 +213,31 @@ def latency(found: "Latency") -> Table:
             f"x{each.dense / each.sparse:.2f}",
             f"{each.dense_bytes / MEGABYTE:.3f}",
             f"{each.sparse_bytes / MEGABYTE:.3f}",
-            "sparse" if each.pays else Text("dense", "dim"),
+            "sparse" if each.layer in found.running_sparse else Text("dense", "dim"),
         )
-    whole = f"{1000 * found.dense:.2f} ms dense, {1000 * found.sparse:.2f} ms sparse"
-    gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
-    shown.caption = f"whole model: {whole}: {gain}"
-    if not found.pays:
-        shown.caption = f"Sparse does not pay here: every layer is faster dense. {whole}"
+    shown.show_footer = bool(found.layers)
+    shown.caption = "\n".join(_whole(found))
     return shown
+
+
+def _whole(found: "Latency") -> "Iterator[str]":
+    paying = sum(each.pays for each in found.layers)
+    times = f"{1000 * found.dense:.3f} ms dense, {1000 * found.sparse:.3f} ms sparse"
+    if not found.layers:
+        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * found.dense:.3f} ms"
+    elif not paying:
+        yield f"Sparse does not pay here: every layer is faster dense. {1000 * found.dense:.3f} ms"
+    elif not found.pays:
+        yield (
+            f"Sparse does not pay here: {paying} of {len(found.layers)} layers are faster sparse, "
+            f"the whole model is not: {times}"
+        )
+    else:
+        gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
+        yield f"whole model: {times}: {gain}"
+    if found.batch > 1:
+        each = (f"{1000 * seconds / found.batch:.3f} ms" for seconds in (found.dense, found.sparse))
+        yield f"a {found.example}: {' dense, '.join(each)} sparse"
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

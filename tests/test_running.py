@@ -137,6 +137,8 @@ def test_amdahls_limit_by_hand() -> None:
     found = Latency(
         batch=1,
         threads=1,
+        example="picture",
+        channels_last=False,
         layers=[timing(6e-3, 2e-3), timing(2e-3, 3e-3)],
         dense=10e-3,
         sparse=8e-3,

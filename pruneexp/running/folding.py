@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def folded(model: nn.Module, *example: Any) -> nn.Module:
     """A copy without the batch-norms that follow a convolution, as seen in one pass."""
     made = deepcopy(model).eval()

@@ -1,22 +1,17 @@
-"""How fast a finished run's model really is on this machine's CPU, dense against sparse."""
+"""How fast a model really is on this machine's CPU, dense against sparse."""
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pruneexp import files, weights
-from pruneexp.config import restore
-from pruneexp.execute import build
 from pruneexp.place import keep_freed_memory
-from pruneexp.recipe import TextShape
-from pruneexp.record import WEIGHTS
+from pruneexp.recipe import ImageShape, Shape, TextShape
 from pruneexp.running.choice import Timing, beside, chosen, example, measure
 from pruneexp.running.folding import folded
-from pruneexp.store import Folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,9 +20,11 @@ class Latency:
 
     batch: int
     threads: int
+    example: str  # what a batch has several of: a picture, or a word of each text
     layers: list[Timing]
     dense: float
     sparse: float
+    channels_last: bool  # the memory order of pictures in which the sparse side was faster
     difference: float  # the largest between both outputs, over the largest output
 
     @property
@@ -42,28 +39,52 @@ class Latency:
 
     @property
     def pays(self) -> bool:
-        return any(timing.pays for timing in self.layers)
+        """Whether the whole model is faster with those layers sparse that are."""
+        return self.sparse < self.dense and any(timing.pays for timing in self.layers)
+
+    @property
+    def running_sparse(self) -> set[str]:
+        return {timing.layer for timing in self.layers if timing.pays} if self.pays else set()
+
+    @property
+    def touched(self) -> tuple[int, int]:
+        """Bytes of these layers' weights that a call reads, dense and as chosen."""
+        dense = sum(timing.dense_bytes for timing in self.layers)
+        saved = (
+            t.dense_bytes - t.sparse_bytes for t in self.layers if t.layer in self.running_sparse
+        )
+        return dense, dense - sum(saved)
 
     def to_plain(self) -> dict[str, Any]:
-        return asdict(self) | {"faster": self.faster, "limit": self.limit}
+        dense_bytes, bytes_as_chosen = self.touched
+        return asdict(self) | {
+            "faster": self.faster,
+            "limit": self.limit,
+            "pays": self.pays,
+            "dense_an_example": self.dense / self.batch,
+            "sparse_an_example": self.sparse / self.batch,
+            "dense_bytes": dense_bytes,
+            "bytes_as_chosen": bytes_as_chosen,
+        }
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> "Latency":
+        """What `to_plain` gave; raises KeyError or TypeError on anything else."""
+        timings = [_typed(Timing, row) for row in data["layers"]]
+        return _typed(cls, {**data, "layers": timings})
 
 
-def latency_of(folder: Folder, batch: int, threads: int) -> Latency:
-    """Of a finished run's chosen state."""
-    record = folder.record_or_fail()
-    if not folder.weights_are_good(record):
-        raise files.NotFound(
-            f"{folder.path / WEIGHTS} is gone or damaged; the same run with keep=weights and "
-            "another folder (results=...) makes it again, with the same bits"
-        )
-    run = restore(record.configuration)
-    model = build(run, torch.device("cpu"))
-    weights.load(model, folder.path / WEIGHTS)
-    return latency(model.eval(), run.task.shape(), batch=batch, threads=threads)
+def _typed(kind: Any, data: dict[str, Any]) -> Any:
+    values = {item.name: data[item.name] for item in fields(kind)}
+    for item in fields(kind):
+        expected = list if item.name == "layers" else item.type
+        if type(values[item.name]) is not expected:
+            raise TypeError(f"{item.name} is {values[item.name]!r}")
+    return kind(**values)
 
 
 @torch.inference_mode()
-def latency(model: nn.Module, shape: Any, *, batch: int, threads: int) -> Latency:
+def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Latency:
     """Measured in turns. Batch-norm is folded on both sides; pictures go in whichever memory order
     is faster, for each side by itself."""
     torch.set_num_threads(threads)
@@ -79,17 +100,29 @@ def latency(model: nn.Module, shape: Any, *, batch: int, threads: int) -> Latenc
     return Latency(
         batch=batch,
         threads=threads,
+        example="word" if isinstance(shape, TextShape) else "picture",
         layers=timings,
         dense=seconds[0],
         sparse=seconds[1],
+        channels_last=sparse_inputs[0].dim() == 4
+        and sparse_inputs[0].is_contiguous(memory_format=torch.channels_last),
         difference=float((expected - found).abs().max() / expected.abs().max()),
     )
 
 
-def _inputs(model: nn.Module, shape: Any, batch: int) -> tuple[Any, ...]:
+@torch.no_grad()
+def assembled(model: nn.Module, shape: Shape, found: Latency) -> nn.Module:
+    """The model as it was faster: batch-norm folded, and those layers sparse."""
+    plain = folded(model, *_inputs(model, shape, 1))
+    order = torch.channels_last if found.channels_last else torch.contiguous_format
+    made = chosen(plain.to(memory_format=order), found.running_sparse)
+    return made.requires_grad_(False)
+
+
+def _inputs(model: nn.Module, shape: Shape, batch: int) -> tuple[Any, ...]:
     """Pictures; or a word of each text with the state before it."""
     made = example(shape, batch)
-    if not isinstance(shape, TextShape):
+    if isinstance(shape, ImageShape):
         return (made,)
     _, state = model(made)
     return made, state

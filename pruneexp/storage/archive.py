@@ -149,6 +149,11 @@ class Archive:
     def size(self) -> int:
         return len(self._data)
 
+    @property
+    def identity(self) -> str:
+        """The header's checksum, under which lies every tensor's."""
+        return bytes(self._data[layout.CRC_AT : layout.CRC_AT + 4]).hex()
+
     def read(self, name: str) -> Array:
         """The tensor with zeros where it is masked. bf16, fp16 and int8 come back as float32."""
         entry, where, stored, _ = self._decoded(name)

@@ -26,7 +26,7 @@ def pack(folder: Folder, path: Path, *, kind: str, encoding: str) -> Archive:
         raise files.NotFound(
             f"{folder.path.name} is not finished ({folder.status()}); only a finished run is packed"
         )
-    weights, masks = _tensors(folder, WEIGHTS, record), _tensors(folder, MASKS, record)
+    weights, masks = tensors(folder, WEIGHTS, record), tensors(folder, MASKS, record)
     archive.save(path, weights, masks, kind=kind, encoding=encoding, about=about(record))
     return Archive(path)
 
@@ -44,7 +44,8 @@ def about(record: Record, *, folded: bool = False) -> dict[str, Any]:
     }
 
 
-def _tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
+def tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
+    """A finished run's weights or masks, if they are still what its record says."""
     path = folder.path / name
     if not path.exists():
         raise files.NotFound(
