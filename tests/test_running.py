@@ -40,6 +40,15 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "linear, a vector": (lambda: nn.Linear(30, 20), lambda: torch.randn(30)),
     "linear, times and texts": (lambda: nn.Linear(8, 9, bias=False), lambda: torch.randn(3, 4, 8)),
     "1x1": (lambda: nn.Conv2d(16, 24, 1), lambda: torch.randn(3, 16, 9, 9)),
+    "1x1, larger pictures": (
+        lambda: nn.Conv2d(4, 6, 1, bias=False),
+        lambda: torch.randn(2, 4, 12, 13),
+    ),
+    "1x1, one pixel": (lambda: nn.Conv2d(16, 24, 1), lambda: torch.randn(1, 16, 1, 1)),
+    "1x1, channels last": (
+        lambda: nn.Conv2d(4, 6, 1),
+        lambda: torch.randn(2, 4, 12, 13).to(memory_format=torch.channels_last),
+    ),
     "1x1, strided": (lambda: nn.Conv2d(16, 24, 1, stride=2), lambda: torch.randn(3, 16, 9, 7)),
     "embedding": (lambda: nn.Embedding(50, 8), lambda: torch.randint(50, (4, 3))),
 }

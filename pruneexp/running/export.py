@@ -70,7 +70,8 @@ def _onnx(source: Source) -> tuple[bytes, list[str]]:
         try:
             content = _converted(source.model, source.shape, fixed=True)
         except torch.onnx.errors.OnnxExporterError as error:
-            why = f"torch.onnx cannot export {source.name} ({str(error).splitlines()[0]})"
+            reason = str(error).partition("\n")[0]
+            why = f"torch.onnx cannot export {source.name} ({reason})"
             raise Invalid([Fault("--out", f"=*.onnx: {why}; FILE.safetensors works")]) from error
     onnx.checker.check_model(content)
     sizes = f"{open_sizes} left open" if open_sizes else "one example at a time"

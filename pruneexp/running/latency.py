@@ -1,8 +1,7 @@
 """How fast a model really is on this machine's CPU, dense against sparse."""
 
-from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -44,7 +43,7 @@ class Latency:
 
     @property
     def running_sparse(self) -> set[str]:
-        return {timing.layer for timing in self.layers if timing.pays} if self.pays else set()
+        return _paying(self.layers) if self.pays else set()
 
     @property
     def touched(self) -> tuple[int, int]:
@@ -90,22 +89,21 @@ def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Late
     torch.set_num_threads(threads)
     keep_freed_memory()
     inputs = _inputs(model, shape, batch)
-    plain = folded(model, *inputs)
-    timings = measure(plain, *inputs)
-    layers = {timing.layer for timing in timings if timing.pays}
-    dense, dense_inputs = _fastest(plain, set(), inputs)
-    sparse, sparse_inputs = _fastest(plain, layers, inputs)
-    seconds = beside(partial(dense, *dense_inputs), partial(sparse, *sparse_inputs))
-    expected, found = _scores(dense(*dense_inputs)), _scores(sparse(*sparse_inputs))
+    sides = [_Side.of(order, folded(model, *inputs), inputs) for order in _orders(shape)]
+    before = sides[_fastest([side.call for side in sides])]
+    made = [replace(side, timings=_beside(before.timings, side.timings)) for side in sides]
+    made = [replace(side, model=chosen(side.model, _paying(side.timings))) for side in made]
+    after = made[_fastest([side.call for side in made])]
+    seconds = beside(before.call, after.call)
+    expected, found = _scores(before.call()), _scores(after.call())
     return Latency(
         batch=batch,
         threads=threads,
         example="word" if isinstance(shape, TextShape) else "picture",
-        layers=timings,
+        layers=after.timings,
         dense=seconds[0],
         sparse=seconds[1],
-        channels_last=sparse_inputs[0].dim() == 4
-        and sparse_inputs[0].is_contiguous(memory_format=torch.channels_last),
+        channels_last=after.order == torch.channels_last,
         difference=float((expected - found).abs().max() / expected.abs().max()),
     )
 
@@ -128,18 +126,44 @@ def _inputs(model: nn.Module, shape: Shape, batch: int) -> tuple[Any, ...]:
     return made, state
 
 
-def _fastest(
-    model: nn.Module, layers: set[str], inputs: tuple[Any, ...]
-) -> tuple[nn.Module, tuple[Any, ...]]:
-    """The model with these layers sparse, and its inputs, in the memory order that is faster."""
-    if inputs[0].dim() != 4:
-        return chosen(model, layers), inputs
-    orders = []
-    for order in (torch.contiguous_format, torch.channels_last):
-        made = chosen(deepcopy(model).to(memory_format=order), layers)
-        orders.append((made, (inputs[0].to(memory_format=order),)))
-    seconds = beside(*[partial(made, *its) for made, its in orders])
-    return orders[seconds.index(min(seconds))]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Side:
+    """The model and its inputs in one memory order, and its layers measured in it."""
+
+    order: torch.memory_format
+    model: nn.Module
+    inputs: tuple[Any, ...]
+    timings: list[Timing]
+
+    @classmethod
+    def of(cls, order: torch.memory_format, model: nn.Module, inputs: tuple[Any, ...]) -> "_Side":
+        model, first = model.to(memory_format=order), inputs[0]
+        if order == torch.channels_last:
+            first = first.to(memory_format=order)
+        inputs = (first, *inputs[1:])
+        return cls(order=order, model=model, inputs=inputs, timings=measure(model, *inputs))
+
+    def call(self) -> Any:
+        return self.model(*self.inputs)
+
+
+def _orders(shape: Shape) -> list[torch.memory_format]:
+    pictures = isinstance(shape, ImageShape)
+    return [torch.contiguous_format, *([torch.channels_last] if pictures else [])]
+
+
+def _beside(dense: list[Timing], sparse: list[Timing]) -> list[Timing]:
+    """Each layer as it is in the one model dense and in the other sparse."""
+    return [replace(one, sparse=other.sparse) for one, other in zip(dense, sparse, strict=True)]
+
+
+def _paying(timings: list[Timing]) -> set[str]:
+    return {timing.layer for timing in timings if timing.pays}
+
+
+def _fastest(calls: list[Callable[[], Any]]) -> int:
+    seconds = beside(*calls)
+    return seconds.index(min(seconds))
 
 
 def _scores(output: Any) -> Tensor:
