@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as some
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 import pruneexp
@@ -29,6 +31,7 @@ from pruneexp.sweep import plan
 from pruneexp.tasks import Custom, Folder, Glyphs, Task, Text
 from pruneexp.training import Training
 from tests.conftest import Make, silent, tiny_gradual
+from tests.test_storage_file import PLAIN
 
 Pack = Callable[..., tuple[Path, nn.Module]]
 
@@ -69,6 +72,7 @@ def pack(tmp_path: Path) -> Pack:
 
 MOBILENET = MobileNetV1(width=0.25, layout="small")
 LSTM = LSTMLanguageModel(hidden_size=16)
+SMALL = LSTMLanguageModel(hidden_size=2, layers=1)
 
 
 @torch.inference_mode()
@@ -188,6 +192,34 @@ def test_a_configuration_that_makes_no_network(pack: Pack, value: Any, path: lis
     packed, _ = pack(MOBILENET, Glyphs(), configuration=changed(value, *path))
     with pytest.raises(files.Damaged, match=r"m\.pxp is damaged: its configuration makes no net"):
         load(packed)
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    place=some.sampled_from(
+        [("model", key) for key in ("option", "hidden_size", "layers", "initial", "tied", "x")]
+        + [("task", "option"), ("task", "vocabulary"), ("training", "steps"), ("pruning", "option")]
+        + [("seed",), ("model",), ("task",), ("training",), ("pruning",)]
+    ),
+    value=PLAIN,
+)
+def test_any_configuration_ends_in_a_line_or_a_network(
+    tmp_path: Path, place: tuple[str, ...], value: Any
+) -> None:
+    task = Text(vocabulary=6)
+    found = part = asked(Run(task=task, model=SMALL, training=Training(), pruning=Dense()))
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    state = SMALL.build(task.shape()).state_dict()
+    weights = {name: tensor.numpy() for name, tensor in state.items()}
+    archive.save(tmp_path / "m.pxp", weights, {}, about={"configuration": found})
+    try:
+        assert set(load(tmp_path / "m.pxp").state_dict()) == set(state)
+    except (files.Damaged, Invalid) as error:
+        assert "m.pxp" in str(error)
 
 
 def test_a_network_beyond_all_memory_is_refused_by_its_shapes(pack: Pack) -> None:

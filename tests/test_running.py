@@ -162,7 +162,7 @@ def test_amdahls_limit_by_hand() -> None:
     ("layers", "sparse", "batch", "said"),
     [
         ([timing(6e-3, 2e-3)], 8e-3, 1, "x1.25, at most x1.67 by Amdahl"),
-        ([timing(6e-3, 2e-3)], 8e-3, 4, "a word: 2.500 ms dense, 2.000 sparse"),
+        ([timing(6e-3, 2e-3)], 8e-3, 4, "a word: 2.500 ms dense, 2.000 ms sparse"),
         ([timing(6e-3, 2e-3), timing(1e-3, 2e-3)], 11e-3, 1, "does not pay here: 1 of 2 layers"),
         ([timing(1e-3, 2e-3)], 10e-3, 1, "does not pay here: every layer is faster dense"),
         ([], 10e-3, 1, "does not pay here: no layer has a sparse kernel"),
