@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pruneexp.pruning.scope import All as All
     from pruneexp.pruning.scope import ModelScope as ModelScope
     from pruneexp.pruning.scope import Named as Named
+    from pruneexp.running.load import load as load
     from pruneexp.size import size as size
     from pruneexp.tasks.images import Classification as Classification
 
@@ -43,6 +44,7 @@ _HOMES = {
     "All": "pruning.scope",
     "ModelScope": "pruning.scope",
     "Named": "pruning.scope",
+    "load": "running.load",
     "size": "size",
     "Classification": "tasks.images",
 }

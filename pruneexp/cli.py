@@ -24,7 +24,8 @@ COMMANDS = {
     "pack": "a finished run's weights and masks as one small file (.pxp)",
     "unpack": "such a file as safetensors",
     "inspect": "what is in such a file, tensor by tensor",
-    "latency": "how fast a finished run's model is on this CPU, dense against sparse",
+    "latency": "how fast finished models are on this CPU, dense against sparse",
+    "export": "a finished run or such a file as dense safetensors or ONNX",
     "clean": "list what takes space and is no longer needed; --yes removes it",
 }
 HYDRA_HELP = """\

@@ -1,5 +1,5 @@
-"""The commands that work on what is planned or finished: report, status, show, bytes, pack, unpack,
-inspect, clean, and the worker that a sweep starts."""
+"""The commands that work on plans and run folders: report, status, show, clean, and the worker that
+a sweep starts. Those on finished models are the workbench's."""
 
 import argparse
 import json
@@ -10,13 +10,13 @@ from threading import Event, Thread
 
 from rich.console import Console
 
-from pruneexp import bytes_desk, files, terminal
+from pruneexp import files, terminal, workbench
 from pruneexp.display import Row, table, table_of
-from pruneexp.ending import BAD_INPUT, complain
 from pruneexp.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
 from pruneexp.stopping import stopping
 from pruneexp.store import Folder, Store
 from pruneexp.sweep import standings, work
+from pruneexp.workbench import format_argument, run_argument
 
 
 def do(command: str, given: list[str]) -> int:
@@ -27,13 +27,9 @@ def do(command: str, given: list[str]) -> int:
     return _COMMANDS[command](options, Store(options.results))
 
 
-def _format(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=["table", "json"], default="table")
-
-
 def _plan_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plan", nargs="?", help="a plan's name or file; the latest without")
-    _format(parser)
+    format_argument(parser)
 
 
 def _plan(options: argparse.Namespace, store: Store) -> Plan:
@@ -120,59 +116,6 @@ def _show(options: argparse.Namespace, store: Store) -> int:
         if value is not None:
             shown.add_row(key, str(value))
     console.print(shown)
-    return 0
-
-
-def _pack(options: argparse.Namespace, store: Store) -> int:
-    from pruneexp.storage.pack import contents, pack
-
-    folder = store.find(options.run)
-    try:
-        state = bytes_desk.folded(folder) if options.fold else None
-        made = pack(
-            folder, options.out, kind=options.values, encoding=options.encoding, state=state
-        )
-    except ValueError as error:  # values that a type cannot hold, or nothing to fold
-        complain([str(error)])
-        return BAD_INPUT
-    facts = contents(made)
-    share = facts["bytes"] / facts["dense_bytes"] if facts["dense_bytes"] else 1.0
-    print(f"{options.out}: {facts['bytes']:,} bytes, {share:.1%} of the dense weights")
-    return 0
-
-
-def _unpack(options: argparse.Namespace, store: Store) -> int:
-    from pruneexp.storage.archive import Archive
-    from pruneexp.storage.pack import unpack
-
-    unpack(Archive(options.file, limit=options.limit), options.out, options.masks)
-    return 0
-
-
-def _inspect(options: argparse.Namespace, store: Store) -> int:
-    from pruneexp.storage.archive import Archive
-    from pruneexp.storage.pack import contents
-
-    facts = contents(Archive(options.file))
-    if options.format == "json":
-        print(json.dumps(facts))
-    else:
-        console = Console(markup=False, highlight=False)
-        console.print(terminal.contents(facts, console.width))
-    return 0
-
-
-def _latency(options: argparse.Namespace, store: Store) -> int:
-    from pruneexp.running.latency import latency_of
-
-    folder = store.find(options.run)
-    measured = [latency_of(folder, batch, options.threads) for batch in options.batch]
-    if options.format == "json":
-        print(json.dumps([one.to_plain() for one in measured]))
-    else:
-        console = Console(markup=False, highlight=False)
-        for one in measured:
-            console.print(terminal.latency(one))
     return 0
 
 
@@ -290,57 +233,8 @@ def _clean_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a name, a fingerprint or its beginning, or a folder")
-    _format(parser)
-
-
-def _pack_arguments(parser: argparse.ArgumentParser) -> None:
-    from pruneexp.storage import positions, values
-
-    parser.add_argument("run", help="a name, a fingerprint or its beginning, or a folder")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the file to write")
-    parser.add_argument("--values", choices=values.WORDS, default="fp32", help="of kept weights")
-    parser.add_argument(
-        "--encoding", choices=positions.WORDS, default="auto", help="of their positions"
-    )
-    parser.add_argument(
-        "--fold", action="store_true", help="batch-norm into the convolution before it"
-    )
-
-
-def _unpack_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pxp file")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the safetensors to write")
-    parser.add_argument("--masks", type=Path, help="another, for the masks")
-    parser.add_argument(
-        "--limit",
-        type=int,
-        help="bytes the tensors may take; else what the file's length justifies",
-    )
-
-
-def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pxp file")
-    _format(parser)
-
-
-def _latency_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a finished run: name, fingerprint or folder")
-    parser.add_argument(
-        "--batch",
-        type=_positive,
-        nargs="+",
-        default=[1, 16],
-        help="pictures or texts at once, each measured (1 16)",
-    )
-    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU (1)")
-    _format(parser)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text}")
-    return int(text)
+    run_argument(parser)
+    format_argument(parser)
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -349,38 +243,26 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 _DOES = {
+    **workbench.DOES,
     "report": "Curves, tables and a page from a plan's finished runs.",
     "status": "Where the runs of a plan stand.",
     "show": "Everything about one run.",
-    "bytes": bytes_desk.DOES,
-    "pack": "Write a finished run's weights and masks as one small file (docs/format.md).",
-    "unpack": "Write a .pxp file as safetensors, dense, with zeros where masked.",
-    "inspect": "What is in a .pxp file; the bound is log2 C(n, k), for masks without structure.",
-    "latency": "How fast a finished run's model is on this CPU, dense against sparse.",
     "clean": "List what takes space and is no longer needed; --yes removes it.",
     "work": "Take runs of a plan until none is left. A sweep starts this.",
 }
 _COMMANDS = {
+    **workbench.COMMANDS,
     "report": _report,
     "status": _status,
     "show": _show,
-    "bytes": bytes_desk.weigh,
-    "pack": _pack,
-    "unpack": _unpack,
-    "inspect": _inspect,
-    "latency": _latency,
     "clean": _clean,
     "work": _work,
 }
 _ARGUMENTS = {
+    **workbench.ARGUMENTS,
     "report": _report_arguments,
     "status": _plan_argument,
     "show": _show_arguments,
-    "bytes": bytes_desk.arguments,
-    "pack": _pack_arguments,
-    "unpack": _unpack_arguments,
-    "inspect": _inspect_arguments,
-    "latency": _latency_arguments,
     "clean": _clean_arguments,
     "work": _work_arguments,
 }

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 CLOSE = 1e-3  # of the largest score; folding rounds otherwise
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def folded(model: nn.Module, *example: Any) -> nn.Module:
     """A copy without the batch-norms that follow a convolution, as seen in one pass."""
     made = deepcopy(model).eval()

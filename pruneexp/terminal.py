@@ -8,8 +8,11 @@ from rich.text import Text
 
 from pruneexp.display import COLOURS, table_of
 from pruneexp.record import BYTES_PER_WEIGHT, MEGABYTE, Record
+from pruneexp.storage.layout import is_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pruneexp.config import Run
     from pruneexp.record import Counts
     from pruneexp.running.latency import Latency
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pruneexp.sweep import Standing
 
 WIDE = 100  # columns from which on every detail fits
+MOST_SHOWN = 150  # characters of each thing that an untrusted file says
 
 
 def size(weighed: "Size", width: int) -> Table:
@@ -158,10 +162,12 @@ def contents(facts: dict[str, Any], width: int) -> Table:
     shown.show_footer = True
     shown.caption_justify = "left"
     shown.caption = (
-        f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header and "
-        "alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
+        f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header, notes "
+        "and alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
         "structure"
     )
+    if made := _made(facts["notes"]):
+        shown.caption = f"{made}\n{shown.caption}"
     return shown
 
 
@@ -198,19 +204,38 @@ def weighed(name: str, facts: dict[str, Any]) -> Table:
     return shown
 
 
+def _made(notes: dict[str, Any]) -> str:
+    """What a person wants of a file's notes. They are untrusted: any of it may be missing, and
+    control characters are for no terminal."""
+    found = flat(notes)
+    name, unit = found.get("metric.name"), found.get("metric.unit") or ""
+    test = found.get(f"metrics.test.{name}")
+    words = [
+        found.get("run"),
+        test is not None and f"test {name} {test} {unit}".strip(),
+        "package.name" in found and f"{found['package.name']} {found.get('package.version')}",
+        found.get("folded") is True and "batch-norm folded",
+    ]
+    text = " · ".join(str(word)[:MOST_SHOWN] for word in words if word)
+    return "".join(sign if is_name(sign) else "?" for sign in text)
+
+
 def _share(row: dict[str, Any]) -> str:
     bound = row["bound_bytes"]
     return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
 
 
-def latency(found: "Latency") -> Table:
+def latency(name: str, found: "Latency") -> Table:
     """Each layer both ways, then the whole model."""
     threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    shown = table_of(f"batch {found.batch}, {threads}")
-    shown.add_column("layer", overflow="fold")
+    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in found.touched)
+    shown = table_of(f"{name}\nbatch {found.batch}, {threads}")
+    shown.add_column("layer", overflow="fold", footer="as chosen")
     shown.add_column("sparsity", justify="right")
-    for title in ("dense ms", "sparse ms", "faster", "dense MB", "sparse MB"):
+    for title in ("dense ms", "sparse ms", "faster"):
         shown.add_column(title, justify="right")
+    shown.add_column("dense MB", justify="right", footer=dense_bytes)
+    shown.add_column("sparse MB", justify="right", footer=bytes_as_chosen)
     shown.add_column("runs")
     for each in found.layers:
         shown.add_row(
@@ -221,14 +246,31 @@ def latency(found: "Latency") -> Table:
             f"x{each.dense / each.sparse:.2f}",
             f"{each.dense_bytes / MEGABYTE:.3f}",
             f"{each.sparse_bytes / MEGABYTE:.3f}",
-            "sparse" if each.pays else Text("dense", "dim"),
+            "sparse" if each.layer in found.running_sparse else Text("dense", "dim"),
         )
-    whole = f"{1000 * found.dense:.2f} ms dense, {1000 * found.sparse:.2f} ms sparse"
-    gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
-    shown.caption = f"whole model: {whole}: {gain}"
-    if not found.pays:
-        shown.caption = f"Sparse does not pay here: every layer is faster dense. {whole}"
+    shown.show_footer = bool(found.layers)
+    shown.caption = "\n".join(_whole(found))
     return shown
+
+
+def _whole(found: "Latency") -> "Iterator[str]":
+    paying = sum(each.pays for each in found.layers)
+    times = f"{1000 * found.dense:.3f} ms dense, {1000 * found.sparse:.3f} ms sparse"
+    if not found.layers:
+        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * found.dense:.3f} ms"
+    elif not paying:
+        yield f"Sparse does not pay here: every layer is faster dense. {1000 * found.dense:.3f} ms"
+    elif not found.pays:
+        yield (
+            f"Sparse does not pay here: {paying} of {len(found.layers)} layers are faster sparse, "
+            f"the whole model is not: {times}"
+        )
+    else:
+        gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
+        yield f"whole model: {times}: {gain}"
+    if found.batch > 1:
+        each = (f"{1000 * seconds / found.batch:.3f} ms" for seconds in (found.dense, found.sparse))
+        yield f"a {found.example}: {' dense, '.join(each)} sparse"
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

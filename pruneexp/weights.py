@@ -1,6 +1,7 @@
 """Weights that a run starts from: another run's, torchvision's, or a file a person already has."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -34,11 +35,8 @@ def load(model: nn.Module, path: Path) -> None:
     if isinstance(found, dict):  # files older than torch 0.4.1 lack batch-norm's count of batches
         counts = {key: value for key, value in mine.items() if key.endswith(COUNT)}
         found = {**counts, **found}
-    problems = _misfits(found, mine)
-    if problems:
-        more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
-        listed = "\n  ".join(problems[:12] + more)
-        raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {listed}")])
+    if problems := _misfits(found, mine):
+        raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {problems}")])
     model.load_state_dict(found)
 
 
@@ -85,17 +83,23 @@ def torchvision_file(run: Run) -> Path:
     return path
 
 
-def _misfits(weights: Any, mine: dict[str, torch.Tensor]) -> list[str]:
+def _misfits(weights: Any, mine: dict[str, torch.Tensor]) -> str:
     if not isinstance(weights, dict) or not all(
         isinstance(value, torch.Tensor) for value in weights.values()
     ):
-        return ["it is not a dictionary of tensors, as state_dict() gives"]
-    shapes = {key: tuple(value.shape) for key, value in weights.items()}
+        return "it is not a dictionary of tensors, as state_dict() gives"
+    shapes = [{key: tuple(value.shape) for key, value in each.items()} for each in (weights, mine)]
+    return misfits(*shapes)
+
+
+def misfits(shapes: Mapping[str, tuple[int, ...]], mine: Mapping[str, tuple[int, ...]]) -> str:
+    """How names and shapes of tensors differ from the model's, a line each; nothing if they fit."""
     problems = [f"{key} is missing" for key in mine if key not in shapes]
     problems += [f"{key} is not in the model" for key in shapes if key not in mine]
     problems += [
-        f"{key} is {shapes[key]}, the model has {tuple(value.shape)}"
-        for key, value in mine.items()
-        if key in shapes and shapes[key] != tuple(value.shape)
+        f"{key} is {shapes[key]}, the model has {shape}"
+        for key, shape in mine.items()
+        if key in shapes and shapes[key] != shape
     ]
-    return problems
+    more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []
+    return "\n  ".join(problems[:12] + more)

@@ -133,7 +133,9 @@ static Tensor *table(const uint8_t *data, uint64_t size, uint64_t *count, uint64
         *dense += t->entries * (uint64_t)(t->values < 4 ? 4 : WIDTHS[t->values]);
         if (*dense > UINT64_C(1) << 62) *dense = UINT64_C(1) << 62;
     }
-    demand(at == length && begin == size, "bytes that belong to no tensor");
+    uint64_t notes = get(data + 36, 4);
+    demand(notes <= 1 << 20 && at + aligned(notes) == length, "notes of another length");
+    demand(begin == size, "bytes that belong to no tensor");
     qsort(sorted, *count, sizeof *sorted, by_name);
     for (uint64_t i = 1; i < *count; i++)
         demand(by_name(&sorted[i - 1], &sorted[i]) != 0, "two tensors of one name");

@@ -38,7 +38,7 @@ def tensors(path):
     """By name, what the header says of each tensor."""
     data = np.memmap(path, np.uint8, mode="r")
     demand(len(data) >= 40, "not a .pxp file")
-    magic, version, count, length, size, checksum = struct.unpack_from("<8sIIQQI", data)
+    magic, version, count, length, size, checksum, notes = struct.unpack_from("<8sIIQQII", data)
     demand(magic == b"\x89PXP\r\n\x1a\n" and version == 1, "not a .pxp file of version 1")
     demand(size == len(data) and 40 <= length <= size and length % 8 == 0, "wrong length")
     head = bytes(data[:32]) + bytes(4) + bytes(data[36:length])
@@ -74,7 +74,8 @@ def tensors(path):
                 begin += -(-span // 8) * 8
             demand(begin <= size, "a tensor ends beyond the file")
         found[name] = tensor | {"end": begin}
-    demand(at == length and begin == size, "bytes that belong to no tensor")
+    demand(notes <= 2**20 and at + -(-notes // 8) * 8 == length, "notes of another length")
+    demand(begin == size, "bytes that belong to no tensor")
     return found
 
 

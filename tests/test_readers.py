@@ -13,8 +13,10 @@ import pytest
 
 from pruneexp.storage import positions, values
 from pruneexp.storage.archive import Archive, save
+from tests.test_storage_file import signed
 
 ROOT = Path(__file__).parent.parent
+ABOUT = {"run": "of eleven bytes and more"}  # the readers pass over it
 COMPILER = shutil.which("cc")
 
 
@@ -65,7 +67,7 @@ def test_the_numpy_reader_reads_everything(
     tmp_path: Path, in_numpy: Any, encoding: str, kind: str
 ) -> None:
     weights, masks = model()
-    save(tmp_path / "m.pxp", weights, masks, kind=kind, encoding=encoding)
+    save(tmp_path / "m.pxp", weights, masks, kind=kind, encoding=encoding, about=ABOUT)
     archive = Archive(tmp_path / "m.pxp")
     assert set(in_numpy["tensors"](tmp_path / "m.pxp")) == set(weights)
     for name in weights:
@@ -81,7 +83,7 @@ def test_the_c_reader_reads_everything(
 ) -> None:
     weights, masks = model()
     path = tmp_path / "m.pxp"
-    save(path, weights, masks, kind=kind, encoding=encoding)
+    save(path, weights, masks, kind=kind, encoding=encoding, about=ABOUT)
     archive = Archive(path)
     listed = subprocess.run([in_c, path], capture_output=True, text=True, check=True).stdout
     assert [line.split("\t")[0] for line in listed.splitlines()] == list(archive.entries)
@@ -97,6 +99,7 @@ def test_the_c_reader_says_what_is_wrong(tmp_path: Path, in_c: Path) -> None:
     for damaged, message in [
         (content[:-1], "not as long as its header states"),
         (content[:100] + bytes([content[100] ^ 1]) + content[101:], "header's checksum"),
+        (signed(content[:36] + b"\7" + content[37:]), "notes of another length"),
         (content[:20], "not a .pxp file"),
         (b"", "not a .pxp file"),
     ]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneexp import cli
+from pruneexp import cli, terminal
 from pruneexp.config import name
 from pruneexp.ending import BAD_INPUT
 from pruneexp.execute import execute
@@ -40,6 +40,15 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "linear, a vector": (lambda: nn.Linear(30, 20), lambda: torch.randn(30)),
     "linear, times and texts": (lambda: nn.Linear(8, 9, bias=False), lambda: torch.randn(3, 4, 8)),
     "1x1": (lambda: nn.Conv2d(16, 24, 1), lambda: torch.randn(3, 16, 9, 9)),
+    "1x1, larger pictures": (
+        lambda: nn.Conv2d(4, 6, 1, bias=False),
+        lambda: torch.randn(2, 4, 12, 13),
+    ),
+    "1x1, one pixel": (lambda: nn.Conv2d(16, 24, 1), lambda: torch.randn(1, 16, 1, 1)),
+    "1x1, channels last": (
+        lambda: nn.Conv2d(4, 6, 1),
+        lambda: torch.randn(2, 4, 12, 13).to(memory_format=torch.channels_last),
+    ),
     "1x1, strided": (lambda: nn.Conv2d(16, 24, 1, stride=2), lambda: torch.randn(3, 16, 9, 7)),
     "embedding": (lambda: nn.Embedding(50, 8), lambda: torch.randint(50, (4, 3))),
 }
@@ -137,6 +146,8 @@ def test_amdahls_limit_by_hand() -> None:
     found = Latency(
         batch=1,
         threads=1,
+        example="picture",
+        channels_last=False,
         layers=[timing(6e-3, 2e-3), timing(2e-3, 3e-3)],
         dense=10e-3,
         sparse=8e-3,
@@ -145,6 +156,35 @@ def test_amdahls_limit_by_hand() -> None:
     assert found.faster == pytest.approx(1.25)
     assert found.limit == pytest.approx(10 / 6)
     assert found.pays
+
+
+@pytest.mark.parametrize(
+    ("layers", "sparse", "batch", "said"),
+    [
+        ([timing(6e-3, 2e-3)], 8e-3, 1, "x1.25, at most x1.67 by Amdahl"),
+        ([timing(6e-3, 2e-3)], 8e-3, 4, "a word: 2.500 ms dense, 2.000 ms sparse"),
+        ([timing(6e-3, 2e-3), timing(1e-3, 2e-3)], 11e-3, 1, "does not pay here: 1 of 2 layers"),
+        ([timing(1e-3, 2e-3)], 10e-3, 1, "does not pay here: every layer is faster dense"),
+        ([], 10e-3, 1, "does not pay here: no layer has a sparse kernel"),
+    ],
+)
+def test_where_sparse_does_not_pay_is_said(
+    layers: list[Timing], sparse: float, batch: int, said: str
+) -> None:
+    found = Latency(
+        batch=batch,
+        threads=1,
+        example="word",
+        channels_last=False,
+        layers=layers,
+        dense=10e-3,
+        sparse=sparse,
+        difference=0.0,
+    )
+    shown = terminal.latency("a run", found)
+    assert said in str(shown.caption)
+    assert found.running_sparse == ({"a"} if "Amdahl" in said or "word" in said else set())
+    assert found.touched == (40 * len(layers), (12 if found.pays else 40) * len(layers))
 
 
 def test_a_model_without_masks_is_not_forced() -> None:

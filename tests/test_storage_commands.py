@@ -68,14 +68,31 @@ def test_inspect_tells_what_each_tensor_takes(
     assert pruneexp("inspect", tmp_path / "m.pxp", results=results) == 0
     shown = capsys.readouterr().out
     assert "golomb" in shown and "of bound" in shown
+    assert "test accuracy 80.0 %" in shown and "pruneexp 0." in shown
     pruneexp("inspect", tmp_path / "m.pxp", "--format", "json", results=results)
-    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["tensors"]}
+    facts = json.loads(capsys.readouterr().out)
+    record = folder.record_or_fail()
+    assert facts["notes"]["run"] == record.name and facts["notes"]["folded"] is False
+    assert facts["notes"]["configuration"] == record.configuration
+    rows = {row["name"]: row for row in facts["tensors"]}
     weight, bias, seen = rows["weight"], rows["bias"], rows["seen"]
     assert (weight["name"], weight["shape"], weight["values"]) == ("weight", [40, 50], "fp32")
     assert weight["value_bytes"] == 4 * weight["kept"]
     assert weight["position_bytes"] < 1.05 * weight["bound_bytes"]
     assert (bias["encoding"], bias["value_bytes"], bias["bound_bytes"]) == ("dense", 160, None)
     assert (seen["values"], seen["value_bytes"]) == ("int64", 8)
+
+
+def test_inspect_survives_any_notes(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pruneexp.storage.archive import save as save_archive
+
+    nothing = {"w": np.ones(2, np.float32)}
+    for about in ({"run": "a\x1b[31mb", "package": {"name": 3}}, {"run": ["x"], "metric": "y"}):
+        save_archive(tmp_path / "m.pxp", nothing, {}, about=about)
+        assert pruneexp("inspect", tmp_path / "m.pxp", results=results) == 0
+        assert "\x1b" not in capsys.readouterr().out
 
 
 def test_what_cannot_be_packed_is_said(

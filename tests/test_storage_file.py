@@ -1,5 +1,6 @@
 """A whole model in a .pxp file: what comes back, what is refused, and files that lie."""
 
+import json
 import re
 import struct
 import zlib
@@ -21,6 +22,16 @@ FLOATS = some_arrays.arrays(
     some_arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=7),
     elements=some.floats(width=32),
 )
+PLAIN = some.recursive(
+    some.none()
+    | some.booleans()
+    | some.integers()
+    | some.text()
+    | some.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(), inner, max_size=3),
+    max_leaves=10,
+)
+JSON = some.dictionaries(some.text(), PLAIN, max_size=4)
 STRANGE = np.array([[-0.0, 0.0, np.nan, np.inf], [-np.inf, 1e-45, 3e38, -1.5]], np.float32)
 
 
@@ -191,6 +202,9 @@ class TestValuesByHand:
 # --- files that lie ----------------------------------------------------------------------------
 
 
+ABOUT = {"run": "größer", "metrics": {"test": {"accuracy": 81.5}}, "steps": [1, None]}
+
+
 def example(path: Path, encoding: str = "golomb", kind: str = "int8") -> dict[str, np.ndarray]:
     random = np.random.default_rng(3)
     mask = random.random((12, 20)) < 0.2
@@ -198,7 +212,7 @@ def example(path: Path, encoding: str = "golomb", kind: str = "int8") -> dict[st
         "weight": np.where(mask, random.standard_normal((12, 20)), 0).astype(np.float32),
         "bias": random.standard_normal(12).astype(np.float32),
     }
-    save(path, weights, {"weight": mask}, kind=kind, encoding=encoding)
+    save(path, weights, {"weight": mask}, kind=kind, encoding=encoding, about=ABOUT)
     return {name: Archive(path).read(name) for name in weights}
 
 
@@ -299,9 +313,10 @@ def forged(path: Path, offset: int, form: str, value: int) -> None:
         (8, "<I", 2, "format version 2; this reader knows 1"),
         (12, "<I", 3, "ends within a tensor"),
         (12, "<I", 2**32 - 1, "ends within a tensor"),
-        (12, "<I", 1, "belong to no tensor"),
+        (12, "<I", 1, "belong neither to a tensor nor to the notes"),
         (16, "<Q", 2**63, "a header of"),
         (24, "<Q", 2**63, "bytes, where its header states"),
+        (36, "<I", 8, "belong neither to a tensor nor to the notes"),
         (40 + 4, "<H", 60_000, "shape or name"),
         (40 + 6, "<B", 77, "tensor 'weight': encoding 77 is unknown"),
         (40 + 7, "<B", 77, "tensor 'weight': type 77 of values is unknown"),
@@ -324,6 +339,71 @@ def test_lies_in_the_header(
     with pytest.raises(files.Damaged, match=re.escape(message)):
         for name in Archive(path).entries:
             Archive(path).read(name)
+
+
+def with_notes(path: Path, content: bytes) -> None:
+    """An example whose notes are these bytes, its checksums made to fit."""
+    example(path)
+    before = path.read_bytes()
+    length, noted = struct.unpack_from("<16xQ12xI", before)[:2]
+    table = before[40 : length - layout.aligned(noted)]
+    added = content + bytes(layout.aligned(len(content)) - len(content))
+    body = before[length:]
+    length = 40 + len(table + added)
+    head = struct.pack("<QQII", length, length + len(body), 0, len(content))
+    path.write_bytes(signed(before[:16] + head + table + added + body))
+
+
+class TestNotes:
+    def test_they_come_back_and_cost_their_length(self, tmp_path: Path) -> None:
+        example(tmp_path / "m.pxp")
+        assert Archive(tmp_path / "m.pxp").notes == ABOUT
+        with_notes(tmp_path / "other.pxp", b"")
+        assert Archive(tmp_path / "other.pxp").notes == {}
+        longer = (tmp_path / "m.pxp").stat().st_size - (tmp_path / "other.pxp").stat().st_size
+        text = json.dumps(ABOUT, ensure_ascii=False, separators=(",", ":"))
+        assert longer == layout.aligned(len(text.encode()))
+
+    @settings(deadline=None, suppress_health_check=FIXTURE)
+    @given(about=JSON)
+    def test_any_plain_data(self, tmp_path: Path, about: dict[str, object]) -> None:
+        save(tmp_path / "m.pxp", {"w": np.ones(3, np.float32)}, {}, about=about)
+        archive = Archive(tmp_path / "m.pxp")
+        assert archive.notes == about and (archive.read("w") == 1).all()
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"[1]", "notes that are no JSON object"),
+            (b"{", "notes that are no JSON"),
+            (b"{}x", "notes that are no JSON"),
+            (b'{"a": NaN}', "NaN is no finite number"),
+            (b'{"a": -Infinity}', "-Infinity is no finite number"),
+            (b'{"a": 1e999}', "1e999 is no finite number"),
+            (b'{"a": 1, "b": {"c": 1, "c": 2}}', "a key that comes twice"),
+            (b'{"a": "\xff"}', "notes that are no JSON"),
+            (b'{"a": "\\ud800"}', "notes that are no JSON"),
+            (b'{"a": ' + b"[" * 32 + b"]" * 32 + b"}", "notes nested more than 32 deep"),
+            (b'{"a": ' + b"[" * 500_000, "notes nested more than 32 deep"),
+            (b'{"a": "' + b'\\"' * 500_000, "notes that are no JSON"),
+            (b'{"a": "' + b"x" * 2**20 + b'"}', "where 1,048,576 are the most"),
+            (b'{"a": ' + b"9" * 5000 + b"}", "notes that are no JSON"),
+        ],
+    )
+    def test_a_forger_s(self, tmp_path: Path, content: bytes, message: str) -> None:
+        with_notes(tmp_path / "m.pxp", content)
+        with pytest.raises(files.Damaged, match=re.escape(message)):
+            Archive(tmp_path / "m.pxp")
+
+    def test_brackets_in_a_text_are_no_depth(self, tmp_path: Path) -> None:
+        with_notes(tmp_path / "m.pxp", b'{"a": "' + rb"[\"" * 100 + b'"}')
+        assert Archive(tmp_path / "m.pxp").notes == {"a": '["' * 100}
+
+    def test_what_would_not_be_read_is_not_written(self, tmp_path: Path) -> None:
+        for about in ({"a": float("nan")}, {"a": "x" * 2**20}):
+            with pytest.raises(ValueError):
+                save(tmp_path / "m.pxp", {}, {}, about=about)
+        assert not list(tmp_path.iterdir())
 
 
 def test_two_tensors_of_one_name(tmp_path: Path) -> None:

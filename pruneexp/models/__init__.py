@@ -160,7 +160,7 @@ class LSTMLanguageModel(Model):
         demand(
             self,
             hidden_size=(self.hidden_size > 0, "a number of units above 0"),
-            layers=(self.layers > 0, "a number of layers above 0"),
+            layers=(0 < self.layers <= 100, "a number of layers from 1 to 100"),
             dropout=(0 <= self.dropout < 1, "a number in [0, 1)"),
             initial=(self.initial > 0, "a number above 0"),
         )

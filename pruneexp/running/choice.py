@@ -1,4 +1,4 @@
-"""Which layers run sparse: measured, layer by layer, on the inputs that reach them."""
+"""Which layers run sparse: measured, layer by layer, within the whole model."""
 
 import time
 from collections.abc import Callable
@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from pruneexp.running import kernels
 
 WARM_UP = 3  # calls that are not counted
-LEAST_SECONDS = 0.05  # of calls of each layer, so that quick ones are called often
-LEAST_CALLS = 7
+LEAST_SECONDS = 0.2  # of calls of each candidate, so that quick ones are called often
+LEAST_CALLS = 9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,43 +39,58 @@ class Timing:
 
 @torch.inference_mode()
 def measure(model: nn.Module, *example: Any) -> list[Timing]:
-    """Every layer that has a sparse kernel, in the order of the model."""
-    inputs: dict[str, tuple[Any, ...]] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
-            inputs.setdefault(name, arguments)
-
-        return hook
-
-    handles = [
-        module.register_forward_pre_hook(keep(name)) for name, module in model.named_modules()
+    """Every layer that has a sparse kernel, in the order of the model. Timed within calls of the
+    whole model, dense and with all of them sparse in turns: alone, a layer would find its weights
+    in the cache, and busy moments would hit one layer and not another."""
+    names = [name for name, layer in model.named_modules() if kernels.has_kernel(layer)]
+    both = model, chosen(model, set(names))
+    clocks = [_Clock(each, names) for each in both]
+    beside(*[partial(each, *example) for each in both])
+    for clock in clocks:
+        clock.remove()
+    dense, sparse = (clock.seconds for clock in clocks)
+    return [
+        _timing(name, model.get_submodule(name), median(dense[name]), median(sparse[name]))
+        for name in names
+        if dense[name]
     ]
-    model(*example)
-    for handle in handles:
-        handle.remove()
-    found = []
-    for name, layer in model.named_modules():
-        sparse = kernels.sparse(layer) if name in inputs else None
-        if sparse is None:
-            continue
-        dense_seconds, sparse_seconds = beside(
-            partial(layer, *inputs[name]), partial(sparse, *inputs[name])
-        )
-        matrices = [weight for weight in layer.parameters() if weight.dim() >= 2]
-        found.append(
-            Timing(
-                layer=name,
-                kind=type(layer).__name__,
-                nonzero=sum(int(weight.count_nonzero()) for weight in matrices),
-                weights=sum(weight.numel() for weight in matrices),
-                dense=dense_seconds,
-                sparse=sparse_seconds,
-                dense_bytes=sum(map(kernels.touched, matrices)),
-                sparse_bytes=sum(kernels.touched(kernels.rows(w.flatten(1))) for w in matrices),
-            )
-        )
-    return found
+
+
+class _Clock:
+    """Seconds of each call of each of these layers."""
+
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in names}
+        self._began = 0.0
+        self._handles: list[RemovableHandle] = []
+        for name in names:
+            layer = model.get_submodule(name)
+            self._handles.append(layer.register_forward_pre_hook(self._begin))
+            self._handles.append(layer.register_forward_hook(partial(self._end, name)))
+
+    def _begin(self, layer: nn.Module, inputs: Any) -> None:
+        self._began = clock()
+
+    def _end(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
+        self.seconds[name].append(clock() - self._began)
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def _timing(name: str, layer: nn.Module, dense: float, sparse: float) -> Timing:
+    matrices = [weight for weight in layer.parameters() if weight.dim() >= 2]
+    return Timing(
+        layer=name,
+        kind=type(layer).__name__,
+        nonzero=sum(int(weight.count_nonzero()) for weight in matrices),
+        weights=sum(weight.numel() for weight in matrices),
+        dense=dense,
+        sparse=sparse,
+        dense_bytes=sum(map(kernels.touched, matrices)),
+        sparse_bytes=sum(kernels.touched(kernels.rows(w.flatten(1))) for w in matrices),
+    )
 
 
 def chosen(model: nn.Module, layers: set[str]) -> nn.Module:
@@ -88,6 +104,12 @@ def chosen(model: nn.Module, layers: set[str]) -> nn.Module:
     return made
 
 
+def clock() -> float:
+    """Seconds of this processor, so that other work on the machine does not count; with several
+    threads, of the wall's clock."""
+    return time.thread_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def beside(*acts: Callable[[], object]) -> list[float]:
     """Median seconds of each, called in turns."""
     for act in acts:
@@ -97,9 +119,9 @@ def beside(*acts: Callable[[], object]) -> list[float]:
     began = time.perf_counter()
     while len(seconds[0]) < LEAST_CALLS or time.perf_counter() - began < LEAST_SECONDS * len(acts):
         for act, mine in zip(acts, seconds, strict=True):
-            start = time.perf_counter()
+            start = clock()
             act()
-            mine.append(time.perf_counter() - start)
+            mine.append(clock() - start)
     return [median(each) for each in seconds]
 
 

@@ -1,8 +1,7 @@
-"""How fast a finished run's model really is on this machine's CPU, dense against sparse."""
+"""How fast a model really is on this machine's CPU, dense against sparse."""
 
-from copy import deepcopy
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -10,10 +9,8 @@ from torch import nn
 
 from pruneexp.folding import folded, scores
 from pruneexp.place import keep_freed_memory
-from pruneexp.recipe import TextShape
+from pruneexp.recipe import ImageShape, Shape, TextShape
 from pruneexp.running.choice import Timing, beside, chosen, example, measure
-from pruneexp.running.finished import finished
-from pruneexp.store import Folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,9 +19,11 @@ class Latency:
 
     batch: int
     threads: int
+    example: str  # what a batch has several of: a picture, or a word of each text
     layers: list[Timing]
     dense: float
     sparse: float
+    channels_last: bool  # the memory order of pictures in which the sparse side was faster
     difference: float  # the largest between both outputs, over the largest output
 
     @property
@@ -39,60 +38,129 @@ class Latency:
 
     @property
     def pays(self) -> bool:
-        return any(timing.pays for timing in self.layers)
+        """Whether the whole model is faster with those layers sparse that are."""
+        return self.sparse < self.dense and any(timing.pays for timing in self.layers)
+
+    @property
+    def running_sparse(self) -> set[str]:
+        return _paying(self.layers) if self.pays else set()
+
+    @property
+    def touched(self) -> tuple[int, int]:
+        """Bytes of these layers' weights that a call reads, dense and as chosen."""
+        dense = sum(timing.dense_bytes for timing in self.layers)
+        saved = (
+            t.dense_bytes - t.sparse_bytes for t in self.layers if t.layer in self.running_sparse
+        )
+        return dense, dense - sum(saved)
 
     def to_plain(self) -> dict[str, Any]:
-        return asdict(self) | {"faster": self.faster, "limit": self.limit}
+        dense_bytes, bytes_as_chosen = self.touched
+        return asdict(self) | {
+            "faster": self.faster,
+            "limit": self.limit,
+            "pays": self.pays,
+            "dense_an_example": self.dense / self.batch,
+            "sparse_an_example": self.sparse / self.batch,
+            "dense_bytes": dense_bytes,
+            "bytes_as_chosen": bytes_as_chosen,
+        }
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> "Latency":
+        """What `to_plain` gave; raises KeyError or TypeError on anything else."""
+        timings = [_typed(Timing, row) for row in data["layers"]]
+        return _typed(cls, {**data, "layers": timings})
 
 
-def latency_of(folder: Folder, batch: int, threads: int) -> Latency:
-    """Of a finished run's chosen state."""
-    run, model = finished(folder)
-    return latency(model, run.task.shape(), batch=batch, threads=threads)
+def _typed(kind: Any, data: dict[str, Any]) -> Any:
+    values = {item.name: data[item.name] for item in fields(kind)}
+    for item in fields(kind):
+        expected = list if item.name == "layers" else item.type
+        if type(values[item.name]) is not expected:
+            raise TypeError(f"{item.name} is {values[item.name]!r}")
+    return kind(**values)
 
 
 @torch.inference_mode()
-def latency(model: nn.Module, shape: Any, *, batch: int, threads: int) -> Latency:
+def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Latency:
     """Measured in turns. Batch-norm is folded on both sides; pictures go in whichever memory order
     is faster, for each side by itself."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     inputs = _inputs(model, shape, batch)
-    plain = folded(model, *inputs)
-    timings = measure(plain, *inputs)
-    layers = {timing.layer for timing in timings if timing.pays}
-    dense, dense_inputs = _fastest(plain, set(), inputs)
-    sparse, sparse_inputs = _fastest(plain, layers, inputs)
-    seconds = beside(partial(dense, *dense_inputs), partial(sparse, *sparse_inputs))
-    expected, found = scores(dense(*dense_inputs)), scores(sparse(*sparse_inputs))
+    sides = [_Side.of(order, folded(model, *inputs), inputs) for order in _orders(shape)]
+    before = sides[_fastest([side.call for side in sides])]
+    made = [replace(side, timings=_beside(before.timings, side.timings)) for side in sides]
+    made = [replace(side, model=chosen(side.model, _paying(side.timings))) for side in made]
+    after = made[_fastest([side.call for side in made])]
+    seconds = beside(before.call, after.call)
+    expected, found = scores(before.call()), scores(after.call())
     return Latency(
         batch=batch,
         threads=threads,
-        layers=timings,
+        example="word" if isinstance(shape, TextShape) else "picture",
+        layers=after.timings,
         dense=seconds[0],
         sparse=seconds[1],
+        channels_last=after.order == torch.channels_last,
         difference=float((expected - found).abs().max() / expected.abs().max()),
     )
 
 
-def _inputs(model: nn.Module, shape: Any, batch: int) -> tuple[Any, ...]:
+@torch.no_grad()
+def assembled(model: nn.Module, shape: Shape, found: Latency) -> nn.Module:
+    """The model as it was faster: batch-norm folded, and those layers sparse."""
+    plain = folded(model, *_inputs(model, shape, 1))
+    order = torch.channels_last if found.channels_last else torch.contiguous_format
+    made = chosen(plain.to(memory_format=order), found.running_sparse)
+    return made.requires_grad_(False)
+
+
+def _inputs(model: nn.Module, shape: Shape, batch: int) -> tuple[Any, ...]:
     """Pictures; or a word of each text with the state before it."""
     made = example(shape, batch)
-    if not isinstance(shape, TextShape):
+    if isinstance(shape, ImageShape):
         return (made,)
     _, state = model(made)
     return made, state
 
 
-def _fastest(
-    model: nn.Module, layers: set[str], inputs: tuple[Any, ...]
-) -> tuple[nn.Module, tuple[Any, ...]]:
-    """The model with these layers sparse, and its inputs, in the memory order that is faster."""
-    if inputs[0].dim() != 4:
-        return chosen(model, layers), inputs
-    orders = []
-    for order in (torch.contiguous_format, torch.channels_last):
-        made = chosen(deepcopy(model).to(memory_format=order), layers)
-        orders.append((made, (inputs[0].to(memory_format=order),)))
-    seconds = beside(*[partial(made, *its) for made, its in orders])
-    return orders[seconds.index(min(seconds))]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Side:
+    """The model and its inputs in one memory order, and its layers measured in it."""
+
+    order: torch.memory_format
+    model: nn.Module
+    inputs: tuple[Any, ...]
+    timings: list[Timing]
+
+    @classmethod
+    def of(cls, order: torch.memory_format, model: nn.Module, inputs: tuple[Any, ...]) -> "_Side":
+        model, first = model.to(memory_format=order), inputs[0]
+        if order == torch.channels_last:
+            first = first.to(memory_format=order)
+        inputs = (first, *inputs[1:])
+        return cls(order=order, model=model, inputs=inputs, timings=measure(model, *inputs))
+
+    def call(self) -> Any:
+        return self.model(*self.inputs)
+
+
+def _orders(shape: Shape) -> list[torch.memory_format]:
+    pictures = isinstance(shape, ImageShape)
+    return [torch.contiguous_format, *([torch.channels_last] if pictures else [])]
+
+
+def _beside(dense: list[Timing], sparse: list[Timing]) -> list[Timing]:
+    """Each layer as it is in the one model dense and in the other sparse."""
+    return [replace(one, sparse=other.sparse) for one, other in zip(dense, sparse, strict=True)]
+
+
+def _paying(timings: list[Timing]) -> set[str]:
+    return {timing.layer for timing in timings if timing.pays}
+
+
+def _fastest(calls: list[Callable[[], Any]]) -> int:
+    seconds = beside(*calls)
+    return seconds.index(min(seconds))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pruneexp import files
-from pruneexp.storage import layout, positions, values
+from pruneexp.storage import layout, notes, positions, values
 from pruneexp.storage.bits import Bytes, Flags, Numbers
 from pruneexp.storage.golomb import Malformed
 from pruneexp.storage.layout import Entry
@@ -48,11 +48,13 @@ def save(
     *,
     kind: str = "fp32",
     encoding: str = "auto",
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model. A mask is True where a weight is kept; what is masked is not stored. `kind`
-    is for float32 of two and more dimensions; biases and batch-norm stay as they are."""
+    is for float32 of two and more dimensions; biases and batch-norm stay as they are. `about` is
+    plain data kept beside the tensors."""
     entries, bodies = encoded(gathered(weights, masks), kind=kind, encoding=encoding)
-    files.save_bytes(path, layout.header(entries), *bodies)
+    files.save_bytes(path, layout.header(entries, notes.written(about or {})), *bodies)
 
 
 def gathered(weights: Mapping[str, Array], masks: Mapping[str, Flags]) -> list[Content]:
@@ -157,8 +159,9 @@ def _zero(stored: Bytes, width: int) -> Flags:
 
 
 class Archive:
-    """A .pxp file. Opening reads the header alone; `read` and `mask` touch one tensor's bytes.
-    Everything wrong with the file raises `files.Damaged`, which names file and tensor."""
+    """A .pxp file. Opening reads the header alone, notes included; `read` and `mask` touch one
+    tensor's bytes. Everything wrong with the file raises `files.Damaged`, which names file and
+    tensor."""
 
     def __init__(self, path: Path, *, limit: int | None = None) -> None:
         """`limit` is the most bytes that all tensors may take when dense; without it, what the
@@ -172,10 +175,11 @@ class Archive:
             raise files.Damaged(path, "it is empty") from error
         self.limit = BASE + FACTOR * len(self._data) if limit is None else limit
         try:
-            self.entries = {entry.name: entry for entry in layout.read(self._data.data)}
+            entries, self.notes = layout.read(self._data.data)
         except Malformed as error:
             raise files.Damaged(path, str(error)) from error
-        self._by_number = list(self.entries.values())
+        self.entries = {entry.name: entry for entry in entries}
+        self._by_number = entries
 
     @property
     def dense_bytes(self) -> int:
@@ -184,6 +188,11 @@ class Archive:
     @property
     def size(self) -> int:
         return len(self._data)
+
+    @property
+    def identity(self) -> str:
+        """The header's checksum, under which lies every tensor's."""
+        return bytes(self._data[layout.CRC_AT : layout.CRC_AT + 4]).hex()
 
     def read(self, name: str) -> Array:
         """The tensor with zeros where it is masked. bf16, fp16 and int8 come back as float32."""

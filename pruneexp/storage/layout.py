@@ -9,13 +9,15 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
-from pruneexp.storage import positions, values
+from pruneexp.storage import notes, positions, values
 from pruneexp.storage.golomb import Malformed
 
 MAGIC = b"\x89PXP\r\n\x1a\n"  # as PNG's: a transfer that alters line ends or bit 7 shows
 VERSION = 1
-HEAD = struct.Struct("<8sIIQQI4x")  # magic, version, tensors, header's and file's length, CRC-32
+# Magic, version, number of tensors, lengths of the header and of the file, CRC-32, length of notes.
+HEAD = struct.Struct("<8sIIQQII")
 CRC_AT = 32
 RECORD = struct.Struct("<IHBBQQQQQ")  # then the shape, the name, zeros up to a multiple of 8
 ALIGNMENT = 8
@@ -78,12 +80,13 @@ def is_name(name: str) -> bool:
     return all(" " <= sign <= "~" or sign >= "\xa0" for sign in name)
 
 
-def header(entries: list[Entry]) -> bytes:
-    """Everything before the first stream."""
-    table = b"".join(_record(entry) for entry in entries)
+def header(entries: list[Entry], about: bytes = b"") -> bytes:
+    """Everything before the first stream; `about` are the notes, as bytes."""
+    table = b"".join(_record(entry) for entry in entries) + about
+    table += bytes(aligned(len(table)) - len(table))
     length = HEAD.size + len(table)
     total = length + sum(sum(map(aligned, entry.lengths)) for entry in entries)
-    head = bytearray(HEAD.pack(MAGIC, VERSION, len(entries), length, total, 0))
+    head = bytearray(HEAD.pack(MAGIC, VERSION, len(entries), length, total, 0, len(about)))
     head[CRC_AT : CRC_AT + 4] = zlib.crc32(bytes(head) + table).to_bytes(4, "little")
     return bytes(head) + table
 
@@ -109,11 +112,12 @@ def _record(entry: Entry) -> bytes:
     return record + bytes(aligned(len(record)) - len(record))
 
 
-def read(data: memoryview) -> list[Entry]:
-    """The table of a whole file; raises `Malformed`, with the tensor where it is known."""
+def read(data: memoryview) -> tuple[list[Entry], dict[str, Any]]:
+    """The table and the notes of a whole file; raises `Malformed`, with the tensor where it is
+    known."""
     if len(data) < HEAD.size or bytes(data[:8]) != MAGIC:
         raise Malformed("it does not begin as a .pxp file does")
-    _, version, tensors, length, total, checksum = HEAD.unpack_from(data)
+    _, version, tensors, length, total, checksum, about = HEAD.unpack_from(data)
     if version != VERSION:
         raise Malformed(f"format version {version}; this reader knows {VERSION}")
     if total != len(data):
@@ -140,9 +144,9 @@ def read(data: memoryview) -> list[Entry]:
             raise Malformed(f"tensor {entry.name!r} would end at {begin} of {total} bytes")
         names.add(entry.name)
         entries.append(entry)
-    if at != length or begin != total:
-        raise Malformed("bytes that belong to no tensor")
-    return entries
+    if at + aligned(about) != length or begin != total:
+        raise Malformed("bytes that belong neither to a tensor nor to the notes")
+    return entries, notes.read(bytes(data[at : at + about]))
 
 
 def _read_record(table: memoryview, at: int, begin: int) -> tuple[Entry, int]:

@@ -6,6 +6,7 @@ pruneexp unpack model.pxp -o weights.safetensors
 """
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,26 @@ def pack(
         )
     weights = tensors(folder, WEIGHTS, record) if state is None else state
     masks = tensors(folder, MASKS, record)
-    archive.save(path, weights, masks, kind=kind, encoding=encoding)
+    notes = about(record, folded=state is not None)
+    archive.save(path, weights, masks, kind=kind, encoding=encoding, about=notes)
     return Archive(path)
 
 
+def about(record: Record, *, folded: bool = False) -> dict[str, Any]:
+    """What a packed run's file says of how it was made: enough to build the network again."""
+    return {
+        "package": {"name": "pruneexp", "version": version("pruneexp")},
+        "run": record.name,
+        "configuration": record.configuration,
+        "metric": record.metric,
+        "metrics": record.metrics,
+        "checksums": {"data": record.checksums["data"]},
+        "folded": folded,  # batch-norm, into the convolution before it
+    }
+
+
 def tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
-    """One of the two files that `keep=weights` leaves, if it is what the record says."""
+    """A finished run's weights or masks, if they are still what its record says."""
     path = folder.path / name
     if not path.exists():
         raise files.NotFound(
@@ -81,6 +96,7 @@ def contents(found: Archive) -> dict[str, Any]:
         "bound_bytes": sum(row["bound_bytes"] or 0 for row in rows),
         "kept": sum(row["kept"] for row in rows if row["encoding"] != "same"),
         "dense_bytes": found.dense_bytes,
+        "notes": found.notes,
         "tensors": rows,
     }
 

@@ -1,5 +1,5 @@
 """What a model weighs under each encoding of positions and each type of values, in the bytes of the
-file that `archive.save` would write."""
+file that `archive.save` would write without notes."""
 
 import math
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
     make bench                        all of it, some minutes on two cores
     python scripts/bench update       one part: step, vision, language, update,
-                                      storage, threads or sweep
+                                      storage, latency, threads or sweep
 
 Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
 several turns in which all candidates take part one after the other.
@@ -13,6 +13,7 @@ import sys
 
 import torch
 from language import language
+from latency import latency
 from masks import step, update
 from processes import sweep, threads
 from storage import storage
@@ -24,6 +25,7 @@ PARTS = {
     "language": language,
     "update": update,
     "storage": storage,
+    "latency": latency,
     "threads": threads,
     "sweep": sweep,
 }

@@ -1,0 +1,144 @@
+"""A model for other programs: safetensors, or ONNX that onnxruntime has been seen to run alike.
+
+pruneexp export RUN -o model.safetensors
+pruneexp export model.pxp -o model.onnx
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from pruneexp import files
+from pruneexp.recipe import Fault, ImageShape, Invalid, Shape
+from pruneexp.running.choice import example
+from pruneexp.running.source import Source
+from pruneexp.storage import archive
+
+OPSET = 20
+REMEDY = "pip install 'pruneexp[onnx]'"
+CHECKED = ((1, 1), (3, 4))  # examples in a batch and words of a text, run by onnxruntime and torch
+CLOSE = 1e-4  # the largest difference that is rounding, over the largest score
+
+
+def export(source: Source, path: Path) -> Iterator[str]:
+    """Write the file, and say what was written."""
+    if path.suffix not in (".safetensors", ".onnx"):
+        raise Invalid([Fault("--out", f"takes FILE.safetensors or FILE.onnx, got {path}")])
+    state = source.model.state_dict()
+    for name, mask in source.masks.items():
+        assert not state[name][~mask].any(), f"{name} has weights where it is masked"
+    if path.suffix == ".onnx":
+        content, about = _onnx(source)
+    else:
+        content = save({name: tensor.contiguous().clone() for name, tensor in state.items()})
+        about = ["safetensors"]
+    files.save_bytes(path, content)
+    packed = _packed_bytes(source)
+    yield f"{path}: {', '.join(about)}"
+    yield f"zeros are carried densely: {len(content):,} bytes; as .pxp the weights take {packed:,}"
+
+
+def _packed_bytes(source: Source) -> int:
+    """Of the same weights, as fp32 and without notes."""
+    weights = {name: tensor.numpy() for name, tensor in source.model.state_dict().items()}
+    masks = {name: mask.numpy() for name, mask in source.masks.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pxp"
+        archive.save(path, weights, masks)
+        return path.stat().st_size
+
+
+def _onnx(source: Source) -> tuple[bytes, list[str]]:
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise Invalid([Fault("--out", f"=*.onnx needs {' and '.join(missing)}: {REMEDY}")])
+    import onnx
+
+    open_sizes = "batch" if isinstance(source.shape, ImageShape) else "batch and length"
+    checked = list(CHECKED)
+    try:
+        content = _converted(source.model, source.shape, fixed=False)
+    except torch.onnx.errors.OnnxExporterError:  # a network of somebody's own that looks at them
+        checked, open_sizes = checked[:1], ""
+        try:
+            content = _converted(source.model, source.shape, fixed=True)
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).partition("\n")[0]
+            why = f"torch.onnx cannot export {source.name} ({reason})"
+            raise Invalid([Fault("--out", f"=*.onnx: {why}; FILE.safetensors works")]) from error
+    onnx.checker.check_model(content)
+    sizes = f"{open_sizes} left open" if open_sizes else "one example at a time"
+    about = [f"ONNX opset {OPSET}", sizes]
+    if find_spec("onnxruntime") is None:
+        return content, [*about, f"not checked, as onnxruntime is not here ({REMEDY})"]
+    worst = max(_difference(source, content, *sizes) for sizes in checked)
+    if worst > CLOSE:
+        why = f"onnxruntime's scores differ from torch's by {worst:.1e} of the largest"
+        raise Invalid([Fault("--out", f"=*.onnx: {why}; FILE.safetensors works")])
+    return content, [*about, f"onnxruntime's scores differ from torch's by {worst:.0e} at most"]
+
+
+def _converted(model: nn.Module, shape: Shape, *, fixed: bool) -> bytes:
+    inputs = _inputs(model, shape, *(CHECKED[0] if fixed else (2, 3)))
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    axes: Any = ({0: batch},)
+    layers = 0
+    if not isinstance(shape, ImageShape):
+        layers = len(inputs[1])
+        axes = ({0: length, 1: batch}, [({1: batch}, {1: batch})] * layers)
+    before, after = (
+        [f"{part}_{number}_{when}" for number in range(layers) for part in ("hidden", "cell")]
+        for when in ("before", "after")
+    )
+    with warnings.catch_warnings():  # of the exporter's own code
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(
+            model,
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=None if fixed else axes,
+            input_names=["words", *before] if layers else ["pictures"],
+            output_names=["scores", *after],
+            verbose=False,
+        )
+    assert made is not None
+    return made.model_proto.SerializeToString()
+
+
+def _difference(source: Source, content: bytes, batch: int, length: int) -> float:
+    """The largest between the outputs of onnxruntime and of torch, over torch's largest."""
+    import onnxruntime
+
+    inputs = _inputs(source.model, source.shape, batch, length)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    feed = {name: each.numpy() for name, each in zip(names, _flat(inputs), strict=True)}
+    with torch.no_grad():
+        expected = _flat(source.model(*inputs))
+    found = [torch.from_numpy(each) for each in session.run(None, feed)]
+    pairs = list(zip(found, expected, strict=True))
+    return max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
+
+
+@torch.no_grad()
+def _inputs(model: nn.Module, shape: Shape, batch: int, length: int) -> tuple[Any, ...]:
+    """Pictures; or words of each text with the state before them."""
+    made = example(shape, batch)
+    if isinstance(shape, ImageShape):
+        return (made,)
+    _, state = model(made)
+    return made.repeat(length, 1), state
+
+
+def _flat(values: Any) -> list[Tensor]:
+    if isinstance(values, Tensor):
+        return [values]
+    return [tensor for each in values for tensor in _flat(each)]

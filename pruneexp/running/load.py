@@ -1,0 +1,43 @@
+"""A finished run or a packed file as a network.
+
+model = pruneexp.load("model.pxp")
+faster = pruneexp.load("model.pxp", sparse=True)
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pruneexp import files
+from pruneexp.running import kept
+from pruneexp.running.latency import assembled, latency
+from pruneexp.running.source import find
+from pruneexp.store import Store
+
+
+def load(
+    source: str | Path,
+    *,
+    sparse: bool = False,
+    batch: int = 1,
+    trust: bool = False,
+    results: str | Path = "results",
+) -> nn.Module:
+    """The network of a .pxp file, or of a run named by its folder, name or fingerprint, in eval
+    mode. With `sparse`, one for a CPU that gives the same to rounding: batch-norm folded, and
+    layers without their zeros where a short measurement at this `batch` and torch's number of
+    threads found that faster; the measurement is kept beside the file or run. `trust` lets a file
+    name Python of its own, which is imported and run. Raises `files.Damaged`, `files.NotFound` or
+    `recipe.Invalid`, each with a line for a person."""
+    found = find(str(source), Store(Path(results)), trust=trust)
+    if not sparse:
+        return found.model
+    threads = torch.get_num_threads()
+    known = kept.remembered(found, batch=batch, threads=threads)
+    if known is None:
+        known = latency(found.model, found.shape, batch=batch, threads=threads)
+        with suppress(files.CannotWrite):  # then the next one measures too
+            kept.keep(found, known)
+    return assembled(found.model, found.shape, known)

@@ -1,0 +1,133 @@
+"""What other programs get: dense safetensors, and ONNX that onnxruntime runs alike."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from safetensors.torch import load_file
+from torch import nn
+
+from pruneexp import cli
+from pruneexp.ending import BAD_INPUT
+from pruneexp.execute import execute
+from pruneexp.models import LSTMLanguageModel, MobileNetV1, Model, ResNet50
+from pruneexp.recipe import ImageShape, Invalid, Shape, TextShape
+from pruneexp.running import export
+from pruneexp.running.source import Source
+from tests.conftest import Make, silent, tiny_gradual
+
+PICTURES, WORDS = ImageShape(channels=1, pixels=24, classes=7), TextShape(vocabulary=30)
+LSTM = LSTMLanguageModel(hidden_size=8)
+
+
+def source(model: Model, shape: Shape) -> Source:
+    """A network that never was trained, with half of each matrix masked."""
+    torch.manual_seed(0)
+    network = model.build(shape).eval()
+    masks = {}
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if weight.dim() > 1:
+                masks[name] = torch.rand_like(weight) < 0.5
+                weight.mul_(masks[name])
+    return Source(
+        name="mine", shape=shape, model=network, masks=masks, identity="", latency=Path("none")
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (LSTM, WORDS),
+        pytest.param(MobileNetV1(width=0.1, layout="small"), PICTURES, marks=pytest.mark.slow),
+        pytest.param(ResNet50(width=0.125, layout="small"), PICTURES, marks=pytest.mark.slow),
+    ],
+)
+def test_onnxruntime_gives_the_same_scores(tmp_path: Path, model: Model, shape: Shape) -> None:
+    mine, path = source(model, shape), tmp_path / "m.onnx"
+    said = list(export.export(mine, path))
+    assert "ONNX opset 20" in said[0] and "left open" in said[0]
+    assert f"{path.stat().st_size:,} bytes; as .pxp the weights take" in said[1]
+    graph = onnx.load(path).graph
+    sizes = [axis.dim_param for axis in graph.input[0].type.tensor_type.shape.dim]
+    assert sizes[:2] == (["length", "batch"] if shape is WORDS else ["batch", ""])
+    if shape is WORDS:
+        names = ["hidden_0", "cell_0", "hidden_1", "cell_1"]
+        assert [each.name for each in graph.input] == ["words", *(f"{n}_before" for n in names)]
+        assert [each.name for each in graph.output] == ["scores", *(f"{n}_after" for n in names)]
+    else:
+        dense = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        for name, mask in mine.masks.items():  # batch-norm may be folded in; zeros are carried
+            assert ((dense[name] == 0) == ~mask.numpy()).all()
+
+
+class Picky(nn.Module):
+    """Looks at the size of its batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(24 * 24, 7)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        torch._check(pictures.shape[0] == 1)
+        return self.fc(pictures.flatten(1))
+
+
+def test_a_network_with_a_fixed_batch_and_one_that_runs_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.onnx"
+    model = Picky().eval()
+    picky = Source(name="p", shape=PICTURES, model=model, masks={}, identity="", latency=path)
+    assert "one example at a time" in next(iter(export.export(picky, path)))
+    content = path.read_bytes()
+    path.unlink()
+
+    def converted(*given: object, fixed: bool) -> bytes:
+        if not fixed:
+            raise torch.onnx.errors.OnnxExporterError
+        return content
+
+    monkeypatch.setattr(export, "_converted", converted)
+    with torch.no_grad():
+        model.fc.bias.mul_(-9)
+    with pytest.raises(Invalid, match=r"onnxruntime's scores differ from torch's by \d"):
+        list(export.export(picky, path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_a_mask_should_have_taken(tmp_path: Path) -> None:
+    mine = source(LSTM, WORDS)
+    with torch.no_grad():
+        mine.model.softmax.weight.fill_(1.0)
+    with pytest.raises(AssertionError, match=r"softmax\.weight has weights where it is masked"):
+        list(export.export(mine, tmp_path / "m.safetensors"))
+
+
+def test_the_command(
+    tiny: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tiny(tiny_gradual())
+    record = execute(run, say=silent)
+
+    def asked(*words: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([words[0], "--results", run.results, *words[1:]])
+        return int(ended.value.code or 0)
+
+    packed, dense = str(tmp_path / "m.pxp"), str(tmp_path / "m.safetensors")
+    assert asked("pack", record.fingerprint, "-o", packed) == 0
+    assert asked("export", packed, "-o", dense) == 0
+    assert "zeros are carried densely" in capsys.readouterr().out
+    kept = load_file(run.store.folder(record.name).path / "weights.safetensors")
+    assert all(torch.equal(value, kept[name]) for name, value in load_file(dense).items())
+    assert asked("export", record.name, "-o", str(tmp_path / "m.pt")) == BAD_INPUT
+    assert "takes FILE.safetensors or FILE.onnx" in capsys.readouterr().err
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnx" else name)
+    assert asked("export", packed, "-o", str(tmp_path / "m.onnx")) == BAD_INPUT
+    assert "needs onnx: pip install 'pruneexp[onnx]'" in capsys.readouterr().err
