@@ -74,7 +74,10 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("pruneexp ", "run size report status show pack unpack inspect latency export clean"),
+        (
+            "pruneexp ",
+            "run size report status show bytes pack unpack inspect latency export clean",
+        ),
         ("pruneexp s", "size status show"),
         ("pruneexp run pruning/schedule=", "cubic"),
         ("pruneexp run experiment=ta", "table2_small"),
