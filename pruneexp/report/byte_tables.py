@@ -204,6 +204,10 @@ def written(found: Findings) -> Table | None:
         columns.append(("folded", lambda p: megabytes(p, STATES[1])))
     else:
         columns.append(("MB written", lambda p: megabytes(p, STATES[0])))
+    if any(point.kind == "sparse" for point in points):
+        columns.append(("of it positions", lambda p: _share(p, p.values)))
+    if any(point.kind == "sparse" and not point.quantised for point in points):
+        columns.append(("the same with int8", lambda p: _share(p, "int8")))
     return Table(
         raw=_raw_written(points, to),
         header=[
@@ -225,9 +229,16 @@ def written(found: Findings) -> Table | None:
             "smaller of its two indices (Table 5), both rounded. Written is the whole packed file "
             "in its smallest encoding: positions with everything they need, values, biases, "
             "header, and batch-norm, which the paper leaves out; folded into the convolution "
-            "before it, only its shift remains, as a bias."
+            "before it, only its shift remains, as a bias. Positions take the larger share the "
+            "fewer bits a value has."
         ),
     )
+
+
+def _share(point: Point, values: str) -> str:
+    """Of positions in the smallest file; a dense model has none."""
+    share = None if point.kind == "dense" else point.positions_share(values)
+    return cells.BLANK if share is None else f"{100 * share:.0f} %"
 
 
 def _counted_or_blank(point: Point, to: int) -> str:
@@ -250,6 +261,8 @@ def _raw_written(points: list[Point], to: int) -> pd.DataFrame:
             "counted_bytes": [_as_counted(point, to) for point in points],
             "batch_norm_kept_bytes": [point.file(STATES[0]) for point in points],
             "batch_norm_folded_bytes": [point.file(STATES[1]) for point in points],
+            "positions_share": [point.positions_share(point.values) for point in points],
+            "positions_share_int8": [point.positions_share("int8") for point in points],
             "test": [point.test for point in points],
             "test_half_width_95": [point.test_half for point in points],
         }

@@ -48,6 +48,11 @@ class Findings:
         return all(point.sparse_multiply_adds is not None for point in self.points)
 
     @property
+    def rounded(self) -> bool:
+        """Whether some runs' values take fewer bits than others'."""
+        return any(point.quantised for point in self.points)
+
+    @property
     def bytes_are_known(self) -> bool:
         """Whether it was measured what every run weighs."""
         return all(point.written is not None for point in self.points)

@@ -50,8 +50,9 @@ def parameters(found: Findings) -> Figure:
 
 
 def megabytes(found: Findings) -> Figure | None:
-    """The same against what the values take."""
-    if _one_size(found):
+    """The same against what the values take. Nothing where some take fewer bits: `written` has
+    what those weigh."""
+    if _one_size(found) or found.rounded:
         return None
     words = f"size (MB, {BYTES_PER_WEIGHT} bytes a non-zero weight)"
     return _curves(found, lambda point: point.megabytes, words, lambda value: f"{value:g}")

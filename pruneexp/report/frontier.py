@@ -68,10 +68,21 @@ class Point:
         size = self.file("batch_norm_folded") or self.file("batch_norm_kept")
         return None if size is None else size / MEGABYTE
 
-    def file(self, state: str) -> float | None:
-        """Bytes of the packed file in one of both states."""
-        values = self.quantised.partition(" ")[0] or "fp32"
-        return (self.weighed or {}).get(f"{state}.values.{values}.bytes")
+    @property
+    def values(self) -> str:
+        return self.quantised.partition(" ")[0] or "fp32"
+
+    def file(self, state: str, what: str = "bytes") -> float | None:
+        """Bytes of the packed file in one of both states, or of a part of it."""
+        return (self.weighed or {}).get(f"{state}.values.{self.values}.{what}")
+
+    def positions_share(self, values: str) -> float | None:
+        """Of the smallest file with values of this type."""
+        folded = self.file("batch_norm_folded") is not None
+        part = f"batch_norm_{'folded' if folded else 'kept'}.values.{values}"
+        numbers = self.weighed or {}
+        whole = numbers.get(f"{part}.bytes")
+        return numbers[f"{part}.position_bytes"] / whole if whole else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,9 @@ def _columns(found: Findings) -> list[tuple[str, Callable[[Point], str]]]:
     columns: list[tuple[str, Callable[[Point], str]]] = [
         ("Sparsity", lambda p: percent(p.sparsity)),
         ("NNZ params", lambda p: short(p.nonzero, sizes)),
-        ("MB", lambda p: cells.megabytes(p.megabytes, megabytes)),
     ]
+    if not found.rounded:  # else the table of bytes has what each weighs
+        columns.append(("MB", lambda p: cells.megabytes(p.megabytes, megabytes)))
     if found.work_is_known:
         work = [p.sparse_multiply_adds or 0 for p in points]
         columns.append(("Multiply-adds", lambda p: short(p.sparse_multiply_adds or 0, work)))
@@ -116,7 +117,8 @@ def _caption(found: Findings) -> str:
     work = " Multiply-adds: of one example, when masked weights are skipped." * found.work_is_known
     return (
         f"Test {found.metric.name} of the state that validation chose: {spread}. NNZ: weights and "
-        "biases that the mask keeps. MB: millions of bytes at 4 bytes a value."
+        "biases that the mask keeps."
+        + " MB: millions of bytes at 4 bytes a value." * (not found.rounded)
         + work
         + _papers(found)
     )
