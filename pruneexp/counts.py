@@ -90,7 +90,7 @@ def multiply_adds(model: nn.Module, shape: Shape) -> dict[str, int]:
     model.eval()
     try:
         with torch.no_grad():
-            model(example(shape, next(model.parameters()).device))
+            model(example(shape).to(next(model.parameters()).device))
     finally:
         model.train(was_training)
         for handle in handles:
@@ -103,10 +103,9 @@ def remaining(adds: int, weights: int, kept: int) -> int:
     return adds // weights * kept
 
 
-def example(shape: Shape, device: torch.device) -> Tensor:
-    """What one call of a network takes: a picture, or a word; always the same."""
+def example(shape: Shape, batch: int = 1) -> Tensor:
+    """What one call of a network takes: pictures, or one word of each text; always the same."""
+    random = torch.Generator().manual_seed(0)
     if isinstance(shape, ImageShape):
-        noise = torch.Generator().manual_seed(0)
-        picture = torch.randn(1, shape.channels, shape.pixels, shape.pixels, generator=noise)
-        return picture.to(device)
-    return torch.zeros(1, 1, dtype=torch.long, device=device)
+        return torch.randn(batch, shape.channels, shape.pixels, shape.pixels, generator=random)
+    return torch.randint(shape.vocabulary, (1, batch), generator=random)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pruneexp.counts import example
@@ -35,7 +34,7 @@ def weighed(
 
 def folded(model: nn.Module, shape: Shape) -> dict[str, Array] | None:
     """The state with batch-norm folded; None where there is nothing to fold."""
-    state = folded_state(model, example(shape, torch.device("cpu")))
+    state = folded_state(model, example(shape))
     return None if state is None else arrays(state)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 import pruneexp
 from pruneexp import cli, files
 from pruneexp.config import Run
+from pruneexp.counts import example
 from pruneexp.ending import BAD_INPUT
 from pruneexp.execute import execute
 from pruneexp.folding import folded
@@ -24,7 +25,7 @@ from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model
 from pruneexp.pruning import Dense
 from pruneexp.recipe import Invalid, asked
 from pruneexp.record import LATENCY
-from pruneexp.running import choice, kept, source
+from pruneexp.running import kept, source
 from pruneexp.running.load import load
 from pruneexp.storage import archive
 from pruneexp.sweep import plan
@@ -60,7 +61,7 @@ def pack(tmp_path: Path) -> Pack:
         run = Run(task=task, model=model, training=Training(), pruning=Dense())
         torch.manual_seed(0)
         network = shuffled(model.build(task.shape()))
-        made = folded(network, choice.example(task.shape(), 1)) if fold else network
+        made = folded(network, example(task.shape(), 1)) if fold else network
         state = {name: value.numpy() for name, value in made.state_dict().items()}
         masks = {name: value != 0 for name, value in state.items() if value.ndim > 1}
         about = {"configuration": asked(run), "folded": fold} | changes
@@ -77,7 +78,7 @@ SMALL = LSTMLanguageModel(hidden_size=2, layers=1)
 
 @torch.inference_mode()
 def scores(model: nn.Module, task: Task, batch: int = 2) -> torch.Tensor:
-    found = model(choice.example(task.shape(), batch))
+    found = model(example(task.shape(), batch))
     return found[0] if isinstance(found, tuple) else found
 
 

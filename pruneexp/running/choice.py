@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from pruneexp.running import kernels
@@ -123,13 +123,3 @@ def beside(*acts: Callable[[], object]) -> list[float]:
             act()
             mine.append(clock() - start)
     return [median(each) for each in seconds]
-
-
-def example(shape: Any, batch: int) -> Tensor:
-    """What one call of a model takes: pictures, or one word of each text."""
-    from pruneexp.recipe import ImageShape
-
-    random = torch.Generator().manual_seed(0)
-    if isinstance(shape, ImageShape):
-        return torch.randn(batch, shape.channels, shape.pixels, shape.pixels, generator=random)
-    return torch.randint(shape.vocabulary, (1, batch), generator=random)

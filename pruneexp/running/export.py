@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pruneexp import files
+from pruneexp.counts import example
 from pruneexp.recipe import Fault, ImageShape, Invalid, Shape
-from pruneexp.running.choice import example
 from pruneexp.running.source import Source
 from pruneexp.storage import archive
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from pruneexp import files, weights
 from pruneexp.config import Run, restore
+from pruneexp.counts import example
 from pruneexp.folding import folded
 from pruneexp.recipe import Fault, ImageShape, Invalid, Shape
 from pruneexp.record import LATENCY, MASKS, WEIGHTS
-from pruneexp.running.choice import example
 from pruneexp.storage.archive import Archive
 from pruneexp.storage.pack import tensors
 from pruneexp.store import Folder, Store
@@ -106,7 +106,7 @@ def _structure(model: nn.Module, shape: Shape, has_folded: bool) -> nn.Module:
     if not has_folded:
         return model
     device = next(model.parameters()).device
-    return folded(model.eval(), example(shape, 1).to(device))
+    return folded(model.eval(), example(shape).to(device))
 
 
 def _refuse_code(path: Path, configuration: dict[str, Any]) -> None:
