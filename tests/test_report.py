@@ -213,6 +213,13 @@ class TestWork:
             " At equal size sparse takes 3 times the multiply-adds of dense."
         )
 
+    def test_as_many_are_not_one_times_as_many(self, results: Results) -> None:
+        results.finish(10_000, 60.0, 0.25, work=(100, 100))
+        results.finish(1_000_000, 80.0, 1.0, work=(10_000, 10_000))
+        results.finish(100_000, 73.0, 1.0, 0.9, work=(10_000, 1_000))
+        (verdict, *_) = results.find().verdicts
+        assert verdict.endswith(" At equal size sparse takes as many multiply-adds as dense.")
+
     def test_one_older_record_and_nothing_is_said(self, results: Results) -> None:
         results.finish(10_000, 60.0, 0.25, work=(100, 100))
         results.finish(10_000, 61.0, 1.0, 0.9)

@@ -130,6 +130,8 @@ def _work(pair: Pair, called: dict[str, str]) -> str:
         return ""
     times = span(min(ratios), max(ratios), lambda ratio: f"{ratio:.2g}")
     ours, theirs = (called[word] for word in pair.words)
+    if times == "1":
+        return f" At equal size {ours} takes as many multiply-adds as {theirs}."
     return f" At equal size {ours} takes {times} times the multiply-adds of {theirs}."
 
 
