@@ -181,8 +181,10 @@ def weighed(name: str, facts: dict[str, Any]) -> Table:
     if folded:
         shown.add_column("batch-norm folded", justify="right")
     others = [word for word in kept["values"] if word != "fp32"]
-    files = [(word, "encodings", word) for word in kept["encodings"]]
-    for title, part, word in files + [(f"auto, {word}", "values", word) for word in others]:
+    words = kept["encodings"] if facts["prunable"] else ["dense"]
+    files = [(word, "encodings", word) for word in words]
+    smaller = "auto" if facts["prunable"] else "dense"
+    for title, part, word in files + [(f"{smaller}, {word}", "values", word) for word in others]:
         row = kept[part][word]
         if row is None:
             shown.add_row(title, *["-"] * (4 + bool(folded)))
@@ -197,7 +199,7 @@ def weighed(name: str, facts: dict[str, Any]) -> Table:
             *([f"{other['bytes']:,}" if other else "-"] if folded else []),
         )
     shown.caption_justify = "left"
-    shown.caption = (
+    shown.caption = "nothing is masked" * (not facts["prunable"]) or (
         f"{facts['kept']:,} of {facts['prunable']:,} kept where there is a mask · log2 C(n, k): "
         f"{facts['bound_bytes']:,.0f} bytes"
     )

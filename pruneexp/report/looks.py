@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 DENSE = (("#0072B2", "o"), ("#56B4E9", "D"), ("#000000", "X"))
 SPARSE = (("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#E69F00", "P"))
 GREY = "#595959"
+FINE = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
 
 
 def title(axes: Axes, words: str, says: str) -> None:
@@ -46,7 +47,7 @@ def ticks(low: float, high: float) -> list[float]:
     """Round sizes between two, the roundest kind of which there are three or more."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found: list[float] = []
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), range(10, 100, 2)):
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), FINE, range(10, 100, 2)):
         scale = 10 if steps[0] == 10 else 1
         every = [float(f"{step / scale}e{decade}") for decade in decades for step in steps]
         found = [value for value in every if low <= value <= high]
