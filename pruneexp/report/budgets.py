@@ -1,5 +1,6 @@
 """What each curve was given: steps and examples, with those of the models its runs started from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pruneexp.report.cells import number, span
@@ -57,6 +58,7 @@ def unequal(given: dict[str, Given], pairs: list[Pair]) -> list[str]:
     """A warning for each comparison whose two sides, or the models of one side, were not given the
     same."""
     warnings: dict[str, None] = {}
+    apart: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for pair in pairs:
         dense, sparse = given[pair.theirs[0].series], given[pair.ours[0].series]
         if (
@@ -69,11 +71,24 @@ def unequal(given: dict[str, Given], pairs: list[Pair]) -> list[str]:
                         f"The models of {side.series} were not given the same: {_what(side)}."
                     ] = None
             continue
-        warnings[
-            f"Not the same budget: {sparse.series} was given {_what(sparse)}, {dense.series} "
-            f"{_what(dense)}. Part of what sets them apart may be the budget."
-        ] = None
-    return list(warnings)
+        ours, theirs = apart.setdefault((_what(sparse), _what(dense)), ({}, {}))
+        ours[sparse.series] = theirs[dense.series] = None
+    return [
+        *(
+            f"Not the same budget: {_listed(ours)} {'was' if len(ours) == 1 else 'were'} given "
+            f"{ours_given}, {_listed(theirs)} {theirs_given}. Part of what sets them apart may be "
+            "the budget."
+            for (ours_given, theirs_given), (ours, theirs) in apart.items()
+        ),
+        *warnings,
+    ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Quoted where there are several, since a name may hold commas."""
+    *others, last = names
+    quoted = [f"“{name}”" for name in others]
+    return f"{', '.join(quoted)} and “{last}”" if quoted else last
 
 
 def _varies(given: Given) -> bool:

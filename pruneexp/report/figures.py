@@ -9,6 +9,7 @@ import io
 import math
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -22,7 +23,7 @@ from pruneexp.report.cells import percent, short
 from pruneexp.report.claims import Findings
 from pruneexp.report.frontier import NEAR, Point
 from pruneexp.report.labels import Label, LineLabel, place
-from pruneexp.report.looks import DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.looks import DASHES, DENSE, GREY, SPARSE, bare, ticks, title
 from pruneexp.report.over_sparsity import positions
 from pruneexp.report.over_steps import schedule
 
@@ -31,6 +32,7 @@ INCHES = (7.0, 4.6)
 LEGEND_LETTERS = 92  # that stand beside each other below a figure, markers included
 DPI = 160  # of the PNG
 TOGETHER = 0.01  # reference lines within 1 % of each other have one label
+MOST_LABELLED = 6  # curves; of more, the first of each kind alone has labels at its points
 SEED_SHIFT = 0.009  # of the axis, so that single seeds stand beside the bar of their mean
 
 # Dates and versions would make two files of one figure differ.
@@ -139,14 +141,19 @@ def _curves(
     _title(axes, found)
     ink: list[np.ndarray] = []
     labels: list[Label | LineLabel] = []
-    for (name, curve), (colour, marker) in zip(found.curves.items(), _looks(found), strict=True):
-        ink += _draw(axes, name, curve, size, colour, marker)
+    named: dict[str, int] = {}
+    for (name, curve), look in zip(found.curves.items(), _looks(found), strict=True):
+        ink += _draw(axes, name, curve, size, look)
+        kind = curve[0].kind
+        named[kind] = named.get(kind, 0) + 1
+        if len(found.curves) > MOST_LABELLED and named[kind] > 1:
+            continue  # its points follow each other as those of the first curve of its kind
         labels += [
             Label(
                 text=point.label,
                 x=size(point),
                 y=point.test,
-                colour=colour,
+                colour=look.colour,
                 above=(point.kind == "sparse") == found.metric.higher_is_better,
             )
             for point in curve
@@ -177,10 +184,9 @@ def _settings(found: Findings) -> Figure:
     bare(axes)
     axes.grid(visible=False, axis="x")
     axes.set_xlim(-0.6, len(found.points) - 0.4)
-    for place_, (point, (colour, marker)) in enumerate(
-        zip(found.points, _looks(found), strict=True)
-    ):
-        axes.plot(place_, point.test, color=colour, marker=marker, markersize=7, lw=0)
+    for place_, (point, look) in enumerate(zip(found.points, _looks(found), strict=True)):
+        colour = look.colour
+        axes.plot(place_, point.test, color=colour, marker=look.marker, markersize=7, lw=0)
         beside = np.full(point.n, place_ + 0.08)
         if point.n > 1:
             axes.scatter(beside, point.seeds, s=16, color=colour, alpha=0.5, linewidths=0)
@@ -202,14 +208,22 @@ def _metric(axes: Axes, found: Findings) -> None:
     axes.set_ylabel(f"test {found.metric.label}{better}")
 
 
-def _looks(found: Findings) -> list[tuple[str, str]]:
-    """A colour and a marker for each curve."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    colour: str
+    marker: str
+    dashes: Any
+
+
+def _looks(found: Findings) -> list[_Look]:
+    """For each curve; dashed where colours begin anew."""
     used = {"dense": 0, "sparse": 0}
     looks = []
     for curve in found.curves.values():
         kind = curve[0].kind
         choices = DENSE if kind == "dense" else SPARSE
-        looks.append(choices[used[kind] % len(choices)])
+        again, place_ = divmod(used[kind], len(choices))
+        looks.append(_Look(*choices[place_], DASHES[again % len(DASHES)]))
         used[kind] += 1
     return looks
 
@@ -219,13 +233,13 @@ def _draw(
     name: str,
     curve: list[Point],
     size: Callable[[Point], float],
-    colour: str,
-    marker: str,
+    look: _Look,
 ) -> list[np.ndarray]:
     """One curve: means, intervals and single seeds. Returns what labels must not hide."""
+    colour, line = look.colour, {"ls": look.dashes, "marker": look.marker}
     curve = sorted(curve, key=size)
     sizes, means = [size(point) for point in curve], [point.test for point in curve]
-    axes.plot(sizes, means, color=colour, marker=marker, markersize=6, lw=1.6, label=name, zorder=3)
+    axes.plot(sizes, means, color=colour, markersize=6, lw=1.6, label=name, zorder=3, **line)
     ink = [np.column_stack([sizes, means])]
     for point in curve:
         x = size(point)

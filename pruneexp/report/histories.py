@@ -37,7 +37,8 @@ class Histories:
 def read(store: Store, runs: pd.DataFrame, metric: str) -> Histories:
     """Of the pruned settings the most sparse, from all curves alike, and the dense one of their
     model."""
-    first = runs.sort_values("seed", kind="stable").groupby("point", sort=False).head(1)
+    trained = runs[runs["steps"] > 0]  # not those that only measured rounded weights
+    first = trained.sort_values("seed", kind="stable").groupby("point", sort=False).head(1)
     pruned = first[first["kind"] == "sparse"]
     beside = _dense(first, pruned)
     chosen = pd.concat([beside, _chosen(pruned, MOST - len(beside))])

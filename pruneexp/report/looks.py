@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 # Okabe and Ito's colours, which colour-blind readers tell apart; a marker each, for grey paper.
 DENSE = (("#0072B2", "o"), ("#56B4E9", "D"), ("#000000", "X"))
 SPARSE = (("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "v"), ("#E69F00", "P"))
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))  # for the curves of each round of colours
 GREY = "#595959"
 FINE = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
 
