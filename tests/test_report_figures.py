@@ -37,6 +37,18 @@ class TestFigures:
         boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
         assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
 
+    def test_of_many_curves_none_looks_like_another(self, results: Results) -> None:
+        """And their points are labelled once, as they follow each other alike."""
+        for word in ("fp16", "bf16", "int8"):
+            for option in ("rounding", "aware"):
+                rounded = {"option": option, "values": word}
+                results.finish(10_000, 60.0, 0.5, quantisation=rounded)
+                results.finish(20_000, 60.0, 1.0, 0.8, quantisation=rounded)
+        found = results.find()
+        assert len(set(figures._looks(found))) == len(found.curves) == 12
+        axes = figures.parameters(found).axes[0]
+        assert [text.get_text() for text in axes.texts[1:]] == ["×0.5", "80 %"]
+
     def test_a_legend_of_long_names_stays_inside(self, results: Results) -> None:
         found = self.many(results)
         found.curves = {f"{name}, and much else beside": c for name, c in found.curves.items()}
