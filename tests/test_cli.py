@@ -227,7 +227,10 @@ def test_clean_lists_first_and_removes_when_told(tmp_path: Path) -> None:
     assert (folder / "checkpoint.bin").exists()
     pruneexp("clean", "--yes", cwd=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        ["history.csv", "lease", "masks.safetensors", "record.json", "weights.safetensors"]
+        [
+            *("bytes.json", "history.csv", "lease", "masks.safetensors", "record.json"),
+            "weights.safetensors",
+        ]
     )
     pruneexp("clean", "--yes", "--keep", "none", "--cache", cwd=tmp_path)
     assert not (folder / "weights.safetensors").exists()
