@@ -194,7 +194,7 @@ class TestRivals:
         results.finish(1000, 70.0, 1.0, 0.5, steps=1000)
         results.finish(1000, 70.0, 1.0, 0.5, steps=2000, schedule=Cubic(interval=5))
         (warning,) = results.find().warnings
-        assert warning.startswith("Not the same budget: sparse, interval unset was given")
+        assert warning.startswith("Not the same budget: “sparse, interval unset” was given")
 
     def test_those_given_alike_are_said_together(self, results: Results) -> None:
         for interval, steps in [(5, 1000), (6, 1000), (7, 2000)]:
@@ -202,7 +202,7 @@ class TestRivals:
         (warning,) = results.find().warnings
         assert warning.startswith(
             "Not the same budget: “sparse, interval 5” and “sparse, interval 6” were given 1,000 "
-            "steps (9,000 examples), sparse, interval 7 2,000 steps (18,000 examples)."
+            "steps (9,000 examples), “sparse, interval 7” 2,000 steps (18,000 examples)."
         )
 
     def test_one_sparse_curve_has_none(self, results: Results) -> None:

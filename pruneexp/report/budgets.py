@@ -85,10 +85,10 @@ def unequal(given: dict[str, Given], pairs: list[Pair]) -> list[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Quoted where there are several, since a name may hold commas."""
-    *others, last = names
-    quoted = [f"“{name}”" for name in others]
-    return f"{', '.join(quoted)} and “{last}”" if quoted else last
+    """Quoted where one of them holds a comma."""
+    every = list(names)
+    *others, last = [f"“{name}”" for name in every] if "," in "".join(every) else every
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _varies(given: Given) -> bool:
