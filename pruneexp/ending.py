@@ -7,5 +7,7 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def complain(lines: Iterable[str]) -> None:
+    """To the terminal, without control characters that an untrusted file may have put there."""
     for line in lines:
-        print(f"pruneexp: {line}", file=sys.stderr)
+        plain = "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in line)
+        print(f"pruneexp: {plain}", file=sys.stderr)

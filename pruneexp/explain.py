@@ -93,7 +93,7 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
         above, _, leaf = key.rpartition(".")
         group = above.replace(".", "/")
         having = [o.word for o in OPTIONS.get(group, ()) if leaf in {f.name for f in fields(o)}]
-        if having:
+        if having and is_part(kind):
             has = "have" if len(having) > 1 else "has"
             return Fault(
                 key, f"is no key with {group}={kind.word}; {' and '.join(having)} {has} it"

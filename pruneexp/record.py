@@ -15,6 +15,7 @@ CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
 PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged
 LEASE = "lease"  # locked while a process works in the folder
 
+LATENCY_VERSION = 1  # of the data in `LATENCY`
 BYTES_VERSION = 1  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values

@@ -10,8 +10,12 @@ from rich.console import Console
 
 from pruneexp import files, terminal
 from pruneexp.ending import BAD_INPUT, complain
+from pruneexp.recipe import Invalid
 from pruneexp.record import BYTES
 from pruneexp.store import Folder, Store
+
+# What a run may lack that another has: its file, its weights, the code of its network.
+EXPECTED = (files.NotFound, files.Damaged, Invalid)
 
 if TYPE_CHECKING:
     from pruneexp.running.source import Source
@@ -33,7 +37,7 @@ def _bytes(options: argparse.Namespace, store: Store) -> int:
     for folder in runs.values():
         try:
             found[folder.path.name] = _weighed(folder)
-        except (files.NotFound, files.Damaged) as error:  # the others are weighed all the same
+        except EXPECTED as error:  # the others are weighed all the same
             faults.append(str(error))
     if options.format == "json":
         print(json.dumps(found))
@@ -58,7 +62,11 @@ def _runs(word: str, store: Store) -> list[Folder]:
 
 def _weighed(folder: Folder) -> dict[str, Any]:
     """What stands in the run's file, which is made if it is not there."""
-    found = folder.weighed()
+    try:
+        found = folder.weighed()
+    except files.Damaged as error:
+        complain([f"{error}; it is measured anew"])
+        found = None
     if found is None:
         from pruneexp import weighing
         from pruneexp.running.source import of_run
@@ -158,7 +166,7 @@ def _sources(options: argparse.Namespace, store: Store) -> "Iterator[Source]":
         for folder in runs:
             try:
                 yield of_run(folder)
-            except (files.NotFound, files.Damaged) as error:
+            except EXPECTED as error:
                 if len(runs) == 1:
                     raise
                 complain([str(error)])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from pruneexp.ending import complain
 from tests.test_sweep import TINY, pruneexp
 
 
@@ -165,6 +166,7 @@ OWN_YAML = {
     "experiment/wrong": ("# @package _global_\ntitel: x\n", "titel is no key here"),
     "experiment/broken": ("# @package _global_\ntitle: [1\n", "a YAML file cannot be read"),
     "model/empty": ("width: 1\n", "model takes one of the options of its group"),
+    "model/untyped": ("width: 1\nfoo: 2\n", "model takes one of the options of its group"),
     "model/typo": ("defaults: [base_custm]\n", "did you mean base_custom?"),
 }
 
@@ -236,3 +238,8 @@ def test_clean_lists_first_and_removes_when_told(tmp_path: Path) -> None:
     assert not (folder / "weights.safetensors").exists()
     assert (folder / "record.json").exists()
     assert not list((tmp_path / "results" / "cache").iterdir())
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(["a name \x1b]0;taken\x07\x1b[2J, and\nits remedy"])
+    assert capsys.readouterr().err == "pruneexp: a name ?]0;taken??[2J, and\nits remedy\n"

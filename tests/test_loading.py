@@ -121,6 +121,12 @@ def test_a_run_by_name_and_the_library_s_face(tiny: Make) -> None:
     assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items())
 
 
+def test_tied_tensors_are_tied_again(pack: Pack) -> None:
+    path, _ = pack(LSTMLanguageModel(hidden_size=16, tied=True), Text(vocabulary=50))
+    model: Any = load(path)
+    assert model.softmax.weight is model.embedding.weight
+
+
 # --- files that nobody trusts ------------------------------------------------------------------
 
 
@@ -187,6 +193,7 @@ def test_a_trusted_file_may(pack: Pack, tmp_path: Path, monkeypatch: pytest.Monk
         ({"option": "text", "vocabulary": 50}, ["task"]),
         ({"option": "lstm_lm", "hidden_size": 10**30}, ["model"]),
         ({"option": "lstm_lm", "layers": 10**9}, ["model"]),
+        ({**asked(Folder(classes=47, channels=1)), "pixels": 24.0}, ["task"]),
     ],
 )
 def test_a_configuration_that_makes_no_network(pack: Pack, value: Any, path: list[str]) -> None:

@@ -179,6 +179,13 @@ class TestNames:
         with pytest.raises(Invalid, match=message):
             Aware(**changes)
 
+    def test_what_a_type_cannot_hold_is_said_before_a_step(self) -> None:
+        model = nn.Linear(2, 2)
+        with torch.no_grad():
+            model.weight[0, 0] = 1e5
+        with pytest.raises(Invalid, match=r"values=fp16: weight holds a weight too large"):
+            Rounder(model, {}, "fp16")
+
     def test_nothing_to_round(self) -> None:
         with pytest.raises(Invalid, match="values takes fp16, bf16 or int8, got fp32"):
             Rounding(values="fp32")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pruneexp import files
 from pruneexp.models import MobileNetV1
-from pruneexp.record import BYTES
+from pruneexp.record import BYTES, LATENCY
 from pruneexp.report import byte_tables, figures, load, report
 from pruneexp.report.paper import FOLDER
 from pruneexp.tasks.pictures import ImageNet
@@ -186,6 +187,20 @@ class TestFigures:
         (curve,) = (line for line in figure.axes[0].lines if line.get_label() == "dense")
         assert list(curve.get_xdata()) == pytest.approx([2.5, 5.0, 7.5, 10.0])
         assert "milliseconds for one picture" in figure.axes[0].get_xlabel()
+        found = results.find()
+        folder = results.store.folder(str(found.loaded.runs["name"].iloc[0]))
+        timed = files.load_json(folder.path / LATENCY)
+        for forged, warning in [
+            ({"version": 2, "times": []}, ""),  # of a later pruneexp
+            ({**timed, "measured": [{**timed["measured"][0], "weights": "others"}]}, ""),
+            ({**timed, "measured": [{**timed["measured"][0], "processor": "slow"}]}, "slow"),
+        ]:
+            files.save_json(folder.path / LATENCY, forged)
+            found = results.find()
+            assert (figures.latency(found) is None) == (not warning)
+            assert any("several processors: None, slow" in w for w in found.warnings) == bool(
+                warning
+            )
         results.finish(100, 50.0, 0.1)  # and one that was not timed
         assert figures.latency(results.find()) is None
 

@@ -225,3 +225,42 @@ def test_a_batch_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         cli.main(["latency", "x", "--batch", "0"])
     assert "takes a whole number above 0, got 0" in capsys.readouterr().err
+
+
+class Twice(nn.Module):
+    """Folding must not go by what follows what alone: something else reads the convolution too."""
+
+    def __init__(self, case: str) -> None:
+        super().__init__()
+        self.case = case
+        self.convolution, self.norm = nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4, affine=False)
+        self.other = nn.BatchNorm2d(4, track_running_stats=case != "no statistics")
+        self.top = nn.Linear(4, 3)
+        with torch.no_grad():
+            for norm in (self.norm, self.other):
+                if norm.running_mean is not None and norm.running_var is not None:
+                    norm.running_mean.uniform_(1, 2)
+                    norm.running_var.uniform_(2, 3)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        made = self.convolution(pictures)
+        features = {
+            "read again": lambda: self.norm(made) + made,
+            "two norms": lambda: self.norm(made) + self.other(made),
+            "called twice": lambda: self.norm(made) + self.norm(self.convolution(pictures + 1)),
+            "no statistics": lambda: self.other(made),
+        }[self.case]()
+        return self.top(features.mean((2, 3))) @ self.top.weight
+
+
+@pytest.mark.parametrize("case", ["read again", "two norms", "called twice", "no statistics"])
+def test_a_network_that_cannot_be_folded_runs_as_it_is(case: str) -> None:
+    """And one that reads a layer's weight itself finds it in the sparse layer too."""
+    torch.manual_seed(0)
+    model = masked(Twice(case)).eval()
+    shape = ImageShape(1, 5, 4)
+    pictures = torch.randn(3, 1, 5, 5)
+    assert close(folded(model, pictures)(pictures), model(pictures))
+    assert latency(model, shape, batch=1, threads=1).difference < 1e-5
+    every = chosen(folded(model, pictures), {"top"})
+    assert close(every(pictures), model(pictures))

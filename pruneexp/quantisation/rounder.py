@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.pruning.pruner import Pruner
+from pruneexp.recipe import Fault, Invalid
 from pruneexp.storage.values import HIGHEST
 
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -28,6 +29,10 @@ class Rounder(Pruner):
         self.kept = [(w, masks[n].to(w)) for n, w in matrices.items() if n in masks]
         self.exact = [weight.detach().clone() for weight in self.weights]
         self._round()
+        for name, weight, exact in zip(self.names, self.weights, self.exact, strict=True):
+            if torch.isfinite(exact).all() and not torch.isfinite(weight).all():
+                why = f"={values}: {name} holds a weight too large for it; bf16 or int8 hold it"
+                raise Invalid([Fault("quantisation.values", why)])
 
     @property
     def sparsity(self) -> float:

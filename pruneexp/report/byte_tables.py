@@ -248,7 +248,7 @@ def _counted_or_blank(point: Point, to: int) -> str:
 
 def _as_counted(point: Point, to: int) -> int | None:
     """The paper knows fp32 alone."""
-    return None if point.quantised else counted(point.nonzero, _prunable(point), to)
+    return None if point.values != "fp32" else counted(point.nonzero, _prunable(point), to)
 
 
 def _raw_written(points: list[Point], to: int) -> pd.DataFrame:

@@ -50,7 +50,7 @@ class Findings:
     @property
     def rounded(self) -> bool:
         """Whether some runs' values take fewer bits than others'."""
-        return any(point.quantised for point in self.points)
+        return any(point.values != "fp32" for point in self.points)
 
     @property
     def bytes_are_known(self) -> bool:

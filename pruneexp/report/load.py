@@ -104,7 +104,7 @@ def load(store: Store, plan: Plan) -> Loaded:
     flats = [series.of(record.configuration) for record in records]
     runs = _frame(records, flats)
     runs["weighed"], unreadable = measured.weights(store, runs["name"])
-    runs["milliseconds"], more = measured.milliseconds(store, runs["name"])
+    runs["milliseconds"], more = measured.milliseconds(store, records)
     histories = read(store, runs, metric.name if metric else "")
     return Loaded(
         runs=runs,

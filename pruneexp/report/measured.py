@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pruneexp import files
-from pruneexp.record import LATENCY
+from pruneexp.record import LATENCY, LATENCY_VERSION, Record
 from pruneexp.report.series import flatten, is_number
 from pruneexp.store import Folder, Store
 
@@ -27,24 +27,33 @@ def weights(store: Store, names: Iterable[str]) -> tuple[pd.Series, list[str]]:
     return pd.Series(found, dtype=object), warnings
 
 
-def milliseconds(store: Store, names: Iterable[str]) -> tuple[pd.Series, list[str]]:
+def milliseconds(store: Store, records: Iterable[Record]) -> tuple[pd.Series, list[str]]:
     """Of one example at batch 1 on one thread, dense or sparse, whichever is faster. None where
-    that was not measured; and what could not be read."""
+    that was not measured; and what could not be read, or not be held against each other."""
     found: list[float | None] = []
+    processors: set[str] = set()
     warnings = []
-    for name in names:
+    for record in records:
         try:
-            found.append(_milliseconds(store.folder(name)))
+            row = _alone(store.folder(record.name), record.checksums.get("weights"))
         except files.Damaged as error:
-            found.append(None)
+            row = None
             warnings.append(f"{error}: left out.")
+        found.append(1000 * min(row["dense"], row["sparse"]) if row else None)
+        processors |= {str(row.get("processor"))} if row else set()
+    if len(processors) > 1:
+        listed = ", ".join(sorted(processors))
+        warnings.append(f"Milliseconds were measured on several processors: {listed}.")
     return pd.Series(found, dtype=float), warnings
 
 
-def _milliseconds(folder: Folder) -> float | None:
+def _alone(folder: Folder, weights: str | None) -> dict[str, Any] | None:
+    """The newest measurement of these weights at batch 1 on one thread."""
     path = folder.path / LATENCY
     if not path.exists():
         return None
-    measured: list[dict[str, Any]] = files.load_json(path)["measured"]
-    alone = [each for each in measured if (each["batch"], each["threads"]) == (1, 1)]
-    return 1000 * min(alone[-1]["dense"], alone[-1]["sparse"]) if alone else None
+    data = files.load_json(path)
+    rows = data.get("measured") if data.get("version") == LATENCY_VERSION else []
+    expected = {"batch": 1, "threads": 1, "weights": weights}
+    alone = [row for row in rows or [] if {key: row.get(key) for key in expected} == expected]
+    return alone[-1] if alone else None

@@ -156,8 +156,8 @@ def _made(found: Findings, files: list[str]) -> list[str]:
             "on test, once.",
             "Non-zero parameters are the weights and biases that the mask keeps. "
             + f"Batch norm's scale and shift, at most {norms:,}, are counted apart. " * (norms > 0)
-            + "MB is millions of bytes at 4 bytes a value, without the indices that a sparse "
-            "format adds.",
+            + "MB beside them is millions of bytes at 4 bytes a value, without the indices that a "
+            "sparse format adds." * (not found.rounded),
             "Intervals are 95 % t intervals over seeds; those of a difference and between two "
             "points add in squares.",
             "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),

@@ -24,6 +24,7 @@ from pruneexp.storage import archive
 OPSET = 20
 REMEDY = "pip install 'pruneexp[onnx]'"
 CHECKED = ((1, 1), (3, 4))  # examples in a batch and words of a text, run by onnxruntime and torch
+TINY = 1e-30  # instead of a largest score of 0
 CLOSE = 1e-4  # the largest difference that is rounding, over the largest score
 
 
@@ -40,9 +41,12 @@ def export(source: Source, path: Path) -> Iterator[str]:
         content = save({name: tensor.contiguous().clone() for name, tensor in state.items()})
         about = ["safetensors"]
     files.save_bytes(path, content)
-    packed = _packed_bytes(source)
     yield f"{path}: {', '.join(about)}"
-    yield f"zeros are carried densely: {len(content):,} bytes; as .pxp the weights take {packed:,}"
+    try:
+        packed = f"; as .pxp the weights take {_packed_bytes(source):,}"
+    except (TypeError, ValueError):  # a type of numbers that a packed file does not have
+        packed = ""
+    yield f"zeros are carried densely: {len(content):,} bytes{packed}"
 
 
 def _packed_bytes(source: Source) -> int:
@@ -79,7 +83,7 @@ def _onnx(source: Source) -> tuple[bytes, list[str]]:
     if find_spec("onnxruntime") is None:
         return content, [*about, f"not checked, as onnxruntime is not here ({REMEDY})"]
     worst = max(_difference(source, content, *sizes) for sizes in checked)
-    if worst > CLOSE:
+    if not worst <= CLOSE:  # nor where it is no number
         why = f"onnxruntime's scores differ from torch's by {worst:.1e} of the largest"
         raise Invalid([Fault("--out", f"=*.onnx: {why}; FILE.safetensors works")])
     return content, [*about, f"onnxruntime's scores differ from torch's by {worst:.0e} at most"]
@@ -125,7 +129,9 @@ def _difference(source: Source, content: bytes, batch: int, length: int) -> floa
         expected = _flat(source.model(*inputs))
     found = [torch.from_numpy(each) for each in session.run(None, feed)]
     pairs = list(zip(found, expected, strict=True))
-    return max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
+    return max(
+        float((one - other).abs().max() / other.abs().max().clamp(min=TINY)) for one, other in pairs
+    )
 
 
 @torch.no_grad()

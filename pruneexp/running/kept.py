@@ -12,11 +12,10 @@ from typing import Any
 import torch
 
 from pruneexp import files
+from pruneexp.record import LATENCY_VERSION
 from pruneexp.running import kernels
 from pruneexp.running.latency import Latency
 from pruneexp.running.source import Source
-
-VERSION = 1
 
 
 def keep(source: Source, found: Latency) -> None:
@@ -25,7 +24,7 @@ def keep(source: Source, found: Latency) -> None:
     others = [row for row in _rows(source) if not _is(row, where)]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     row = found.to_plain() | where | {"torch": torch.__version__, "measured": when}
-    files.save_json(source.latency, {"version": VERSION, "measured": [*others, row]})
+    files.save_json(source.latency, {"version": LATENCY_VERSION, "measured": [*others, row]})
 
 
 def remembered(source: Source, *, batch: int, threads: int) -> Latency | None:
@@ -50,7 +49,7 @@ def _rows(source: Source) -> list[dict[str, Any]]:
         data = files.load_json(source.latency)
     except (OSError, files.Damaged):
         return []
-    rows = data.get("measured") if data.get("version") == VERSION else None
+    rows = data.get("measured") if data.get("version") == LATENCY_VERSION else None
     rows = rows if isinstance(rows, list) else []
     return [row for row in rows if isinstance(row, dict) and row.get("weights") == source.identity]
 

@@ -54,6 +54,11 @@ class SparseLinear(nn.Module):
         self.matrix = rows(dense.weight)
         self.bias = None if dense.bias is None else dense.bias.detach()
 
+    @property
+    def weight(self) -> Tensor:
+        """Dense, for a network that reads it beside the layer."""
+        return self.matrix.to_dense()
+
     def forward(self, inputs: Tensor) -> Tensor:
         flat = inputs.flatten(0, -2) if inputs.dim() > 1 else inputs[None]
         outputs = product(self.matrix, flat.t(), self.bias).t()
@@ -69,6 +74,11 @@ class SparsePointwise(nn.Module):
         self.matrix = rows(dense.weight.flatten(1))
         self.bias = None if dense.bias is None else dense.bias.detach()
         self.stride = dense.stride
+
+    @property
+    def weight(self) -> Tensor:
+        """Dense, for a network that reads it beside the layer."""
+        return self.matrix.to_dense()[:, :, None, None]
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -133,6 +143,11 @@ class SparseEmbedding(nn.Module):
         super().__init__()
         self.matrix = rows(dense.weight)
         self.width = dense.embedding_dim
+
+    @property
+    def weight(self) -> Tensor:
+        """Dense, for a network that reads it beside the layer."""
+        return self.matrix.to_dense()
 
     def forward(self, words: Tensor) -> Tensor:
         asked = words.flatten()

@@ -1,7 +1,7 @@
 """What can be run: a finished run's chosen state, or a packed file, which nobody trusts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pruneexp import files, weights
 from pruneexp.config import Run, restore
 from pruneexp.counts import example
-from pruneexp.folding import folded
+from pruneexp.folding import fused
 from pruneexp.recipe import Fault, ImageShape, Invalid, Shape
 from pruneexp.record import LATENCY, MASKS, WEIGHTS
 from pruneexp.storage.archive import Archive
@@ -76,6 +76,8 @@ def of_file(path: Path, *, trust: bool = False) -> Source:
     try:
         run = restore(configuration)
         shape = run.task.shape()
+        if not all(type(size) is int for size in astuple(shape)):
+            raise ValueError(f"{shape} has sizes that are no whole numbers")
         with torch.device("cpu" if trust else "meta"):
             skeleton = _structure(_built(run), shape, has_folded)
     except Exception as error:  # a forged configuration may raise anything in a recipe's checks
@@ -83,7 +85,7 @@ def of_file(path: Path, *, trust: bool = False) -> Source:
         raise files.Damaged(path, why) from error
     _demand_fit(archive, skeleton, shape)
     state = {name: torch.from_numpy(archive.read(name)) for name in archive.entries}
-    model = skeleton if trust else _structure(_built(run), shape, has_folded)
+    model = skeleton if trust else _on_cpu(skeleton)
     model.load_state_dict(state)
     pruned = [name for name, entry in archive.entries.items() if entry.kept < entry.entries]
     return Source(
@@ -102,11 +104,24 @@ def _built(run: Run) -> nn.Module:
         return run.model.build(run.task.shape())
 
 
+def _on_cpu(skeleton: nn.Module) -> nn.Module:
+    """The network with memory of its own, tied tensors still tied."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in skeleton.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    model = skeleton.to_empty(device="cpu")
+    for first, *others in names.values():
+        for name in others:
+            above, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(above), leaf, model.get_parameter(first))
+    return model
+
+
 def _structure(model: nn.Module, shape: Shape, has_folded: bool) -> nn.Module:
     if not has_folded:
         return model
     device = next(model.parameters()).device
-    return folded(model.eval(), example(shape).to(device))
+    return fused(model.eval(), example(shape).to(device))
 
 
 def _refuse_code(path: Path, configuration: dict[str, Any]) -> None:
