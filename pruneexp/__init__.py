@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pruneexp.config import Run as Run
-    from pruneexp.execute import execute as execute
+    from pruneexp.config.run import Run as Run
+    from pruneexp.engine.execute import execute as execute
+    from pruneexp.measure.planned import size as size
     from pruneexp.pruning import Dense as Dense
     from pruneexp.pruning import Gradual as Gradual
     from pruneexp.pruning import Magnitude as Magnitude
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pruneexp.pruning.scope import ModelScope as ModelScope
     from pruneexp.pruning.scope import Named as Named
     from pruneexp.running.load import load as load
-    from pruneexp.size import size as size
     from pruneexp.tasks.images import Classification as Classification
 
 _HOMES = {

@@ -1,6 +1,6 @@
 """python -m pruneexp"""
 
-from pruneexp.cli import main
+from pruneexp.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pruneexp import files
+from pruneexp.engine import files
 from pruneexp.storage import positions, values
 from pruneexp.storage.archive import Archive
 from tests.test_storage_file import example, signed

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from pruneexp.config import Run
+from pruneexp.config.run import Run
+from pruneexp.engine.record import Record
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import Cubic
-from pruneexp.record import Record
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 from tests.results import Results

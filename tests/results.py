@@ -3,14 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from pruneexp import files
-from pruneexp.config import Run, fingerprint, name
+from pruneexp.config.recipe import asked
+from pruneexp.config.run import Run, fingerprint, name
+from pruneexp.engine import files
+from pruneexp.engine.record import (
+    BYTES,
+    BYTES_VERSION,
+    LATENCY,
+    Budget,
+    Counts,
+    Plan,
+    Planned,
+    Record,
+)
+from pruneexp.engine.store import Store
 from pruneexp.models import MobileNetV1, Model
 from pruneexp.pruning import Dense, Gradual
-from pruneexp.recipe import asked
-from pruneexp.record import BYTES, BYTES_VERSION, LATENCY, Budget, Counts, Plan, Planned, Record
-from pruneexp.report import claims, load
-from pruneexp.store import Store
+from pruneexp.report.analysis import findings
+from pruneexp.report.data import load
 from pruneexp.tasks import Glyphs, Task
 from pruneexp.training import Training
 
@@ -107,8 +117,8 @@ class Results:
         folder.finish(record)
         return record
 
-    def find(self) -> claims.Findings:
-        return claims.find(self.plan, load.load(self.store, self.plan))
+    def find(self) -> findings.Findings:
+        return findings.find(self.plan, load.load(self.store, self.plan))
 
 
 ENCODINGS = (

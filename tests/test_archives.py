@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from pruneexp.recipe import Invalid
+from pruneexp.config.recipe import Invalid
 from pruneexp.tasks import CIFAR10, CIFAR100, FashionMNIST
 from pruneexp.tasks.images import Pictures
 from pruneexp.tasks.pictures import AUGMENTATIONS

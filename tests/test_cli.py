@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from pruneexp.ending import complain
+from pruneexp.cli.messages import complain
 from tests.test_sweep import TINY, pruneexp
 
 
@@ -99,7 +99,7 @@ def test_completion(line: str, expected: str, tmp_path: Path) -> None:
 
 LIGHT = """
 import sys, contextlib
-from pruneexp.cli import main
+from pruneexp.cli.main import main
 with contextlib.suppress(SystemExit):
     main(sys.argv[1:])
 heavy = [module for module in ("torch", "torchvision") if module in sys.modules]

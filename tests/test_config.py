@@ -10,14 +10,19 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 
-from pruneexp import config, explain, files
-from pruneexp.config import CONF, OPTIONS, Run, asked, fingerprint, name, parent, read, restore
+from pruneexp.cli import hydra_errors
+from pruneexp.config import options
+from pruneexp.config.options import CONF, OPTIONS
+from pruneexp.config.read import read, restore
+from pruneexp.config.recipe import Invalid, Recipe, added, asked, digest, filled
+from pruneexp.config.run import Run, fingerprint, name
+from pruneexp.engine import files
+from pruneexp.engine.lineage import parent
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual, Random
 from pruneexp.pruning.allocation import Global, LayerwiseConstant, PerLayer
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot
 from pruneexp.pruning.scope import All, Named
-from pruneexp.recipe import Invalid, Recipe, added, digest, filled
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 from pruneexp.training.optimiser import Adam
@@ -28,7 +33,7 @@ EXPERIMENTS = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
 
 @pytest.fixture(autouse=True)
 def hydra() -> Iterator[None]:
-    config.register()
+    options.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
@@ -70,14 +75,14 @@ def test_every_option_composes_and_is_restored(option: str) -> None:
 
 
 def test_every_option_of_the_table_has_a_yaml() -> None:
-    for group, options in OPTIONS.items():
-        for option in options:
+    for group, known in OPTIONS.items():
+        for option in known:
             assert (CONF / group / f"{option.word}.yaml").exists(), (group, option.word)
 
 
 def test_recipes_are_keyword_only_and_slotted() -> None:
-    for options in [*OPTIONS.values(), (Run,)]:
-        for option in options:
+    for known in [*OPTIONS.values(), (Run,)]:
+        for option in known:
             assert all(item.kw_only for item in fields(option)), option
             assert "__slots__" in vars(option), option
 
@@ -191,7 +196,7 @@ class TestParents:
 
 
 def said(*overrides: str) -> list[str]:
-    return [str(fault) for fault in explain.faults(list(overrides))]
+    return [str(fault) for fault in hydra_errors.faults(list(overrides))]
 
 
 def test_all_faults_are_said_together_with_full_keys() -> None:

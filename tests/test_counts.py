@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneexp.config import Run
-from pruneexp.counts import count_masks, multiply_adds
-from pruneexp.execute import execute
+from pruneexp.config.run import Run
+from pruneexp.engine.execute import execute
+from pruneexp.engine.record import Record
+from pruneexp.measure.counts import count_masks, multiply_adds
+from pruneexp.measure.planned import size
 from pruneexp.models import Custom, LSTMLanguageModel
-from pruneexp.recipe import ImageShape, TextShape
-from pruneexp.record import Record
-from pruneexp.size import size
+from pruneexp.tasks.shape import ImageShape, TextShape
 from tests.conftest import tiny_gradual
 
 WORDS = TextShape(vocabulary=10)

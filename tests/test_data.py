@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pruneexp.config.recipe import Invalid
 from pruneexp.data import batches, glyphs
-from pruneexp.recipe import ImageShape, Invalid
 from pruneexp.tasks.images import Classification, Pictures
 from pruneexp.tasks.loaded import Setting
+from pruneexp.tasks.shape import ImageShape
 
 
 def test_pictures_follow_from_the_seed_and_the_split() -> None:

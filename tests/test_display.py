@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from pruneexp.display import Display, Row, seconds_left, table
-from pruneexp.record import Progress
+from pruneexp.cli.live import Display, Row, seconds_left, table
+from pruneexp.engine.record import Progress
 
 
 def running(name: str, step: int, left: float) -> Row:

@@ -18,14 +18,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pruneexp import files
-from pruneexp.config import Run, fingerprint, name, parent
-from pruneexp.execute import Busy, build, execute
+from pruneexp.config.recipe import Invalid, asked
+from pruneexp.config.run import Run, fingerprint, name
+from pruneexp.engine import files
+from pruneexp.engine.execute import Busy, build, execute
+from pruneexp.engine.lineage import parent
+from pruneexp.engine.record import BYTES, CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import Cubic
-from pruneexp.recipe import Invalid, asked
-from pruneexp.record import BYTES, CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
 from pruneexp.tasks import Custom
 from pruneexp.training import fit
 from pruneexp.training.fit import Diverged, Stopped
@@ -72,8 +73,8 @@ def test_the_same_bits_in_another_process(tiny: Make, tmp_path: Path) -> None:
     record = execute(run, say=silent)
     there = tmp_path / "there"
     code = (
-        "import json, sys; from pruneexp.config import restore; "
-        "from pruneexp.execute import execute; "
+        "import json, sys; from pruneexp.config.read import restore; "
+        "from pruneexp.engine.execute import execute; "
         "execute(restore(json.loads(sys.argv[1])))"
     )
     other = replace(run, results=str(there))
@@ -356,8 +357,8 @@ def test_weights_are_not_kept_when_nobody_wants_them(tiny: Make) -> None:
 def test_two_processes_that_ask_together_train_once(tiny: Make) -> None:
     run = tiny()
     code = (
-        "import json, sys; from pruneexp.config import restore; "
-        "from pruneexp.execute import execute; "
+        "import json, sys; from pruneexp.config.read import restore; "
+        "from pruneexp.engine.execute import execute; "
         "print(execute(restore(json.loads(sys.argv[1]))).circumstances['finished'], "
         "execute(restore(json.loads(sys.argv[1]))).circumstances['seconds'])"
     )
@@ -387,8 +388,8 @@ def test_a_kill_at_any_moment_loses_nothing(tiny: Make, tmp_path: Path, moment: 
     run = tiny(tiny_gradual(), steps=60, checkpoint_seconds=0)
     expected = execute(replace(run, results=str(tmp_path / "whole")), say=silent)
     code = (
-        "import json, sys; from pruneexp.config import restore; "
-        "from pruneexp.execute import execute; "
+        "import json, sys; from pruneexp.config.read import restore; "
+        "from pruneexp.engine.execute import execute; "
         "execute(restore(json.loads(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, json.dumps(asked(run, everything=True))]

@@ -13,11 +13,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from hydra_plugins.pruneexp.sweeper import points
-from pruneexp import config
-from pruneexp.config import CONF, Run, name, read
-from pruneexp.execute import execute
+from pruneexp.config import options
+from pruneexp.config.options import CONF
+from pruneexp.config.read import read
+from pruneexp.config.run import Run, name
+from pruneexp.engine.execute import execute
+from pruneexp.measure.planned import size
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model, ResNet50
-from pruneexp.size import size
 from pruneexp.tasks import Glyphs, Grammar, PennTreebank
 from pruneexp.tasks.pictures import FashionMNIST, ImageNet
 from tests.conftest import silent
@@ -28,7 +30,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 def runs(experiment: str) -> list[Run]:
     """All points, of one seed."""
-    config.register()
+    options.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         whole = compose("run", overrides=[f"experiment={experiment}"], return_hydra_config=True)
         union = OmegaConf.to_container(whole.hydra.sweeper.union)

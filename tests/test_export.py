@@ -9,13 +9,14 @@ from onnx import numpy_helper
 from safetensors.torch import load_file
 from torch import nn
 
-from pruneexp import cli
-from pruneexp.ending import BAD_INPUT
-from pruneexp.execute import execute
+from pruneexp.cli import main
+from pruneexp.cli.messages import BAD_INPUT
+from pruneexp.config.recipe import Invalid
+from pruneexp.engine.execute import execute
 from pruneexp.models import LSTMLanguageModel, MobileNetV1, Model, ResNet50
-from pruneexp.recipe import ImageShape, Invalid, Shape, TextShape
 from pruneexp.running import export
 from pruneexp.running.source import Source
+from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 from tests.conftest import Make, silent, tiny_gradual
 
 PICTURES, WORDS = ImageShape(channels=1, pixels=24, classes=7), TextShape(vocabulary=30)
@@ -117,7 +118,7 @@ def test_the_command(
 
     def asked(*words: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            cli.main([words[0], "--results", run.results, *words[1:]])
+            main.main([words[0], "--results", run.results, *words[1:]])
         return int(ended.value.code or 0)
 
     packed, dense = str(tmp_path / "m.pxp"), str(tmp_path / "m.safetensors")

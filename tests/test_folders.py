@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pruneexp.config import Run, parent
-from pruneexp.execute import execute
+from pruneexp.config.recipe import Invalid
+from pruneexp.config.run import Run
+from pruneexp.engine.execute import execute
+from pruneexp.engine.lineage import parent
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual
-from pruneexp.recipe import Invalid
 from pruneexp.tasks import Folder, ImageNet
 from pruneexp.tasks.pictures import AUGMENTATIONS
 from pruneexp.training import Training

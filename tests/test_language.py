@@ -12,16 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-from pruneexp.config import Run
+from pruneexp.config.recipe import Invalid
+from pruneexp.config.run import Run
 from pruneexp.data import text
-from pruneexp.execute import execute
+from pruneexp.engine.execute import execute
+from pruneexp.measure.planned import size
 from pruneexp.models import LSTMLanguageModel
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.schedule import Cubic
-from pruneexp.recipe import Invalid, TextShape
-from pruneexp.size import size
 from pruneexp.tasks import Grammar, PennTreebank, Text
 from pruneexp.tasks.language import LanguageModelling
+from pruneexp.tasks.shape import TextShape
 from pruneexp.training import Training
 from pruneexp.training.decay import Epochwise
 from pruneexp.training.fit import Stopped

@@ -15,20 +15,21 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 import pruneexp
-from pruneexp import cli, files
-from pruneexp.config import Run
-from pruneexp.counts import example
-from pruneexp.ending import BAD_INPUT
-from pruneexp.execute import execute
-from pruneexp.folding import folded
+from pruneexp.cli import main
+from pruneexp.cli.messages import BAD_INPUT
+from pruneexp.config.recipe import Invalid, asked
+from pruneexp.config.run import Run
+from pruneexp.engine import files
+from pruneexp.engine.execute import execute
+from pruneexp.engine.plan import plan
+from pruneexp.engine.record import LATENCY
+from pruneexp.measure.counts import example
+from pruneexp.measure.folding import folded
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model
 from pruneexp.pruning import Dense
-from pruneexp.recipe import Invalid, asked
-from pruneexp.record import LATENCY
-from pruneexp.running import kept, source
+from pruneexp.running import cache, source
 from pruneexp.running.load import load
 from pruneexp.storage import archive
-from pruneexp.sweep import plan
 from pruneexp.tasks import Custom, Folder, Glyphs, Task, Text
 from pruneexp.training import Training
 from tests.conftest import Make, silent, tiny_gradual
@@ -116,7 +117,7 @@ def test_a_run_by_name_and_the_library_s_face(tiny: Make) -> None:
     assert kept_weights <= record.counts.nonzero + record.counts.batch_norm
     packed = Path(run.results) / "m.pxp"
     with pytest.raises(SystemExit):
-        cli.main(["pack", record.name, "--results", run.results, "-o", str(packed)])
+        main.main(["pack", record.name, "--results", run.results, "-o", str(packed)])
     same = pruneexp.load(packed).state_dict()
     assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items())
 
@@ -280,9 +281,9 @@ def test_a_decision_is_kept_and_used_again(pack: Pack, monkeypatch: pytest.Monke
     with pytest.raises(AssertionError, match="measured again"):
         load(packed, sparse=True, batch=2)
     found = source.of_file(packed)
-    assert kept.remembered(found, batch=1, threads=2) is None
-    monkeypatch.setattr(kept, "processor", lambda: "another")
-    assert kept.remembered(found, batch=1, threads=1) is None
+    assert cache.remembered(found, batch=1, threads=2) is None
+    monkeypatch.setattr(cache, "processor", lambda: "another")
+    assert cache.remembered(found, batch=1, threads=1) is None
 
 
 def test_a_newer_measurement_takes_the_older_s_place(pack: Pack) -> None:
@@ -290,13 +291,13 @@ def test_a_newer_measurement_takes_the_older_s_place(pack: Pack) -> None:
     load(packed, sparse=True)
     load(packed, sparse=True, batch=2)
     found = source.of_file(packed)
-    one = kept.remembered(found, batch=1, threads=1)
+    one = cache.remembered(found, batch=1, threads=1)
     assert one is not None
-    kept.keep(found, one)
+    cache.keep(found, one)
     rows = files.load_json(found.latency)["measured"]
     assert sorted(row["batch"] for row in rows) == [1, 2]
     pack(LSTMLanguageModel(hidden_size=8), Text(vocabulary=50))  # another under the same name
-    assert kept.remembered(source.of_file(packed), batch=1, threads=1) is None
+    assert cache.remembered(source.of_file(packed), batch=1, threads=1) is None
 
 
 @pytest.mark.parametrize("key", ["dense", "layers", "channels_last", "batch"])
@@ -308,12 +309,12 @@ def test_a_forged_measurement_is_made_anew(pack: Pack, key: str) -> None:
     (row,) = data["measured"]
     row[key] = [{**row["layers"][0], "layer": "dropout"}] if key == "layers" else "x"
     files.save_json(found.latency, data)
-    assert kept.remembered(found, batch=1, threads=1) is None
+    assert cache.remembered(found, batch=1, threads=1) is None
     task = Text(vocabulary=50)
     torch.testing.assert_close(scores(load(packed, sparse=True), task), scores(network, task))
     found.latency.write_bytes(b"{}")
     load(packed, sparse=True)
-    assert kept.remembered(found, batch=1, threads=1) is not None
+    assert cache.remembered(found, batch=1, threads=1) is not None
 
 
 def test_the_command_takes_runs_plans_and_files(
@@ -326,7 +327,7 @@ def test_the_command_takes_runs_plans_and_files(
     run.store.save_plan(made)
     words = ["latency", "--results", run.results, "--batch", "1", "2", "--format", "json"]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*words, "mine", str(packed)])
+        main.main([*words, "mine", str(packed)])
     assert ended.value.code == 0
     captured = capsys.readouterr()
     rows = json.loads(captured.out)
@@ -337,5 +338,5 @@ def test_the_command_takes_runs_plans_and_files(
     stored = files.load_json(Path(run.results) / "runs" / record.name / LATENCY)
     assert [row["batch"] for row in stored["measured"]] == [1, 2]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*words, "no_such_run"])
+        main.main([*words, "no_such_run"])
     assert ended.value.code == BAD_INPUT and "no_such_run" in capsys.readouterr().err

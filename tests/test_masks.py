@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from pruneexp.masks import _keep, block_sums, keep_highest, lowest_of_each, over_blocks
 from pruneexp.pruning.allocation import count
+from pruneexp.pruning.ranking import _keep, block_sums, keep_highest, lowest_of_each, over_blocks
 
 
 def test_lowest_go_across_tensors() -> None:

@@ -9,14 +9,15 @@ import torchvision
 from torch import nn
 
 from pruneexp import models, tasks
-from pruneexp.config import Run
+from pruneexp.config.recipe import Invalid
+from pruneexp.config.run import Run
+from pruneexp.measure.planned import size
 from pruneexp.models import InceptionV3, MobileNetV1, ResNet50
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.allocation import Global, PerLayer
 from pruneexp.pruning.schedule import OneShot
 from pruneexp.pruning.scope import All
-from pruneexp.recipe import ImageShape, Invalid
-from pruneexp.size import size
+from pruneexp.tasks.shape import ImageShape
 from pruneexp.training import Training
 
 IMAGENET = tasks.Custom(channels=3, pixels=224, classes=1000)

@@ -11,15 +11,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pruneexp import seeds
-from pruneexp.config import Run
+from pruneexp.config.recipe import Invalid
+from pruneexp.config.run import Run
+from pruneexp.measure.planned import size
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense
-from pruneexp.recipe import ImageShape, Invalid
-from pruneexp.size import size
 from pruneexp.tasks import CIFAR10, Folder, ImageNet, Task
 from pruneexp.tasks.augmentation import transforms
 from pruneexp.tasks.images import Classification, Pictures, shifted
 from pruneexp.tasks.pictures import AUGMENTATIONS
+from pruneexp.tasks.shape import ImageShape
 from pruneexp.training import Training
 from tests.test_data import setting
 

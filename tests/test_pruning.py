@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruneexp.masks import keep_highest
+from pruneexp.config.recipe import Invalid
 from pruneexp.pruning import Dense, Gradual, Random
 from pruneexp.pruning.allocation import (
     Allocation,
@@ -21,9 +21,9 @@ from pruneexp.pruning.allocation import (
     PerLayer,
     Uniform,
 )
+from pruneexp.pruning.ranking import keep_highest
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
 from pruneexp.pruning.scope import All, ModelScope, Named
-from pruneexp.recipe import Invalid
 from pruneexp.training.optimiser import SGD, Adam, AdamW
 
 

@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from safetensors.torch import load_file
 from torch import nn
 
-from pruneexp.config import fingerprint, name, parent
-from pruneexp.execute import Stopped, execute
+from pruneexp.config.recipe import Invalid
+from pruneexp.config.run import fingerprint, name
+from pruneexp.engine.execute import Stopped, execute
+from pruneexp.engine.lineage import parent
+from pruneexp.engine.record import MASKS, WEIGHTS
 from pruneexp.pruning import Dense
 from pruneexp.quantisation import WORDS, Aware, Rounding
 from pruneexp.quantisation.rounder import Rounder, rounded
-from pruneexp.recipe import Invalid
-from pruneexp.record import MASKS, WEIGHTS
 from pruneexp.storage.archive import Archive, save
 from tests.conftest import After, Make, outcome, silent, tiny_gradual
 

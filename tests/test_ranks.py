@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pruneexp.execute import execute
+from pruneexp.engine.execute import execute
+from pruneexp.engine.record import CHECKPOINT, RECORD, WEIGHTS
 from pruneexp.models import Custom
-from pruneexp.record import CHECKPOINT, RECORD, WEIGHTS
 from tests.conftest import silent, tiny_gradual, tiny_run
 
 SCRIPT = '''
@@ -25,8 +25,8 @@ from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
 import torch
-from pruneexp import ranks
-from pruneexp.execute import execute
+from pruneexp.engine import distributed
+from pruneexp.engine.execute import execute
 from pruneexp.models import Custom
 from pruneexp.pruning.gradual import GradualPruner
 from pruneexp.training.fit import Fit
@@ -39,7 +39,7 @@ finish = GradualPruner.finish
 def finish_and_show(self):
     masks = finish(self)
     weights = dict(zip(self.names, self.weights))
-    torch.save([masks, weights], results / f"rank{ranks.rank()}.pt")
+    torch.save([masks, weights], results / f"rank{distributed.rank()}.pt")
     return masks
 
 
@@ -50,7 +50,7 @@ steps = 0
 def take(self, waiting, before=None):
     global steps
     steps += 1
-    if steps == die_at and ranks.rank() == 1:
+    if steps == die_at and distributed.rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return before(self, waiting)
 

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from pruneexp.config.recipe import Invalid
+from pruneexp.engine.record import CHECKPOINT, FAILURE, RECORD, Progress
 from pruneexp.models import Custom, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import ModelScope, Named
-from pruneexp.recipe import Invalid
-from pruneexp.record import CHECKPOINT, FAILURE, RECORD, Progress
-from pruneexp.report import CONTENTS, figures, frontier, read_contents, report
-from pruneexp.report.cells import TABLE_FORMATS
-from pruneexp.report.tables import TABLES, table
+from pruneexp.report import CONTENTS, read_contents, report
+from pruneexp.report.analysis import frontier
+from pruneexp.report.figures import sizes
+from pruneexp.report.format import TABLE_FORMATS
+from pruneexp.report.output.tables import TABLES, table
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 from tests.results import PERPLEXITY, Results, paper
@@ -234,7 +236,7 @@ class TestWork:
         results.finish(10_000, 61.0, 1.0, 0.9)
         found = results.find()
         assert not found.work_is_known and "multiply" not in found.verdicts[0]
-        assert figures.multiply_adds(found) is None
+        assert sizes.multiply_adds(found) is None
         page = (report(results.store, results.plan).folder / "report.md").read_text()
         assert "Multiply-adds are not shown: 1 of 2 records lack them." in page
 
@@ -466,7 +468,7 @@ class TestReport:
 
     def test_the_shipped_list_holds_everything(self) -> None:
         contents = read_contents(CONTENTS)
-        assert list(contents["figures"]) == list(figures.FIGURES)
+        assert list(contents["figures"]) == list(sizes.FIGURES)
         assert list(contents["tables"]) == list(TABLES)
 
     def test_unknown_entries_are_refused_together(self, tmp_path: Path) -> None:
@@ -476,7 +478,7 @@ class TestReport:
             read_contents(path)
         assert str(invalid.value).splitlines() == [
             f"{path} takes figures, tables, pages, got figure",
-            f"{path}: figures takes {', '.join(figures.FIGURES)}, got pie",
+            f"{path}: figures takes {', '.join(sizes.FIGURES)}, got pie",
             f"{path}: tables.runs takes {', '.join(TABLE_FORMATS)}, got xls",
             f"{path}: pages takes md, html, got doc",
         ]
@@ -486,7 +488,7 @@ class TestReport:
         program = (
             "import sys; from pathlib import Path\n"
             "from pruneexp.report import report\n"
-            "from pruneexp.store import Store\n"
+            "from pruneexp.engine.store import Store\n"
             "heavy = {'torch', 'pandas', 'matplotlib', 'rich', 'omegaconf'}\n"
             "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
             f"store = Store(Path({str(results.store.results)!r}))\n"

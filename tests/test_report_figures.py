@@ -9,16 +9,18 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
+from pruneexp.engine.record import HISTORY
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
-from pruneexp.record import HISTORY
-from pruneexp.report import claims, figures, looks, report
-from pruneexp.report.over_steps import spread
+from pruneexp.report import report
+from pruneexp.report.analysis import findings
+from pruneexp.report.figures import sizes, style
+from pruneexp.report.figures.schedule import spread
 from tests.results import PERPLEXITY, Results
 
 
 class TestFigures:
-    def many(self, results: Results) -> claims.Findings:
+    def many(self, results: Results) -> findings.Findings:
         for seed in range(3):
             off = seed / 3
             for width, nonzero, test in [(0.25, 24_464, 70.0), (0.5, 81_504, 78.0), (1, 3e5, 81.0)]:
@@ -29,7 +31,7 @@ class TestFigures:
         return results.find()
 
     def test_no_label_lies_on_another(self, results: Results) -> None:
-        figure = figures.parameters(self.many(results))
+        figure = sizes.parameters(self.many(results))
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         labels = figure.axes[0].texts[1:]  # the first is the subtitle
@@ -45,14 +47,14 @@ class TestFigures:
                 results.finish(10_000, 60.0, 0.5, quantisation=rounded)
                 results.finish(20_000, 60.0, 1.0, 0.8, quantisation=rounded)
         found = results.find()
-        assert len(set(figures._looks(found))) == len(found.curves) == 12
-        axes = figures.parameters(found).axes[0]
+        assert len(set(sizes._looks(found))) == len(found.curves) == 12
+        axes = sizes.parameters(found).axes[0]
         assert [text.get_text() for text in axes.texts[1:]] == ["×0.5", "80 %"]
 
     def test_a_legend_of_long_names_stays_inside(self, results: Results) -> None:
         found = self.many(results)
         found.curves = {f"{name}, and much else beside": c for name, c in found.curves.items()}
-        figure = figures.parameters(found)
+        figure = sizes.parameters(found)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         legend = figure.legends[0].get_window_extent(canvas.get_renderer())
@@ -60,9 +62,9 @@ class TestFigures:
 
     def test_the_same_runs_give_the_same_bytes(self, results: Results) -> None:
         found = self.many(results)
-        first = figures.draw("megabytes", found, ["png", "svg", "pdf"])
+        first = sizes.draw("megabytes", found, ["png", "svg", "pdf"])
         with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red"}):
-            assert figures.draw("megabytes", found, ["png", "svg", "pdf"]) == first
+            assert sizes.draw("megabytes", found, ["png", "svg", "pdf"]) == first
             assert matplotlib.rcParams["font.size"] == 30.0
         assert b"<dc:date>" not in first["svg"] and b"CreationDate" not in first["pdf"]
 
@@ -76,10 +78,10 @@ class TestFigures:
         ],
     )
     def test_ticks(self, low: float, high: float, expected: list[float]) -> None:
-        assert figures.ticks(low, high) == expected
+        assert sizes.ticks(low, high) == expected
 
     def test_axes_and_title_say_what_is_shown(self, results: Results) -> None:
-        axes = figures.parameters(self.many(results)).axes[0]
+        axes = sizes.parameters(self.many(results)).axes[0]
         assert axes.get_xlabel() == "non-zero parameters" and axes.get_xscale() == "log"
         assert axes.get_ylabel() == "test accuracy (%)"
         assert axes.get_title(loc="left") == "Nets on glyphs"
@@ -91,7 +93,7 @@ class TestSizes:
         results.finish(10_000, 60.0, 0.25, work=(200, 200))
         results.finish(90_000, 70.0, 1.0, work=(900, 900))
         results.finish(20_000, 66.0, 1.0, 0.9, work=(900, 300))
-        figure = figures.multiply_adds(results.find())
+        figure = sizes.multiply_adds(results.find())
         assert figure is not None
         axes = figure.axes[0]
         assert axes.get_xlabel() == "multiply-adds for one picture, masked weights skipped"
@@ -106,11 +108,11 @@ class TestSizes:
         for interval in (5, 10, 20):
             results.finish(10_000, 60.0 + interval, 1.0, 0.9, schedule=Cubic(interval=interval))
         found = results.find()
-        axes = figures.parameters(found).axes[0]
+        axes = sizes.parameters(found).axes[0]
         names = [label.get_text() for label in axes.get_xticklabels()]
         assert names == ["interval 5", "interval 10", "interval 20"]
         assert axes.get_xlabel() == "10.0k non-zero parameters each, 90 % sparse"
-        assert figures.megabytes(found) is None
+        assert sizes.megabytes(found) is None
 
 
 def history(sparsity: float, name: str = "accuracy", end: float = 80.0) -> list[dict[str, Any]]:
@@ -128,7 +130,7 @@ class TestSchedule:
         results.finish(9_000, 80.0, 1.0, history=history(0.0))
         results.finish(1_000, 70.0, 1.0, 0.9, history=history(0.9, end=70.0))
         results.finish(1_000, 71.0, 1.0, 0.9, history=history(0.9, end=71.0), seed=1)
-        figure = figures.schedule(results.find())
+        figure = sizes.schedule(results.find())
         assert figure is not None
         rate, sparsity, valid = figure.axes
         words = [axes.get_ylabel() for axes in figure.axes]
@@ -141,13 +143,13 @@ class TestSchedule:
         assert [text.get_text() for text in valid.texts] == ["90 %", "dense ×1"]
         assert [text.get_text() for text in sparsity.texts] == ["90 %"]
         assert rate.texts[0].get_text() == "seed 0 of each, markers: validations"
-        assert {to_hex(line.get_color()) for line in rate.lines} == {looks.GREY}
+        assert {to_hex(line.get_color()) for line in rate.lines} == {style.GREY}
 
     def test_no_name_lies_on_another(self, results: Results) -> None:
         for number in range(6):
             row = history(0.9, end=80.0 + number / 10)
             results.finish(1_000, 80.0, 1.0, 0.9, history=row, schedule=Cubic(interval=2 + number))
-        figure = figures.schedule(results.find())
+        figure = sizes.schedule(results.find())
         assert figure is not None
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -167,34 +169,34 @@ class TestSchedule:
             *("width 1, 75 %", "width 1, 90 %", "width 1, 95 %"),
             *("width 0.5, 75 %", "width 0.5, 90 %", "width 0.5, 95 %"),
         ]
-        figure = figures.schedule(results.find())
+        figure = sizes.schedule(results.find())
         assert figure is not None
         assert "6 of 8 pruned settings" in figure.axes[0].texts[0].get_text()
 
     def test_a_stage_of_its_own_is_said(self, results: Results) -> None:
         results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000, history=history(0.9))
-        figure = figures.schedule(results.find())
+        figure = sizes.schedule(results.find())
         assert figure is not None
         assert figure.axes[2].get_xlabel() == "steps of its own stage"
 
     def test_perplexity_has_logarithms(self, results: Results) -> None:
         rows = history(0.9, "perplexity")
         results.finish(1_000, 70.0, 1.0, 0.9, metric=PERPLEXITY, history=rows)
-        figure = figures.schedule(results.find())
+        figure = sizes.schedule(results.find())
         assert figure is not None and figure.axes[2].get_yscale() == "log"
 
     def test_nothing_pruned_or_no_history_is_no_figure(self, results: Results) -> None:
         results.finish(9_000, 80.0, 1.0, history=history(0.0))
-        assert figures.schedule(results.find()) is None
+        assert sizes.schedule(results.find()) is None
         results.finish(1_000, 80.0, 1.0, 0.9)
-        assert figures.schedule(results.find()) is None
+        assert sizes.schedule(results.find()) is None
 
     @pytest.mark.parametrize("text", ["step,rate\n1,fast\n", "step,loss\n1,2\n", "a\n1,2\n"])
     def test_a_damaged_history_is_named(self, results: Results, text: str) -> None:
         record = results.finish(1_000, 80.0, 1.0, 0.9, history=history(0.9))
         (results.store.folder(record.name).path / HISTORY).write_text(text)
         found = results.find()
-        assert figures.schedule(found) is None
+        assert sizes.schedule(found) is None
         (warning,) = found.warnings
         assert warning.startswith(f"The history of {record.name} is not shown: ")
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from pruneexp.engine.record import Record
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
 from pruneexp.pruning import Random
-from pruneexp.record import Record
-from pruneexp.report import figures, report
-from pruneexp.report.tables import table
+from pruneexp.report import report
+from pruneexp.report.figures import sizes
+from pruneexp.report.output.tables import table
 from pruneexp.tasks import Grammar, PennTreebank, Text
 from pruneexp.training import Training
 from tests.results import PERPLEXITY, Results
@@ -201,7 +202,7 @@ class TestReferences:
     def test_they_are_drawn_and_named(self, results: Language) -> None:
         found = twin(results, FLOORS).find()
         assert found.loaded.references == FLOORS and found.warnings == []
-        for figure in (figures.parameters(found), figures.megabytes(found)):
+        for figure in (sizes.parameters(found), sizes.megabytes(found)):
             assert figure is not None
             axes = figure.axes[0]
             flat = [
@@ -225,12 +226,12 @@ class TestReferences:
     def test_their_names_lie_on_nothing(
         self, results: Language, references: dict[str, float]
     ) -> None:
-        figure = figures.parameters(twin(results, references).find())
+        figure = sizes.parameters(twin(results, references).find())
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         axes = figure.axes[0]
         labels = axes.texts[1:]  # the first is the subtitle
-        assert len(labels) == 7 + len(figures.reference_labels(references, 2))
+        assert len(labels) == 7 + len(sizes.reference_labels(references, 2))
         boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
         assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
         frame = axes.get_window_extent()
@@ -244,7 +245,7 @@ class TestReferences:
                 assert not any(box.contains(x, y) for x, y in points)
 
     def test_what_lies_within_one_percent_has_one_label(self) -> None:
-        labels = figures.reference_labels({"b": 10.1, "c": 10.21, "a": 10.0}, 1)
+        labels = sizes.reference_labels({"b": 10.1, "c": 10.21, "a": 10.0}, 1)
         # 10.0 is 0.99 % below 10.1, and 10.1 is 1.08 % below 10.21.
         assert [(label.text, label.low, label.high) for label in labels] == [
             ("a 10.0, b 10.1", 10.0, 10.1),

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pruneexp.report import paper as published
-from pruneexp.report.cells import short
-from pruneexp.report.tables import comparison, table
+from pruneexp.report.data import published_rows as published
+from pruneexp.report.format import short
+from pruneexp.report.output.tables import comparison, table
 from tests.results import Results, paper
 
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneexp import cli, terminal
-from pruneexp.config import name
-from pruneexp.ending import BAD_INPUT
-from pruneexp.execute import execute
-from pruneexp.folding import folded
+from pruneexp.cli import main, tables
+from pruneexp.cli.messages import BAD_INPUT
+from pruneexp.config.run import name
+from pruneexp.engine.execute import execute
+from pruneexp.engine.record import WEIGHTS
+from pruneexp.measure.folding import folded
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
-from pruneexp.recipe import ImageShape, TextShape
-from pruneexp.record import WEIGHTS
 from pruneexp.running import kernels
-from pruneexp.running.choice import Timing, chosen, measure
 from pruneexp.running.latency import Latency, latency
+from pruneexp.running.timing import Timing, chosen, measure
+from pruneexp.tasks.shape import ImageShape, TextShape
 from tests.conftest import Make, silent, tiny_gradual
 
 
@@ -181,7 +181,7 @@ def test_where_sparse_does_not_pay_is_said(
         sparse=sparse,
         difference=0.0,
     )
-    shown = terminal.latency("a run", found)
+    shown = tables.latency("a run", found)
     assert said in str(shown.caption)
     assert found.running_sparse == ({"a"} if "Amdahl" in said or "word" in said else set())
     assert found.touched == (40 * len(layers), (12 if found.pays else 40) * len(layers))
@@ -203,27 +203,27 @@ def test_the_command(tiny: Make, capsys: pytest.CaptureFixture[str]) -> None:
     record = execute(run, say=silent)
     arguments = ["latency", record.fingerprint, "--results", run.results]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*arguments, "--batch", "1", "2", "--format", "json"])
+        main.main([*arguments, "--batch", "1", "2", "--format", "json"])
     assert ended.value.code == 0
     one, two = json.loads(capsys.readouterr().out)
     assert (one["batch"], two["batch"]) == (1, 2)
     assert one["difference"] < 1e-4
     assert {each["layer"] for each in one["layers"]} >= {"classifier", "blocks.0.pointwise.0"}
     with pytest.raises(SystemExit):
-        cli.main([*arguments, "--batch", "1"])
+        main.main([*arguments, "--batch", "1"])
     shown = capsys.readouterr().out
     assert "classifier" in shown
     assert "whole model" in shown or "does not pay" in shown
     (run.store.folder(name(run)).path / WEIGHTS).unlink()
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        main.main(arguments)
     assert ended.value.code == BAD_INPUT
     assert "is gone or damaged" in capsys.readouterr().err
 
 
 def test_a_batch_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["latency", "x", "--batch", "0"])
+        main.main(["latency", "x", "--batch", "0"])
     assert "takes a whole number above 0, got 0" in capsys.readouterr().err
 
 

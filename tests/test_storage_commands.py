@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from pruneexp import cli, files
-from pruneexp.record import MASKS, WEIGHTS
-from pruneexp.store import Folder
+from pruneexp.cli import main
+from pruneexp.engine import files
+from pruneexp.engine.record import MASKS, WEIGHTS
+from pruneexp.engine.store import Folder
 from tests.results import Results
 
 
@@ -33,7 +34,7 @@ def kept(results: Results, largest: float = 1.0) -> Folder:
 def pruneexp(*words: str | Path, results: Results) -> int:
     command, *rest = map(str, words)
     with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--results", str(results.store.results), *rest])
+        main.main([command, "--results", str(results.store.results), *rest])
     return int(ended.value.code or 0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pruneexp import files
+from pruneexp.engine import files
 from pruneexp.storage import layout, positions, values
 from pruneexp.storage.archive import Archive, save
 

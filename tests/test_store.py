@@ -8,9 +8,9 @@ import hypothesis.strategies as some
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pruneexp import files
-from pruneexp.record import LEASE, RECORD, Plan, Planned, Progress
-from pruneexp.store import Store
+from pruneexp.engine import files
+from pruneexp.engine.record import LEASE, RECORD, Plan, Planned, Progress
+from pruneexp.engine.store import Store
 
 
 def test_json_is_read_as_it_was_written(tmp_path: Path) -> None:

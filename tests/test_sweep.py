@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from hydra_plugins.pruneexp.sweeper import points
-from pruneexp.conduct import plan_name
-from pruneexp.config import Run, name
-from pruneexp.recipe import Invalid
-from pruneexp.record import FAILURE, RECORD
-from pruneexp.sweep import plan, standings, work, workers_that_pay
+from pruneexp.cli.run import plan_name
+from pruneexp.config.recipe import Invalid
+from pruneexp.config.run import Run, name
+from pruneexp.engine.launchers.local import workers_that_pay
+from pruneexp.engine.plan import plan, standings
+from pruneexp.engine.record import FAILURE, RECORD
+from pruneexp.engine.work import work
 from pruneexp.training.optimiser import SGD
 from tests.conftest import tiny_gradual
 

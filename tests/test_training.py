@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from pruneexp.execute import execute
+from pruneexp.config.recipe import Invalid
+from pruneexp.engine.execute import execute
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.recipe import Invalid
 from pruneexp.training import Training, decayed, fit
 from pruneexp.training.average import Average
 from pruneexp.training.decay import Exponential, Stepwise
@@ -168,7 +168,7 @@ def test_compiled_steps_train(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_out_of_memory_says_what_to_change(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pruneexp.execute import OutOfMemory
+    from pruneexp.engine.execute import OutOfMemory
 
     def full(self: Any, batch: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")

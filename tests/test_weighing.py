@@ -12,17 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pruneexp import files, folding, weighing
-from pruneexp.config import name
-from pruneexp.ending import BAD_INPUT
-from pruneexp.execute import build, execute
+from pruneexp.cli.messages import BAD_INPUT
+from pruneexp.config.run import name
+from pruneexp.engine import files
+from pruneexp.engine.execute import build, execute
+from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Record
+from pruneexp.measure import folding, packed
 from pruneexp.models import Custom
-from pruneexp.recipe import ImageShape
-from pruneexp.record import BYTES, MASKS, WEIGHTS, Record
 from pruneexp.storage import layout, notes, positions, values
 from pruneexp.storage.archive import Archive, save
 from pruneexp.storage.pack import contents, unpack
 from pruneexp.storage.weigh import weigh
+from pruneexp.tasks.shape import ImageShape
 from tests.conftest import Make, silent, tiny_gradual
 from tests.results import Results
 from tests.test_storage_commands import pruneexp
@@ -163,7 +164,7 @@ class TestFolding:
 
     def test_without_batch_norm_there_is_nothing_to_fold(self) -> None:
         network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-        assert weighing.folded(network, ImageShape(1, 2, 2)) is None
+        assert packed.folded(network, ImageShape(1, 2, 2)) is None
 
 
 class TestCommands:

@@ -16,9 +16,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from pruneexp import explain
-from pruneexp.config import Run, read
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.cli import hydra_errors
+from pruneexp.config.read import read
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.config.run import Run
 
 
 @dataclass
@@ -46,7 +47,7 @@ class UnionSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Read every point, then leave with the exit status of the sweep."""
-        from pruneexp import conduct
+        from pruneexp.cli import run
 
         runs: list[Run] = []
         unreadable: list[dict[str, str]] = []
@@ -56,15 +57,15 @@ class UnionSweeper(Sweeper):
             except Invalid as invalid:
                 unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
         experiment = self.composed.hydra.runtime.choices.get("experiment")
-        raise SystemExit(conduct.sweep(experiment, arguments, runs, unreadable))
+        raise SystemExit(run.sweep(experiment, arguments, runs, unreadable))
 
     def _read(self, overrides: list[str]) -> Run:
         try:
             return read(self.loader.load_sweep_config(self.composed, overrides))
         except Invalid:
             raise
-        except explain.EXPECTED as error:
-            fault, _ = explain.fault(error)
+        except hydra_errors.EXPECTED as error:
+            fault, _ = hydra_errors.fault(error)
             raise Invalid([fault or Fault("sweep", str(error))]) from error
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.config.recipe import Fault, Invalid
 
 Arrays = tuple[np.ndarray, np.ndarray]  # pictures (n, h, w) or (n, h, w, 3) as bytes, and labels
 # What torchvision raises for files that are missing, damaged, cut or of another format.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pruneexp import seeds
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.config.recipe import Fault, Invalid
 
 Place = tuple[int, int]  # an example's index in the data, and its position in the run
 

@@ -9,7 +9,7 @@ import numpy as np
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.config.recipe import Fault, Invalid
 
 NAMED = 3  # how many of a list a message names
 ARCHIVES = (".tar", ".tgz", ".gz", ".zip")

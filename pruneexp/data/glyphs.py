@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pruneexp import files, seeds
+from pruneexp import seeds
+from pruneexp.engine import files
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abdefghnqrt"  # capitals and what differs from them
 PIXELS = 24

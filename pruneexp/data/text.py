@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.config.recipe import Fault, Invalid
 
 END, UNKNOWN = "<eos>", "<unk>"
 MOSTLY = 0.5  # of a split's words: from here on it is another language than the training file's

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pruneexp.factory import call, check
-from pruneexp.recipe import Fault, ImageShape, Invalid, Recipe, Shape, TextShape, demand, either
+from pruneexp.config.factory import call, check
+from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, either
+from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 
 if TYPE_CHECKING:
     from torch import nn

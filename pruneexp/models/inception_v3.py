@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import inception
 
-from pruneexp.recipe import ImageShape
+from pruneexp.tasks.shape import ImageShape
 
 COLOURS = 3  # torchvision's input channels, the only number there that is no multiple of 16
 # Mixed blocks that end with the channels they began with: the small layout does without.

@@ -6,7 +6,7 @@ between one-layer LSTMs: `nn.LSTM(dropout=...)` keeps a state in cuDNN that no r
 
 from torch import Tensor, nn
 
-from pruneexp.recipe import TextShape
+from pruneexp.tasks.shape import TextShape
 
 State = list[tuple[Tensor, Tensor]]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pruneexp.recipe import ImageShape
+from pruneexp.tasks.shape import ImageShape
 
 STEM = 32
 # (channels, stride) of each separable block before the width multiplier

@@ -6,7 +6,7 @@ At width 1 all names and shapes are torchvision's, so its weights load.
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from pruneexp.recipe import ImageShape
+from pruneexp.tasks.shape import ImageShape
 
 STAGES = (64, 128, 256, 512)  # channels inside the blocks of a stage, before the width multiplier
 BLOCKS = {"published": (3, 4, 6, 3), "small": (2, 2, 2, 2)}

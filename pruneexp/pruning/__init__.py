@@ -7,10 +7,10 @@ over names and numbers; the pruners beside this file do the work on tensors.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, here
 from pruneexp.pruning.allocation import Allocation, Sizes, Uniform
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
-from pruneexp.recipe import Fault, Invalid, Recipe, demand, here
 
 if TYPE_CHECKING:
     from torch import nn

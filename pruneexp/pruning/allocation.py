@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
+from pruneexp.config.recipe import Fault, Invalid, Recipe, demand
 from pruneexp.pruning.schedule import Schedule
-from pruneexp.recipe import Fault, Invalid, Recipe, demand
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,9 +161,9 @@ class NOfM(Allocation):
         _divide(shapes, 1, self.among)
 
     def ranked(self, scores: "Tensor") -> "Tensor":
-        from pruneexp import masks
+        from pruneexp.pruning import ranking
 
-        return masks.lowest_of_each(scores, self.among, self.among - self.keep)
+        return ranking.lowest_of_each(scores, self.among, self.among - self.keep)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -194,14 +194,14 @@ class Blocks(Allocation):
         return [self.bound * masked for masked in found]
 
     def ranked(self, scores: "Tensor") -> "Tensor":
-        from pruneexp import masks
+        from pruneexp.pruning import ranking
 
-        return masks.block_sums(scores, self.rows, self.columns)
+        return ranking.block_sums(scores, self.rows, self.columns)
 
     def spread(self, kept: "Tensor", shape: tuple[int, ...]) -> "Tensor":
-        from pruneexp import masks
+        from pruneexp.pruning import ranking
 
-        return masks.over_blocks(kept, shape, self.rows, self.columns)
+        return ranking.over_blocks(kept, shape, self.rows, self.columns)
 
 
 def _divide(shapes: Shapes, rows: int, columns: int) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruneexp import masks, seeds
-from pruneexp.pruning import Gradual, Random
+from pruneexp import seeds
+from pruneexp.pruning import Gradual, Random, ranking
 from pruneexp.pruning.pruner import Pruner
 
 
@@ -79,7 +79,7 @@ class GradualPruner(Pruner):
             before.copy_(torch.where(kept.bool(), weight, before))
         for pool, count in zip(self._pools, counts, strict=True):
             ranked = [recipe.allocation.ranked(self._scores(index)) for index in pool]
-            chosen = masks.keep_highest(ranked, count // recipe.allocation.bound)
+            chosen = ranking.keep_highest(ranked, count // recipe.allocation.bound)
             for index, mask in zip(pool, chosen, strict=True):
                 shape = tuple(self.kept[index].shape)
                 self.kept[index].copy_(recipe.allocation.spread(mask, shape))

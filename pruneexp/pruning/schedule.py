@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pruneexp.recipe import Recipe, demand
+from pruneexp.config.recipe import Recipe, demand
 
 
 @dataclass(kw_only=True, slots=True)

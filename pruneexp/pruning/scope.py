@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.recipe import Fault, Invalid, Recipe, added, demand
+from pruneexp.config.recipe import Fault, Invalid, Recipe, added, demand
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.recipe import Recipe, demand
+from pruneexp.config.recipe import Recipe, demand
 from pruneexp.storage import values
 
 if TYPE_CHECKING:

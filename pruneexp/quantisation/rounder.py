@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.pruning.pruner import Pruner
-from pruneexp.recipe import Fault, Invalid
 from pruneexp.storage.values import HIGHEST
 
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}

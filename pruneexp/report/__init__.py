@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruneexp import files
-from pruneexp.recipe import Fault, Invalid
-from pruneexp.record import Plan
-from pruneexp.store import Store
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.engine import files
+from pruneexp.engine.record import Plan
+from pruneexp.engine.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pruneexp.report.cells import Table
-    from pruneexp.report.claims import Findings
-    from pruneexp.report.page import Block, Picture
+    from pruneexp.report.analysis.findings import Findings
+    from pruneexp.report.format import Table
+    from pruneexp.report.output.page import Block, Picture
 
 # A checkout keeps the YAML beside the package, a wheel inside it.
 CONTENTS = next(
@@ -47,13 +47,13 @@ class Report:
 
     def text(self, width: int = 80) -> str:
         """The story in plain text."""
-        from pruneexp.report.screen import plain
+        from pruneexp.report.output.screen import plain
 
         return plain(self.blocks, width)
 
     def print(self, console: "Console") -> None:
         """The story with the colours and the width that a terminal has."""
-        from pruneexp.report.screen import show
+        from pruneexp.report.output.screen import show
 
         show(self.blocks, console)
 
@@ -69,10 +69,12 @@ class Report:
 
 def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
     """Write what conf/report.yaml lists into `out`, results/reports/<plan> by default."""
-    from pruneexp.report import claims, load, page, tables
+    from pruneexp.report.analysis import findings
+    from pruneexp.report.data import load
+    from pruneexp.report.output import page, tables
 
     contents = read_contents(CONTENTS)
-    found = claims.find(plan, load.load(store, plan))
+    found = findings.find(plan, load.load(store, plan))
     folder = out or store.reports / plan.name
     there = len(found.loaded.runs) > 0
     every = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
@@ -107,11 +109,12 @@ def _where(folder: Path, names: list[str]) -> str:
 def _figures(
     found: "Findings", wanted: dict[str, list[str]], written: dict[str, bytes]
 ) -> "list[Picture]":
-    from pruneexp.report import figures, page
+    from pruneexp.report.figures import sizes
+    from pruneexp.report.output import page
 
     pictures = []
     for name, formats in wanted.items():
-        contents = figures.draw(name, found, formats)
+        contents = sizes.draw(name, found, formats)
         drawn = {f"{name}.{kind}": content for kind, content in contents.items()}
         written |= drawn
         kind = next((kind for kind in ("svg", "png") if kind in contents), None)
@@ -121,7 +124,7 @@ def _figures(
                     file=f"{name}.{kind}",
                     media=page.MEDIA[kind],
                     content=contents[kind],
-                    alternative=figures.alternative(name, found),
+                    alternative=sizes.alternative(name, found),
                     also=[file for file in drawn if file != f"{name}.{kind}"],
                 )
             )
@@ -131,7 +134,7 @@ def _figures(
 def _tables(
     made: "dict[str, Table]", wanted: dict[str, list[str]], written: dict[str, bytes]
 ) -> None:
-    from pruneexp.report.cells import TABLE_FORMATS
+    from pruneexp.report.format import TABLE_FORMATS
 
     for name, table in made.items():
         for kind in wanted[name]:
@@ -141,7 +144,7 @@ def _tables(
 def _pages(
     found: "Findings", pictures: "list[Picture]", kinds: list[str], written: dict[str, bytes]
 ) -> "list[Block]":
-    from pruneexp.report import page
+    from pruneexp.report.output import page
 
     blocks = page.story(found, pictures, list(written))
     for kind in kinds:
@@ -153,11 +156,13 @@ def read_contents(path: Path) -> dict[str, Any]:
     """What a report holds: figures and tables with their formats, and pages. Raises `Invalid`."""
     from omegaconf import OmegaConf
 
-    from pruneexp.report import cells, figures, page, tables
+    from pruneexp.report import format
+    from pruneexp.report.figures import sizes
+    from pruneexp.report.output import page, tables
 
     known: dict[str, tuple[list[str], list[str]]] = {
-        "figures": (list(figures.FIGURES), list(figures.METADATA)),
-        "tables": (list(tables.TABLES), list(cells.TABLE_FORMATS)),
+        "figures": (list(sizes.FIGURES), list(sizes.METADATA)),
+        "tables": (list(tables.TABLES), list(format.TABLE_FORMATS)),
     }
     given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     faults = _unknown(str(path), given, [*known, "pages"])

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pruneexp import files
-from pruneexp.counts import example
-from pruneexp.recipe import Fault, ImageShape, Invalid, Shape
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.engine import files
+from pruneexp.measure.counts import example
 from pruneexp.running.source import Source
 from pruneexp.storage import archive
+from pruneexp.tasks.shape import ImageShape, Shape
 
 OPSET = 20
 REMEDY = "pip install 'pruneexp[onnx]'"

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pruneexp.counts import example
-from pruneexp.folding import folded, scores
-from pruneexp.place import keep_freed_memory
-from pruneexp.recipe import ImageShape, Shape, TextShape
-from pruneexp.running.choice import Timing, beside, chosen, measure
+from pruneexp.engine.device import keep_freed_memory
+from pruneexp.measure.counts import example
+from pruneexp.measure.folding import folded, scores
+from pruneexp.running.timing import Timing, beside, chosen, measure
+from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

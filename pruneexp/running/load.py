@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pruneexp import files
-from pruneexp.running import kept
+from pruneexp.engine import files
+from pruneexp.engine.store import Store
+from pruneexp.running import cache
 from pruneexp.running.latency import assembled, latency
 from pruneexp.running.source import find
-from pruneexp.store import Store
 
 
 def load(
@@ -35,9 +35,9 @@ def load(
     if not sparse:
         return found.model
     threads = torch.get_num_threads()
-    known = kept.remembered(found, batch=batch, threads=threads)
+    known = cache.remembered(found, batch=batch, threads=threads)
     if known is None:
         known = latency(found.model, found.shape, batch=batch, threads=threads)
         with suppress(files.CannotWrite):  # then the next one measures too
-            kept.keep(found, known)
+            cache.keep(found, known)
     return assembled(found.model, found.shape, known)

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruneexp import files, weights
-from pruneexp.config import Run, restore
-from pruneexp.counts import example
-from pruneexp.folding import fused
-from pruneexp.recipe import Fault, ImageShape, Invalid, Shape
-from pruneexp.record import LATENCY, MASKS, WEIGHTS
+from pruneexp.config.read import restore
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.config.run import Run
+from pruneexp.engine import files, initial_weights
+from pruneexp.engine.record import LATENCY, MASKS, WEIGHTS
+from pruneexp.engine.store import Folder, Store
+from pruneexp.measure.counts import example
+from pruneexp.measure.folding import fused
 from pruneexp.storage.archive import Archive
 from pruneexp.storage.pack import tensors
-from pruneexp.store import Folder, Store
+from pruneexp.tasks.shape import ImageShape, Shape
 
 SUFFIX = ".pxp"
 
@@ -49,7 +51,7 @@ def of_run(folder: Folder) -> Source:
         )
     run = restore(record.configuration)
     model = _built(run)
-    weights.load(model, folder.path / WEIGHTS)
+    initial_weights.load(model, folder.path / WEIGHTS)
     masks = tensors(folder, MASKS, record)
     return Source(
         name=record.name,
@@ -147,7 +149,7 @@ def _flat(data: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _demand_fit(archive: Archive, model: nn.Module, shape: Shape) -> None:
     found = {name: entry.shape for name, entry in archive.entries.items()}
     mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if misfits := weights.misfits(found, mine):
+    if misfits := initial_weights.misfits(found, mine):
         raise files.Damaged(archive.path, f"it does not fit its own configuration:\n  {misfits}")
     if isinstance(shape, ImageShape):
         needed = 4 * shape.channels * shape.pixels**2

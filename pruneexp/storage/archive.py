@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from pruneexp import files
+from pruneexp.engine import files
 from pruneexp.storage import layout, notes, positions, values
 from pruneexp.storage.bits import Bytes, Flags, Numbers
 from pruneexp.storage.golomb import Malformed

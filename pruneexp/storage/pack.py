@@ -13,12 +13,12 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from pruneexp import files
-from pruneexp.record import MASKS, WEIGHTS, Record
+from pruneexp.engine import files
+from pruneexp.engine.record import MASKS, WEIGHTS, Record
+from pruneexp.engine.store import Folder
 from pruneexp.storage import archive, positions, values
 from pruneexp.storage.archive import Archive, Array
 from pruneexp.storage.layout import Entry
-from pruneexp.store import Folder
 
 
 def pack(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pruneexp.record import BYTES_VERSION
+from pruneexp.engine.record import BYTES_VERSION
 from pruneexp.storage import archive, layout, positions, values
 from pruneexp.storage.archive import Array, Content, Known
 from pruneexp.storage.bits import Flags

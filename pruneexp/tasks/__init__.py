@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pruneexp.factory import call, check
-from pruneexp.recipe import Fault, ImageShape, Invalid, TextShape, demand, here
+from pruneexp.config.factory import call, check
+from pruneexp.config.recipe import Fault, Invalid, demand, here
 from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, Folder, ImageNet
+from pruneexp.tasks.shape import ImageShape, TextShape
 from pruneexp.tasks.task import Task, place_of
 
 if TYPE_CHECKING:

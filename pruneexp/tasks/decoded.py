@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches, folders
 from pruneexp.data.archives import Arrays
 from pruneexp.data.folders import Tree
-from pruneexp.recipe import Fault, ImageShape, Invalid
 from pruneexp.tasks.augmentation import transforms
 from pruneexp.tasks.images import Classification, Examples, Pictures, Unreadable
+from pruneexp.tasks.shape import ImageShape
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's words for that many channels
 # What Pillow raises for files that are no pictures, cut short or broken inside.

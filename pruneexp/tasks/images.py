@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pruneexp import ranks, seeds
+from pruneexp import seeds
+from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches
 from pruneexp.data.batches import Place
-from pruneexp.recipe import Fault, ImageShape, Invalid
+from pruneexp.engine import distributed
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
+from pruneexp.tasks.shape import ImageShape
 
 Batch = tuple[Tensor, Tensor]
 Fetched = tuple[Batch | None, list[str]]  # and what could not be read
@@ -148,7 +150,7 @@ class Classification(Loaded):
         examples = self.splits[split]
         places = [
             [(row, row) for row in range(start, min(start + EVALUATION_BATCH, len(examples)))]
-            for start in ranks.mine(range(0, len(examples), EVALUATION_BATCH))
+            for start in distributed.mine(range(0, len(examples), EVALUATION_BATCH))
         ]
         in_memory = isinstance(examples, Pictures)  # taken faster than handed over
         workers = 0 if in_memory else self.setting.workers
@@ -161,7 +163,7 @@ class Classification(Loaded):
             among += (best == labels[:, None]).sum().item()
             loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
         model.train(was_training)
-        sums = ranks.total(torch.tensor([right, among, loss], dtype=torch.float64))
+        sums = distributed.total(torch.tensor([right, among, loss], dtype=torch.float64))
         right, among, loss = sums.tolist()
         count = len(examples)
         metrics = {"accuracy": 100 * right / count, "top5": 100 * among / count}
@@ -209,7 +211,7 @@ class _Places(Sampler[list[Place]]):
         self.asked = asked
 
     def __iter__(self) -> Iterator[list[Place]]:
-        return (list(ranks.mine(places)) for places in batches.batches(*self.asked))
+        return (list(distributed.mine(places)) for places in batches.batches(*self.asked))
 
 
 class _Fetch(Dataset[Fetched]):

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pruneexp import ranks
-from pruneexp.recipe import Fault, Invalid
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.engine import distributed
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
 
 Batch = tuple[Tensor, Tensor, bool]  # words, the words after them, and whether an epoch begins
@@ -50,7 +50,7 @@ class LanguageModelling(Loaded):
         elif setting.unroll > length - 1:
             takes = f"takes at most {length - 1:,} words: {setting.batch_size} streams of the text"
             faults.append(Fault("training.unroll", f"{takes}, got {setting.unroll}"))
-        if ranks.count() > 1:
+        if distributed.count() > 1:
             faults.append(Fault("task", "is trained by one process; start it without torchrun"))
         if faults:
             raise Invalid(faults)

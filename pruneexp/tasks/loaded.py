@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruneexp.recipe import Fault, Invalid, Shape
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.tasks.shape import Shape
 
 Carry = Any  # what one step hands to the next: a recurrent state without gradient, or None
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.recipe import Fault, ImageShape, Invalid, demand, either, here
+from pruneexp.config.recipe import Fault, Invalid, demand, either, here
+from pruneexp.tasks.shape import ImageShape
 from pruneexp.tasks.task import Task, place_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pruneexp.recipe import Fault, Invalid, Recipe, Shape
+from pruneexp.config.recipe import Fault, Invalid, Recipe
+from pruneexp.tasks.shape import Shape
 
 if TYPE_CHECKING:
     from pruneexp.tasks.loaded import Loaded

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pruneexp.recipe import Recipe, added, demand, here
+from pruneexp.config.recipe import Recipe, added, demand, here
 from pruneexp.training.decay import Cosine, Decay
 from pruneexp.training.optimiser import SGD, Optimiser
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pruneexp.recipe import Recipe, demand
+from pruneexp.config.recipe import Recipe, demand
 
 
 @dataclass(kw_only=True, slots=True)

@@ -12,9 +12,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pruneexp import ranks, seeds
+from pruneexp import seeds
+from pruneexp.engine import distributed
+from pruneexp.engine.record import Progress
 from pruneexp.pruning.pruner import Pruner
-from pruneexp.record import Progress
 from pruneexp.tasks.loaded import Carry, Loaded
 from pruneexp.training import Training, decayed
 from pruneexp.training.average import Average
@@ -76,7 +77,7 @@ class Fit:
         self.precision = Precision(recipe.precision, task.setting.device)
         self.average = None if recipe.average is None else Average(model, recipe.average)
         # What the batches go through; `model` is the plain network inside.
-        self.network = ranks.share(model)
+        self.network = distributed.share(model)
         if recipe.compile:
             self.network = cast(nn.Module, torch.compile(self.network))
         self.state = State()
@@ -112,7 +113,7 @@ class Fit:
             if now - shown > SHOW_SECONDS:
                 self._show("training", self._seconds_left(began, first))
                 shown = now
-            stopping = ranks.agree(lambda: self.state.step < self.steps and self.stop())
+            stopping = distributed.agree(lambda: self.state.step < self.steps and self.stop())
             if stopping or now - saved > self.recipe.checkpoint_seconds:
                 self._save()
                 saved = now
@@ -150,7 +151,7 @@ class Fit:
         parts = self.task.parts(batch, self.recipe.accumulate)
         for number, part in enumerate(parts):
             self._reseed(number)
-            with ranks.alone(self.network, last=number == len(parts) - 1):
+            with distributed.alone(self.network, last=number == len(parts) - 1):
                 with self.precision():
                     loss, self.state.carry = self.task.loss(self.network, part, self.state.carry)
                 loss = loss / len(parts)
@@ -160,7 +161,7 @@ class Fit:
 
     def _reseed(self, part: int) -> None:
         """Dropout and the like follow from where they are drawn: step, rank and part."""
-        place = [ranks.rank(), part] if ranks.rank() or part else []
+        place = [distributed.rank(), part] if distributed.rank() or part else []
         torch.manual_seed(seeds.draw(self.task.setting.seed, "step", self.state.step, *place))
 
     def _rate_at(self, step: int) -> float:
@@ -170,7 +171,7 @@ class Fit:
         """Read the losses that wait on the device, and stop at the first that is no number."""
         if not waiting:
             return
-        losses = (ranks.total(torch.stack(waiting)) / ranks.count()).tolist()
+        losses = (distributed.total(torch.stack(waiting)) / distributed.count()).tolist()
         first = self.state.step - len(losses) + 1
         for step, loss in enumerate(losses, first):
             if not abs(loss) < float("inf"):
@@ -203,7 +204,7 @@ class Fit:
 
     def _validate(self) -> None:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
-        ranks.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
+        distributed.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
         with self.average.in_place() if self.average else nullcontext():
             self._measure_and_choose()
 
@@ -251,7 +252,7 @@ class Fit:
         )
 
     def _save(self) -> None:
-        if ranks.is_first():
+        if distributed.is_first():
             self.save(self._pack())
 
     def _pack(self) -> bytes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pruneexp.recipe import Recipe, added, demand
+from pruneexp.config.recipe import Recipe, added, demand
 
 if TYPE_CHECKING:
     import torch

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from turns import table, turns
 
+from pruneexp.engine.device import keep_freed_memory
 from pruneexp.models.lstm_lm import LSTMLanguageModel
-from pruneexp.place import keep_freed_memory
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.recipe import TextShape
 from pruneexp.tasks.language import LanguageModelling
 from pruneexp.tasks.loaded import Setting
+from pruneexp.tasks.shape import TextShape
 from pruneexp.training import Training
 from pruneexp.training.fit import Fit
 from pruneexp.training.optimiser import SGD

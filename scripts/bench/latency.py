@@ -9,9 +9,9 @@ from torch import nn
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.recipe import ImageShape, Shape, TextShape
 from pruneexp.running.latency import Latency
 from pruneexp.running.latency import latency as measured
+from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 
 WORDS, PICTURES = TextShape(vocabulary=10_000), ImageShape(channels=3, pixels=224, classes=1000)
 LARGE = LSTMLanguageModel(hidden_size=1500, initial=0.04)

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 from turns import table, turns
 
-from pruneexp.masks import keep_highest
+from pruneexp.engine.device import keep_freed_memory
 from pruneexp.models.mobilenet_v1 import MobileNet
-from pruneexp.place import keep_freed_memory
 from pruneexp.pruning import Dense, Gradual, Pruning
+from pruneexp.pruning.ranking import keep_highest
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.recipe import ImageShape
+from pruneexp.tasks.shape import ImageShape
 
 LARGE = 66_000_000  # weights of the paper's largest language model
 
@@ -63,7 +63,7 @@ def update() -> None:
         return prune.L1Unstructured(amount=masked).compute_mask(weights, torch.ones(LARGE))
 
     candidates: dict[str, Callable[[], object]] = {
-        "pruneexp.masks.keep_highest": lambda: keep_highest([weights.abs()], masked),
+        "ranking.keep_highest": lambda: keep_highest([weights.abs()], masked),
         "one pass of abs": weights.abs,
         "torch.kthvalue": by_kthvalue,
         "torch.sort": by_sort,
@@ -73,7 +73,11 @@ def update() -> None:
     if sparsifier is not None:
         candidates["torch.ao.pruning.WeightNormSparsifier"] = sparsifier
     seconds = turns(candidates, 3)
-    table("A mask update over 66 million weights, 90 %", seconds, "pruneexp.masks.keep_highest")
+    table(
+        "A mask update over 66 million weights, 90 %",
+        seconds,
+        "ranking.keep_highest",
+    )
 
 
 def _ao_sparsifier(weights: torch.Tensor) -> Callable[[], object] | None:

@@ -16,7 +16,7 @@ import zstandard
 from scipy import sparse
 from turns import turns
 
-from pruneexp.place import keep_freed_memory
+from pruneexp.engine.device import keep_freed_memory
 from pruneexp.storage import positions
 from pruneexp.storage.archive import Archive, save
 

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 from turns import table, turns
 
+from pruneexp.engine.device import keep_freed_memory
 from pruneexp.models.mobilenet_v1 import MobileNet
-from pruneexp.place import keep_freed_memory
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import OneShot
 from pruneexp.pruning.scope import All
-from pruneexp.recipe import ImageShape
 from pruneexp.tasks.images import Classification
 from pruneexp.tasks.loaded import Setting
+from pruneexp.tasks.shape import ImageShape
 from pruneexp.training import Training
 from pruneexp.training.fit import Fit
 

@@ -1,0 +1,132 @@
+"""From what Hydra and OmegaConf raise to one line a fault: the key, what it got, what it takes.
+
+Composing stops at the first wrong override. `faults` says that one, leaves it out, and composes
+again, until everything wrong has been said.
+"""
+
+import re
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from pruneexp.config.options import CONF, OPTIONS
+from pruneexp.config.read import read
+from pruneexp.config.recipe import Fault, Invalid, either, is_part, no_key
+from pruneexp.config.run import Run
+
+EXPECTED = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+RUN_KEYS = [item.name for item in fields(Run)]
+KINDS = {
+    "Float": "a number",
+    "Integer": "a whole number",
+    "Boolean": "true or false",
+    "String": "a text",
+}
+
+
+def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
+    """Everything wrong with a configuration, in the order of the command line."""
+    said: list[Fault] = []
+    left = list(overrides)
+    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        while True:
+            try:
+                read(compose("run", overrides=[*extra, *left]))
+                return said
+            except Invalid as invalid:
+                return said + invalid.faults
+            except EXPECTED as error:
+                found, key = fault(error)
+                said.append(found or Fault("", str(error)))
+                culprit = _culprit(left, key)
+                if culprit is None:
+                    return said
+                left.remove(culprit)
+
+
+def fault(error: Exception) -> tuple[Fault | None, str]:
+    """One line for a person, and the key it is about."""
+    text = str(error)
+    if isinstance(error, YAMLError):
+        return Fault("", f"a YAML file cannot be read: {' '.join(text.split())}"), ""
+    causes = [error, error.__cause__, error.__context__]
+    for cause in causes:
+        if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+            return _about_value(cause), cause.full_key
+    sweep = re.search(
+        r"(?:Ambiguous value for argument|Sweep parameters) '(?P<override>[^']*)'", text
+    )
+    if sweep:
+        key, _, got = sweep["override"].partition("=")
+        return Fault(key, f"takes one value, got {got}; a sweep is `pruneexp run -m`"), key
+    option = re.search(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<word>[^'/]*)'", text)
+    if option:
+        group, word = option["group"], option["word"]
+        known = sorted(set(re.findall(r"^\t([\w-]+)$", text, re.M)))
+        known = [name for name in known if not name.startswith("base_")]
+        if word.startswith("base_"):
+            known = [f"base_{option.word}" for option in OPTIONS.get(group, ())]
+        near = get_close_matches(word, known, n=1, cutoff=0.5)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        return Fault(group, f"takes {either(known)}, got {word}{hint}"), group
+    group_match = re.search(r"Could not override '(?P<key>[^']+)'", text)
+    if group_match:
+        key = group_match["key"]
+        return no_key(key, list(OPTIONS) if "/" in key else RUN_KEYS), key
+    return Fault("", text.splitlines()[0]), ""
+
+
+def _about_value(error: OmegaConfBaseException) -> Fault:
+    key = str(error.full_key)
+    first = str(error).splitlines()[0]
+    if "/" in key:
+        return no_key(key, list(OPTIONS))
+    if "not in struct" in first or "not in '" in first:
+        kind: Any = error.object_type
+        above, _, leaf = key.rpartition(".")
+        group = above.replace(".", "/")
+        having = [o.word for o in OPTIONS.get(group, ()) if leaf in {f.name for f in fields(o)}]
+        if having and is_part(kind):
+            has = "have" if len(having) > 1 else "has"
+            return Fault(
+                key, f"is no key with {group}={kind.word}; {' and '.join(having)} {has} it"
+            )
+        return no_key(key, [item.name for item in fields(kind if is_part(kind) else Run)])
+    got = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if got:
+        return Fault(key, f"takes {KINDS.get(got[2], got[2])}, got {got[1]}")
+    got = re.search(r"Value '(.*)' is not a valid bool", first)
+    if got:
+        return Fault(key, f"takes true or false, got {got[1]}")
+    return Fault(key, f"cannot be read: {first}")
+
+
+def _culprit(overrides: list[str], key: str) -> str | None:
+    """The override that is about `key`, or about something inside it."""
+    keys: dict[str, str] = {}
+    for override in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except HydraException:
+            if not key:
+                return override
+        else:
+            keys[override] = parsed.key_or_group
+    exactly = [override for override, mine in keys.items() if mine == key]
+    inside = [override for override, mine in keys.items() if re.match(rf"{key}[./]", mine)]
+    return next(iter(exactly + inside), None)
+
+
+def plainly(error: Exception) -> str:
+    """One line, when no key could be named."""
+    found, _ = fault(error)
+    return str(found).strip() if found else str(error).splitlines()[0]

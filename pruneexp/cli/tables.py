@@ -1,0 +1,292 @@
+"""Tables for a terminal: what a configuration weighs, how a run ended, what a sweep would do,
+what is in a packed file, what a run weighs in one."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pruneexp.cli.live import COLOURS, table_of
+from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Record
+from pruneexp.storage.layout import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pruneexp.config.run import Run
+    from pruneexp.engine.plan import Standing
+    from pruneexp.engine.record import Counts
+    from pruneexp.measure.planned import Layer, Size
+    from pruneexp.running.latency import Latency
+
+WIDE = 100  # columns from which on every detail fits
+MOST_SHOWN = 150  # characters of each thing that an untrusted file says
+
+
+def size(weighed: "Size", width: int) -> Table:
+    """A line a tensor. A narrow terminal gets the columns that differ most between layers."""
+    counts = weighed.counts
+    shown = table_of()
+    shown.add_column("tensor", overflow="fold", footer="parameters")
+    if width >= WIDE:
+        shown.add_column("shape")
+    shown.add_column("weights", justify="right", footer=f"{counts.parameters:,}")
+    if width >= WIDE:
+        shown.add_column("rule")
+    shown.add_column("sparsity", justify="right")
+    shown.add_column("non-zero", justify="right", footer=f"{counts.nonzero:,}")
+    if width >= WIDE:
+        shown.add_column("multiply-adds", justify="right", footer=f"{weighed.multiply_adds:,}")
+        shown.add_column("sparse", justify="right", footer=_number(weighed.sparse_multiply_adds))
+    for layer in weighed.layers:
+        shown.add_row(*_layer(layer, width))
+    shown.show_footer = True
+    shown.caption_justify = "left"
+    shown.caption = (
+        f"{counts.prunable:,} prunable · biases count, batch-norm's {counts.batch_norm:,} do not · "
+        f"{counts.nonzero * BYTES_PER_WEIGHT / MEGABYTE:.3f} MB at 4 bytes a non-zero"
+    )
+    if width < WIDE:
+        shown.caption += f" · {WIDE} columns or format=json also tell shapes, rules, multiply-adds"
+    return shown
+
+
+def _layer(layer: "Layer", width: int) -> list[str]:
+    pruned = layer.rule.startswith("pruned")
+    sparsity = "by training" if pruned else "-"
+    if pruned and layer.sparsity is not None:
+        sparsity = f"{layer.sparsity:.2%}"
+    nonzero = _number(layer.nonzero)
+    if width < WIDE:
+        return [layer.name, f"{layer.weights:,}", sparsity, nonzero]
+    return [
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        f"{layer.weights:,}",
+        layer.rule,
+        sparsity,
+        nonzero,
+        _number(layer.multiply_adds),
+        _number(layer.sparse_multiply_adds),
+    ]
+
+
+def outcome(record: Record) -> Table:
+    """A finished run in a few lines."""
+    metric, unit = record.metric["name"], record.metric["unit"]
+    counts, budget = record.counts, record.budget
+    shown = table_of()
+    shown.show_header = False
+    shown.add_column(style="dim", no_wrap=True)
+    shown.add_column(overflow="fold")
+    shown.add_row("run", record.name)
+    shown.add_row(f"test {metric}", f"{record.metrics['test'][metric]:.2f} {unit}")
+    chosen = (
+        f"{record.metrics['valid'][metric]:.2f} {unit}, chosen at step {record.metrics['step']}"
+    )
+    shown.add_row(f"valid {metric}", chosen)
+    masked = sum(row["masked"] for row in counts.groups)
+    share = f", {masked / counts.prunable:.2%} of the prunable masked" if counts.prunable else ""
+    shown.add_row("non-zero", f"{counts.nonzero:,} of {counts.parameters:,}{share}")
+    shown.add_row("size", f"{counts.megabytes:.3f} MB at 4 bytes a non-zero weight")
+    if counts.empty:
+        shown.add_row("left with nothing", Text(", ".join(counts.empty), "yellow"))
+    total = f"{budget.total_steps:,} steps, {budget.total_examples:,} examples"
+    own = "" if budget.steps == budget.total_steps else f" ({budget.steps:,} in this stage)"
+    shown.add_row("the weights saw", total + own)
+    shown.add_row("took", f"{record.circumstances['seconds']:,.0f} s")
+    return shown
+
+
+def dry_run(rows: "list[tuple[Standing, Run, Counts]]", width: int) -> Table:
+    """What would run, what is done, and what each weighs."""
+    shown = table_of()
+    shown.add_column("run", overflow="fold")
+    shown.add_column("state")
+    shown.add_column("steps", justify="right")
+    shown.add_column("non-zero", justify="right")
+    shown.add_column("MB", justify="right")
+    for standing, run, counts in rows:
+        called = standing.planned.name
+        shown.add_row(
+            called if width >= WIDE else called.rpartition("-")[0],
+            Text(standing.state, COLOURS.get(standing.state, "")),
+            f"{run.steps:,}",
+            f"{counts.nonzero:,}",
+            f"{counts.megabytes:.3f}",
+        )
+    open_ = sum(standing.state != "finished" for standing, _, _ in rows)
+    shown.caption = f"{open_} of {len(rows)} would run"
+    return shown
+
+
+def record(found: Record) -> Table:
+    """All of a record: how it ended, then what was asked for, then the groups."""
+    shown = outcome(found)
+    for key, value in flat(found.configuration).items():
+        shown.add_row(key, str(value))
+    for row in found.counts.groups:
+        share = row["masked"] / row["weights"]
+        shown.add_row(row["name"], f"{row['masked']:,} of {row['weights']:,} masked, {share:.2%}")
+    if found.parent:
+        shown.add_row("parent", found.parent)
+    for title in ("checksums", "circumstances"):
+        for key, value in getattr(found, title).items():
+            shown.add_row(key, str(value))
+    return shown
+
+
+def contents(facts: dict[str, Any], width: int) -> Table:
+    """A packed file, a line a tensor. A narrow terminal leaves out shapes and types of values."""
+    shown = table_of()
+    shown.add_column("tensor", overflow="fold", footer="all")
+    if width >= WIDE:
+        shown.add_column("shape")
+        shown.add_column("values")
+    shown.add_column("sparsity", justify="right")
+    shown.add_column("encoding")
+    shown.add_column("positions", justify="right", footer=f"{facts['position_bytes']:,}")
+    shown.add_column("bytes", justify="right", footer=f"{facts['bytes']:,}")
+    shown.add_column("of bound", justify="right", footer=_share(facts))
+    for row in facts["tensors"]:
+        wide = ["x".join(map(str, row["shape"])), row["values"]] if width >= WIDE else []
+        shown.add_row(
+            row["name"],
+            *wide,
+            f"{row['sparsity']:.2%}",
+            row["encoding"],
+            f"{row['position_bytes']:,}",
+            f"{row['position_bytes'] + row['value_bytes']:,}",
+            _share(row),
+        )
+    shown.show_footer = True
+    shown.caption_justify = "left"
+    shown.caption = (
+        f"{facts['value_bytes']:,} bytes of values, {facts['overhead_bytes']:,} of header, notes "
+        "and alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
+        "structure"
+    )
+    if made := _made(facts["notes"]):
+        shown.caption = f"{made}\n{shown.caption}"
+    return shown
+
+
+def weighed(name: str, facts: dict[str, Any]) -> Table:
+    """What a run weighs: each encoding with fp32 values, then the other types of values."""
+    kept, folded = facts["batch_norm_kept"], facts["batch_norm_folded"]
+    shown = table_of(name)
+    shown.add_column("file")
+    for title in ("positions", "fillers", "bytes", "of dense"):
+        shown.add_column(title, justify="right")
+    if folded:
+        shown.add_column("batch-norm folded", justify="right")
+    others = [word for word in kept["values"] if word != "fp32"]
+    words = kept["encodings"] if facts["prunable"] else ["dense"]
+    files = [(word, "encodings", word) for word in words]
+    smaller = "auto" if facts["prunable"] else "dense"
+    for title, part, word in files + [(f"{smaller}, {word}", "values", word) for word in others]:
+        row = kept[part][word]
+        if row is None:
+            shown.add_row(title, *["-"] * (4 + bool(folded)))
+            continue
+        other = folded[part][word] if folded else None
+        shown.add_row(
+            title,
+            f"{row['position_bytes']:,}",
+            f"{row['filler_bytes']:,}",
+            f"{row['bytes']:,}",
+            f"{row['bytes'] / kept['dense_bytes']:.1%}",
+            *([f"{other['bytes']:,}" if other else "-"] if folded else []),
+        )
+    shown.caption_justify = "left"
+    shown.caption = "nothing is masked" * (not facts["prunable"]) or (
+        f"{facts['kept']:,} of {facts['prunable']:,} kept where there is a mask · log2 C(n, k): "
+        f"{facts['bound_bytes']:,.0f} bytes"
+    )
+    return shown
+
+
+def _made(notes: dict[str, Any]) -> str:
+    """What a person wants of a file's notes. They are untrusted: any of it may be missing, and
+    control characters are for no terminal."""
+    found = flat(notes)
+    name, unit = found.get("metric.name"), found.get("metric.unit") or ""
+    test = found.get(f"metrics.test.{name}")
+    words = [
+        found.get("run"),
+        test is not None and f"test {name} {test} {unit}".strip(),
+        "package.name" in found and f"{found['package.name']} {found.get('package.version')}",
+        found.get("folded") is True and "batch-norm folded",
+    ]
+    text = " · ".join(str(word)[:MOST_SHOWN] for word in words if word)
+    return "".join(sign if is_name(sign) else "?" for sign in text)
+
+
+def _share(row: dict[str, Any]) -> str:
+    bound = row["bound_bytes"]
+    return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
+
+
+def latency(name: str, found: "Latency") -> Table:
+    """Each layer both ways, then the whole model."""
+    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
+    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in found.touched)
+    shown = table_of(f"{name}\nbatch {found.batch}, {threads}")
+    shown.add_column("layer", overflow="fold", footer="as chosen")
+    shown.add_column("sparsity", justify="right")
+    for title in ("dense ms", "sparse ms", "faster"):
+        shown.add_column(title, justify="right")
+    shown.add_column("dense MB", justify="right", footer=dense_bytes)
+    shown.add_column("sparse MB", justify="right", footer=bytes_as_chosen)
+    shown.add_column("runs")
+    for each in found.layers:
+        shown.add_row(
+            each.layer,
+            f"{1 - each.nonzero / each.weights:.1%}",
+            f"{1000 * each.dense:.3f}",
+            f"{1000 * each.sparse:.3f}",
+            f"x{each.dense / each.sparse:.2f}",
+            f"{each.dense_bytes / MEGABYTE:.3f}",
+            f"{each.sparse_bytes / MEGABYTE:.3f}",
+            "sparse" if each.layer in found.running_sparse else Text("dense", "dim"),
+        )
+    shown.show_footer = bool(found.layers)
+    shown.caption = "\n".join(_whole(found))
+    return shown
+
+
+def _whole(found: "Latency") -> "Iterator[str]":
+    paying = sum(each.pays for each in found.layers)
+    times = f"{1000 * found.dense:.3f} ms dense, {1000 * found.sparse:.3f} ms sparse"
+    if not found.layers:
+        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * found.dense:.3f} ms"
+    elif not paying:
+        yield f"Sparse does not pay here: every layer is faster dense. {1000 * found.dense:.3f} ms"
+    elif not found.pays:
+        yield (
+            f"Sparse does not pay here: {paying} of {len(found.layers)} layers are faster sparse, "
+            f"the whole model is not: {times}"
+        )
+    else:
+        gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
+        yield f"whole model: {times}: {gain}"
+    if found.batch > 1:
+        each = (f"{1000 * seconds / found.batch:.3f} ms" for seconds in (found.dense, found.sparse))
+        yield f"a {found.example}: {' dense, '.join(each)} sparse"
+
+
+def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested plain data with full keys, an option's word under the key of its group."""
+    lines: dict[str, Any] = {}
+    for key, value in data.items():
+        if key == "option":
+            lines[prefix.rstrip(".")] = value
+        elif isinstance(value, dict):
+            lines |= flat(value, f"{prefix}{key}.")
+        else:
+            lines[f"{prefix}{key}"] = value
+    return lines
+
+
+def _number(value: int | None) -> str:
+    return "by training" if value is None else f"{value:,}"

@@ -1,0 +1,55 @@
+"""`OPTIONS` is the one table of everything that can be chosen; Hydra's schemas, the reader and
+`restore` all come from it."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import get_origin
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from pruneexp import models, pruning, quantisation, tasks, training
+from pruneexp.config.recipe import Recipe, is_part
+from pruneexp.config.run import Run
+from pruneexp.pruning import allocation, schedule, scope
+from pruneexp.training import decay, optimiser
+
+# A checkout keeps the YAML beside the package, a wheel inside it.
+PACKAGE = Path(__file__).parent.parent
+CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())
+
+OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
+    "task": tasks.OPTIONS,
+    "model": models.OPTIONS,
+    "training": training.OPTIONS,
+    "training/optimiser": optimiser.OPTIONS,
+    "training/decay": decay.OPTIONS,
+    "pruning": pruning.OPTIONS,
+    "pruning/schedule": schedule.OPTIONS,
+    "pruning/scope": scope.OPTIONS,
+    "pruning/criterion": pruning.CRITERIA,
+    "pruning/allocation": allocation.OPTIONS,
+    "quantisation": quantisation.OPTIONS,
+}
+
+
+def register() -> None:
+    """Tell Hydra the type of every option: base_<word> in its group."""
+    configurations = ConfigStore.instance()
+    configurations.store(name="base_run", node=_schema(Run))
+    for group, options in OPTIONS.items():
+        for option in options:
+            configurations.store(group=group, name=f"base_{option.word}", node=_schema(option))
+
+
+def _schema(recipe: type[Recipe]) -> DictConfig:
+    """A recipe's fields and types. Parts stay open: the defaults list chooses them. A part with a
+    default would leave its keys behind when another option is merged over it. A dictionary takes
+    any key, so that `at_most={fc.weight: 0.8}` needs no plus sign."""
+    node = OmegaConf.structured(recipe)
+    for item in fields(recipe):
+        if is_part(item.type):
+            node.__dict__["_content"][item.name] = DictConfig("???", key=item.name, parent=node)
+        elif get_origin(item.type) is dict:
+            OmegaConf.set_struct(node._get_node(item.name), False)
+    return node

@@ -1,0 +1,114 @@
+"""From a composed configuration to a typed `Run`, and back from what a record holds.
+
+Nothing passes beyond `read` but plain dataclasses.
+"""
+
+import re
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from pruneexp import pruning
+from pruneexp.config.options import OPTIONS
+from pruneexp.config.recipe import Fault, Invalid, Recipe, filled, finite, is_part, no_key, show
+from pruneexp.config.run import Run
+from pruneexp.engine import files
+
+# A start that names its weights already.
+SETTLED = re.compile(r"scratch|dense|run:[0-9a-f]{12}|file:[0-9a-f]{16}|torchvision:.*")
+
+
+def read(node: DictConfig) -> Run:
+    """The composed configuration as a `Run`. Raises `Invalid` with all faults at once."""
+    faults: list[Fault] = []
+    run = _read(node, "", faults)
+    if faults:
+        raise Invalid(faults)
+    assert isinstance(run, Run)
+    return _settle_start(run)
+
+
+def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
+    """A recipe and its parts, or None with its faults added. Where a part is at fault, a stand-in
+    lets the recipe's own fields be checked all the same."""
+    recipe: Any = OmegaConf.get_type(node)
+    if not is_part(recipe) or (prefix and not recipe.word):
+        faults.append(Fault(prefix, "takes one of the options of its group; this YAML names none"))
+        return None
+    values: dict[str, Any] = {}
+    before = len(faults)
+    known = [item.name for item in fields(recipe)]
+    full = {name: f"{prefix}.{name}" if prefix else name for name in [*known, *map(str, node)]}
+    faults += [no_key(full[str(name)], known) for name in node if name not in [*known, "hydra"]]
+    for item in fields(recipe):
+        key = full[item.name]
+        if OmegaConf.is_missing(node, item.name):
+            faults.append(Fault(key, "must be given"))
+            continue
+        value = node[item.name]
+        if is_part(item.type):
+            values[item.name] = _read(value, key, faults) or _stand_in(item)
+        elif isinstance(value, DictConfig | ListConfig):
+            values[item.name] = OmegaConf.to_container(value, resolve=True)
+        else:
+            faults += finite(key, value)
+            values[item.name] = value
+    complete = len(faults) == before
+    try:
+        made: Recipe = recipe(**values)
+    except Invalid as invalid:
+        faults.extend(fault.under(prefix) for fault in invalid.faults)
+        return None
+    except TypeError:
+        if complete:
+            raise
+        return None  # a field that must be given is not there, and that has been said
+    return made if complete else None
+
+
+def _stand_in(item: Field[Any]) -> Any:
+    return None if item.default_factory is MISSING else item.default_factory()
+
+
+def _settle_start(run: Run) -> Run:
+    """Turn a file or a run that pruning starts from into what names it: checksum, fingerprint."""
+    if not isinstance(run.pruning, pruning.Gradual):
+        return run
+    start = run.pruning.start
+    if SETTLED.fullmatch(start):
+        return run
+    path = Path(start)
+    if path.is_file():
+        settled = f"file:{files.checksum_of(path)[:16]}"
+        return replace(run, pruning=replace(run.pruning, start=settled, start_path=start))
+    found = run.store.search(start.removeprefix("run:"))
+    if len(found) == 1 and found[0].status() == "finished":
+        start = f"run:{found[0].fingerprint}"
+        return replace(run, pruning=replace(run.pruning, start=start))
+    why = f"there is no such file, and no such run in {run.store.runs}"
+    if found:
+        why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in found)
+    raise Invalid([Fault("pruning.start", f"takes {pruning.STARTS}, got {show(start)}: {why}")])
+
+
+def restore(data: dict[str, Any]) -> Run:
+    """The run that `asked` wrote down, with what an old record could not know filled in."""
+    made = _restore(Run, "", data)
+    assert isinstance(made, Run)
+    return made
+
+
+def _restore(recipe: type[Recipe], group: str, data: dict[str, Any]) -> Recipe:
+    values = filled(recipe, data)
+    for item in fields(recipe):
+        if is_part(item.type) and item.name in data:
+            part = data[item.name]
+            inner = f"{group}/{item.name}" if group else item.name
+            values[item.name] = _restore(_option(inner, part["option"]), inner, part)
+    return recipe(**values)
+
+
+def _option(group: str, word: str) -> type[Recipe]:
+    return next(option for option in OPTIONS[group] if option.word == word)

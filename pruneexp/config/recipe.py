@@ -1,0 +1,145 @@
+"""What recipes share: how a recipe is checked, named and turned into plain data and back.
+
+A recipe is a small dataclass without tensors that says what is wanted: a task, a model, a way to
+train, a way to prune. It holds its parts, compares by value, and has one verb that does the work.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that cannot be, said for the person who typed it."""
+
+    key: str
+    message: str
+
+    def under(self, prefix: str) -> "Fault":
+        return Fault(f"{prefix}.{self.key}" if prefix else self.key, self.message)
+
+    def __str__(self) -> str:
+        return f"{self.key}{'' if self.message.startswith('=') else ' '}{self.message}"
+
+
+class Invalid(ValueError):
+    """All faults of a recipe, or of a whole configuration, said together."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+@dataclass(kw_only=True, slots=True)
+class Recipe:
+    """Base of all recipes. `word` is the option's name in YAML and on the command line."""
+
+    word: ClassVar[str] = ""
+    # Raised when a correction changes what the same values give; part of a run's name.
+    revision: ClassVar[int] = 1
+
+
+def is_part(kind: Any) -> bool:
+    """Whether a field of this type holds a recipe of its own."""
+    return isinstance(kind, type) and issubclass(kind, Recipe)
+
+
+def demand(recipe: Recipe, *others: Fault, **rules: tuple[bool, str]) -> None:
+    """Raise `Invalid` with every field whose rule does not hold, `width=(holds, "takes what")`,
+    and what else is known to be wrong."""
+    faults = [
+        Fault(key, f"takes {takes}, got {show(getattr(recipe, key))}")
+        for key, (holds, takes) in rules.items()
+        if not holds
+    ]
+    faults += others
+    if faults:
+        raise Invalid(faults)
+
+
+def show(value: Any) -> str:
+    if isinstance(value, Recipe):
+        return value.word
+    return value if isinstance(value, str) and value else repr(value)
+
+
+def here(default: Any) -> Any:
+    """A field that says where or how fast, never what: no part of a run's name."""
+    return field(default=default, compare=False, metadata={"here": True})
+
+
+def added(*, default: Any, before: Any) -> Any:
+    """A field younger than the first release. Runs made before it did as `before` says, so it is
+    left out of the name while it has that value, and an old record is read with that value."""
+    return field(default=default, metadata={"before": before})
+
+
+def asked(recipe: Recipe, *, everything: bool = False) -> dict[str, Any]:
+    """What was asked for, as plain data: option words and values. With `everything`, also the
+    fields that say where and how fast."""
+    data: dict[str, Any] = {"option": recipe.word} if recipe.word else {}
+    if recipe.revision > 1:
+        data["revision"] = recipe.revision
+    for item in fields(recipe):
+        value = getattr(recipe, item.name)
+        if item.metadata.get("here") and not everything:
+            continue
+        if "before" in item.metadata and value == item.metadata["before"]:
+            continue
+        data[item.name] = _plain(value, item.type, everything)
+    return data
+
+
+def _plain(value: Any, kind: Any, everything: bool) -> Any:
+    if isinstance(value, Recipe):
+        return asked(value, everything=everything)
+    if isinstance(value, int) and not isinstance(value, bool) and kind in (float, float | None):
+        return float(value)  # sparsity=0 and sparsity=0.0 are one run
+    if isinstance(value, list | tuple):
+        return [_plain(item, None, everything) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item, None, everything) for key, item in value.items()}
+    return value
+
+
+def filled(cls: type[Recipe], data: dict[str, Any]) -> dict[str, Any]:
+    """The values of `data`, with what an old record could not know filled in."""
+    values = {key: value for key, value in data.items() if key not in ("option", "revision")}
+    for item in fields(cls):
+        if item.name not in values and "before" in item.metadata:
+            values[item.name] = item.metadata["before"]
+    return values
+
+
+def no_key(key: str, known: Iterable[str]) -> Fault:
+    """`key` is unknown where these keys are known."""
+    parent, _, leaf = key.rpartition(".")
+    names = list(known)
+    if "/" in key:
+        near = get_close_matches(key, names, n=1, cutoff=0.5)
+        return Fault(key, "is no group" + (f" (did you mean {near[0]}?)" if near else ""))
+    near = get_close_matches(leaf, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {parent + '.' if parent else ''}{near[0]}?)" if near else ""
+    listed = f"; {parent or 'a run'} takes {either(names)}" if names else ""
+    return Fault(key, f"is no key here{hint}{listed}")
+
+
+def either(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
+
+
+def finite(key: str, value: Any) -> Iterator[Fault]:
+    """A fault for a number that no record could hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Fault(key, f"takes a finite number, got {value}")
+
+
+def digest(data: Any) -> str:
+    """Twelve hex digits over plain data, the same on every machine."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

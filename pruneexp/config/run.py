@@ -1,0 +1,109 @@
+"""One configuration, whole, as a typed `Run`; its fingerprint and its name."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pruneexp import models, pruning, tasks, training
+from pruneexp.config.recipe import Fault, Recipe, asked, demand, digest, either, here
+from pruneexp.engine.store import Store
+from pruneexp.quantisation import Quantisation
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+@dataclass(kw_only=True, slots=True)
+class Run(Recipe):
+    """One configuration, whole: everything a run is named by, and where it happens."""
+
+    task: tasks.Task
+    model: models.Model
+    training: training.Training
+    pruning: pruning.Pruning
+    # As of a field that was `added`: runs made before it rounded nothing.
+    quantisation: Quantisation = field(
+        default_factory=Quantisation, metadata={"before": Quantisation()}
+    )
+    seed: int = 0
+    title: str = here("")  # of the experiment's report
+    keep: str = here("weights")  # weights or none, once the run is finished
+    device: str = here("auto")
+    results: str = here("results")
+    workers: int = here(0)  # runs of a sweep side by side; 0: as many as pay
+    dry_run: bool = here(False)
+    format: str = here("table")
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            *_misfits(self.model, self.task, self.pruning),
+            *_unrounded(self.quantisation, self.training),
+            model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
+            seed=(self.seed >= 0, "a whole number of 0 or more"),
+            keep=(self.keep in ("weights", "none"), "weights or none"),
+            device=(
+                DEVICE.fullmatch(self.device) is not None,
+                "auto, cpu, cuda, cuda:N or mps",
+            ),
+            workers=(self.workers >= 0, "a number of processes, 0 for as many as pay"),
+            format=(self.format in ("table", "json"), "table or json"),
+        )
+
+    @property
+    def store(self) -> Store:
+        return Store(Path(self.results))
+
+    @property
+    def stage(self) -> tuple[int, float]:
+        """Steps of this run's own stage and the factor on its learning rate."""
+        return (self.quantisation or self.pruning).stage(self.training.steps)
+
+    @property
+    def steps(self) -> int:
+        return self.stage[0]
+
+
+def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
+    """Whether the network takes what the task gives; not asked where one of them is at fault."""
+    return model is None or task is None or _kind(task) in model.takes
+
+
+def _misfits(
+    model: models.Model | None, task: tasks.Task | None, pruned: pruning.Pruning | None
+) -> Iterator[Fault]:
+    """What the parts, each right by itself, cannot be together."""
+    if model is None or task is None or not _fits(model, task):
+        return
+    shape = task.shape()
+    yield from (fault.under("model") for fault in model.misfits(shape))
+    start, _, weights = (pruned.starts_from if pruned else "").partition(":")
+    why = model.unlike_torchvision(weights, shape) if start == "torchvision" else ""
+    if why:
+        yield Fault("pruning.start", f"=torchvision:{weights}: {why}")
+
+
+def _unrounded(last: Quantisation | None, given: training.Training | None) -> Iterator[Fault]:
+    if last and given and last.word == "aware" and given.average is not None:
+        why = f"takes null with quantisation=aware, got {given.average:g}"
+        yield Fault("training.average", f"{why}: an average of rounded weights is not rounded")
+
+
+def _networks(task: tasks.Task | None) -> str:
+    fitting = [] if task is None else [m.word for m in models.OPTIONS if _kind(task) in m.takes]
+    return either(fitting)
+
+
+def _kind(task: tasks.Task) -> type:
+    return type(task.shape())
+
+
+def fingerprint(run: Run) -> str:
+    return digest(asked(run))
+
+
+def name(run: Run) -> str:
+    """A run's folder: words for people, the fingerprint for everything else."""
+    last = f"-{run.quantisation.label()}" if run.quantisation else ""
+    words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}{last}-seed{run.seed}"
+    return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"

@@ -1,0 +1,1 @@
+"""Executing runs: folders, records, plans, workers, devices."""

@@ -1,0 +1,264 @@
+"""Run folders: find one, hold it, write into it atomically, read it back checked.
+
+Existence is the status: record.json when a run is finished, failure.json when it failed, a
+checkpoint while it is unfinished. A lease is a file lock, which the kernel frees when its holder
+dies.
+"""
+
+import csv
+import fcntl
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pruneexp.engine import files
+from pruneexp.engine.record import (
+    BYTES,
+    BYTES_VERSION,
+    CHECKPOINT,
+    FAILURE,
+    HISTORY,
+    LEASE,
+    MASKS,
+    PREVIOUS,
+    PROGRESS,
+    RECORD,
+    WEIGHTS,
+    Plan,
+    Progress,
+    Record,
+)
+
+
+class Store:
+    """All runs and plans under one results folder."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.runs = results / "runs"
+        self.plans = results / "plans"
+        self.reports = results / "reports"
+        self.cache = results / "cache"
+
+    def folder(self, name: str) -> "Folder":
+        return Folder(self.runs / name)
+
+    def folders(self) -> "list[Folder]":
+        if not self.runs.is_dir():
+            return []
+        return [Folder(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
+
+    def search(self, text: str) -> "list[Folder]":
+        """The runs that a person means by a path, a name, a fingerprint or its beginning."""
+        if (Path(text) / LEASE).exists():
+            return [Folder(Path(text))]
+        return [
+            folder
+            for folder in self.folders()
+            if text and (folder.path.name == text or folder.fingerprint.startswith(text))
+        ]
+
+    def find(self, text: str) -> "Folder":
+        found = self.search(text)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = "\n  ".join(folder.path.name for folder in found)
+            raise files.NotFound(f"{text!r} could be any of\n  {names}")
+        raise files.NotFound(f"no run {text!r} in {self.runs}; `pruneexp status` lists them")
+
+    def save_plan(self, plan: Plan) -> Path:
+        path = self.plans / f"{plan.name}.json"
+        files.save_json(path, plan.to_plain())
+        return path
+
+    def find_plan(self, text: str) -> Plan:
+        path = Path(text) if text.endswith(".json") else self.plans / f"{text}.json"
+        if not path.exists():
+            known = ", ".join(self.plan_names()) or "none yet"
+            raise files.NotFound(f"no plan {text!r} in {self.plans}; there is {known}")
+        try:
+            return Plan.from_plain(files.load_json(path))
+        except (TypeError, KeyError) as error:
+            raise files.Damaged(path, f"fields are missing or unknown ({error})") from error
+
+    def plan_names(self) -> list[str]:
+        """The latest first."""
+        paths = sorted(self.plans.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        return [path.stem for path in reversed(paths)]
+
+
+class Folder:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def fingerprint(self) -> str:
+        return self.path.name.rpartition("-")[2]
+
+    @contextmanager
+    def lease(self) -> Iterator[bool]:
+        """Hold the folder while working in it; yields False if another process does."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / LEASE, "a")  # noqa: SIM115 - closed below, on every path
+        except OSError as error:
+            raise files.CannotWrite(
+                f"{self.path} cannot be written ({error.strerror}); choose another folder with "
+                "results=..."
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                file.truncate(0)
+                file.write(str(os.getpid()))  # for whoever finds the holder dead
+                file.flush()
+                for half in self.path.glob(".*.tmp"):
+                    half.unlink(missing_ok=True)  # its writer was killed
+                yield True
+
+    def held(self) -> bool:
+        """Whether a living process works in the folder."""
+        if not (self.path / LEASE).exists():
+            return False
+        with open(self.path / LEASE) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def last_holder(self) -> int | None:
+        """The process that works in the folder, or did last."""
+        path = self.path / LEASE
+        text = path.read_text() if path.exists() else ""
+        return int(text) if text.isdigit() else None
+
+    def status(self) -> str:
+        """finished, running, failed, interrupted or waiting."""
+        if (self.path / RECORD).exists():
+            return "finished"
+        if self.held():
+            return "running"
+        if (self.path / FAILURE).exists():
+            return "failed"
+        if (self.path / CHECKPOINT).exists():
+            return "interrupted"
+        return "waiting"
+
+    def record(self) -> Record | None:
+        """The finished run's record, or None. Raises `Damaged` naming the file."""
+        path = self.path / RECORD
+        if not path.exists():
+            return None
+        try:
+            return Record.from_plain(files.load_json(path))
+        except (TypeError, KeyError) as error:
+            raise files.Damaged(path, f"fields are missing or unknown ({error})") from error
+
+    def is_damaged(self) -> bool:
+        try:
+            self.record()
+        except files.Damaged:
+            return True
+        return False
+
+    def record_or_fail(self) -> Record:
+        record = self.record()
+        if record is None:
+            raise files.NotFound(f"{self.path.name} is not finished")
+        return record
+
+    def weights_are_good(self, record: Record) -> bool:
+        """The chosen state as well as its masks."""
+        return all(
+            (path := self.path / name).exists()
+            and files.checksum_of(path) == record.checksums[name.partition(".")[0]]
+            for name in (WEIGHTS, MASKS)
+        )
+
+    def save_history(self, rows: list[dict[str, Any]]) -> None:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        files.save_bytes(self.path / HISTORY, text.getvalue().encode())
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of a run's history, without what a row does not hold; none if there is no
+        file. Raises `Damaged` naming the file."""
+        path = self.path / HISTORY
+        if not path.exists():
+            return []
+        try:
+            rows = list(csv.DictReader(path.read_text().splitlines(), strict=True))
+            return [{key: float(value) for key, value in row.items() if value} for row in rows]
+        except (csv.Error, ValueError, TypeError) as error:
+            raise files.Damaged(path, f"it is no table of numbers ({error})") from error
+
+    def weighed(self) -> dict[str, Any] | None:
+        """What the run weighs, if that was measured. Raises `Damaged` naming the file."""
+        path = self.path / BYTES
+        found = files.load_json(path) if path.exists() else {}
+        return found if found.get("version") == BYTES_VERSION else None
+
+    def finish(self, record: Record) -> None:
+        """The marker, written last; then what only an unfinished run needs goes."""
+        files.save_json(self.path / RECORD, record.to_plain())
+        for name in (CHECKPOINT, PREVIOUS, PROGRESS, FAILURE):
+            (self.path / name).unlink(missing_ok=True)
+
+    def reopen(self) -> None:
+        """Make a finished run unfinished again."""
+        (self.path / RECORD).unlink(missing_ok=True)
+
+    def fail(self, failure: dict[str, Any]) -> None:
+        files.save_json(self.path / FAILURE, failure)
+        (self.path / PROGRESS).unlink(missing_ok=True)
+
+    def failure(self) -> dict[str, Any] | None:
+        path = self.path / FAILURE
+        return files.load_json(path) if path.exists() else None
+
+    def forget_failure(self) -> None:
+        (self.path / FAILURE).unlink(missing_ok=True)
+
+    def save_checkpoint(self, payload: bytes) -> None:
+        """Keep the one before, so that damage to the newest costs little."""
+        newest = self.path / CHECKPOINT
+        if newest.exists():
+            newest.replace(self.path / PREVIOUS)
+        files.save_checked(newest, payload)
+
+    def checkpoints(self) -> list[Path]:
+        """What a run may go on from, the newest first."""
+        paths = [self.path / CHECKPOINT, self.path / PREVIOUS]
+        return [path for path in paths if path.exists()]
+
+    def show(self, progress: Progress) -> None:
+        files.save_json(self.path / PROGRESS, asdict(progress))
+
+    def progress(self) -> Progress | None:
+        try:
+            return Progress(**files.load_json(self.path / PROGRESS))
+        except (OSError, files.Damaged, TypeError):
+            return None  # gone, being replaced, or another version's: the next look will tell
+
+    def size(self, *names: str) -> int:
+        """Bytes in the named files, or in all."""
+        chosen = [self.path / name for name in names] or list(self.path.iterdir())
+        return sum(path.stat().st_size for path in chosen if path.is_file())
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path)

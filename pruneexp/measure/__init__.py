@@ -1,0 +1,1 @@
+"""How big and how much work a model is: planned, counted, packed."""

@@ -1,0 +1,1 @@
+"""Points, curves, comparisons and sentences from rows."""

@@ -1,0 +1,103 @@
+"""What each curve was given: steps and examples, with those of the models its runs started from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pruneexp.report.analysis.frontier import Pair
+from pruneexp.report.data.load import Loaded
+from pruneexp.report.format import number, span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """The least and the most that any run of a curve was given."""
+
+    series: str
+    runs: int
+    steps: tuple[int, int]  # of the run's own stage
+    total_steps: tuple[int, int]  # with its ancestors'
+    total_examples: tuple[int, int]
+    seconds: float  # of all runs together, without ancestors
+
+    def __str__(self) -> str:
+        return (
+            f"{self.series}: {self.runs} {'run' if self.runs == 1 else 'runs, each'} given "
+            f"{span(*self.total_steps, number)} steps and "
+            f"{span(*self.total_examples, number)} examples"
+            + (
+                f" ({span(*self.steps, number)} steps of its own, the rest by the model it "
+                "starts from)"
+                if self.steps != self.total_steps
+                else ""
+            )
+        )
+
+
+def budgets(loaded: Loaded, order: list[str]) -> dict[str, Given]:
+    """By curve."""
+    found = {}
+    for name in order:
+        runs = loaded.runs[loaded.runs["series"] == name]
+        low, high = runs.min(numeric_only=True), runs.max(numeric_only=True)
+        steps, total_steps, total_examples = (
+            (int(low[column]), int(high[column]))
+            for column in ("steps", "total_steps", "total_examples")
+        )
+        found[name] = Given(
+            series=name,
+            runs=len(runs),
+            steps=steps,
+            total_steps=total_steps,
+            total_examples=total_examples,
+            seconds=float(runs["seconds"].fillna(0).sum()),
+        )
+    return found
+
+
+def unequal(given: dict[str, Given], pairs: list[Pair]) -> list[str]:
+    """A warning for each comparison whose two sides, or the models of one side, were not given the
+    same."""
+    warnings: dict[str, None] = {}
+    apart: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
+    for pair in pairs:
+        dense, sparse = given[pair.theirs[0].series], given[pair.ours[0].series]
+        if (
+            dense.total_steps == sparse.total_steps
+            and dense.total_examples == sparse.total_examples
+        ):
+            for side in (dense, sparse):
+                if _varies(side):
+                    warnings[
+                        f"The models of {side.series} were not given the same: {_what(side)}."
+                    ] = None
+            continue
+        ours, theirs = apart.setdefault((_what(sparse), _what(dense)), ({}, {}))
+        ours[sparse.series] = theirs[dense.series] = None
+    return [
+        *(
+            f"Not the same budget: {_listed(ours)} {'was' if len(ours) == 1 else 'were'} given "
+            f"{ours_given}, {_listed(theirs)} {theirs_given}. Part of what sets them apart may be "
+            "the budget."
+            for (ours_given, theirs_given), (ours, theirs) in apart.items()
+        ),
+        *warnings,
+    ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Quoted where one of them holds a comma."""
+    every = list(names)
+    *others, last = [f"“{name}”" for name in every] if "," in "".join(every) else every
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _varies(given: Given) -> bool:
+    return given.total_steps[0] != given.total_steps[1] or (
+        given.total_examples[0] != given.total_examples[1]
+    )
+
+
+def _what(given: Given) -> str:
+    return (
+        f"{span(*given.total_steps, number)} steps ({span(*given.total_examples, number)} examples)"
+    )

@@ -1,0 +1,210 @@
+"""What the numbers say, in sentences: a verdict for each comparison, and every warning."""
+
+from dataclasses import dataclass, field
+
+from pruneexp.engine.record import Plan
+from pruneexp.report.analysis.budgets import Given, budgets, unequal
+from pruneexp.report.analysis.frontier import Gap, Pair, Point, curves, pairs, rivals
+from pruneexp.report.data.load import Loaded, Metric
+from pruneexp.report.format import estimate, short, span
+
+
+@dataclass(kw_only=True, slots=True)
+class Findings:
+    """Everything that figures, tables and pages show."""
+
+    plan: Plan
+    loaded: Loaded
+    curves: dict[str, list[Point]] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)  # sparse against dense
+    rivals: list[Pair] = field(default_factory=list)  # sparse against sparse
+    budgets: dict[str, Given] = field(default_factory=dict)
+    verdicts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return self.plan.title or self.plan.name
+
+    @property
+    def metric(self) -> Metric:
+        assert self.loaded.metric is not None, "no run is finished"
+        return self.loaded.metric
+
+    @property
+    def points(self) -> list[Point]:
+        return [point for curve in self.curves.values() for point in curve]
+
+    @property
+    def digits(self) -> int:
+        """Decimals of the metric: one more where an interval would read 0.0."""
+        digits = self.metric.digits
+        halves = [point.test_half for point in self.points if point.test_half]
+        return digits + any(round(half, digits) == 0 for half in halves)
+
+    @property
+    def work_is_known(self) -> bool:
+        """Whether every record holds multiply-adds."""
+        return all(point.sparse_multiply_adds is not None for point in self.points)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether some runs' values take fewer bits than others'."""
+        return any(point.values != "fp32" for point in self.points)
+
+    @property
+    def bytes_are_known(self) -> bool:
+        """Whether it was measured what every run weighs."""
+        return all(point.written is not None for point in self.points)
+
+    @property
+    def seeds(self) -> str:
+        """How many a point has: "1 seed", "2 to 3 seeds"."""
+        counts = [point.n for point in self.points]
+        return span(min(counts), max(counts), str) + (" seed" if max(counts) == 1 else " seeds")
+
+
+def find(plan: Plan, loaded: Loaded) -> Findings:
+    found = Findings(plan=plan, loaded=loaded, warnings=list(loaded.warnings))
+    if loaded.metric is None:
+        found.verdicts = ["No run of this plan is finished, so there is nothing to compare."]
+        return found
+    found.curves = curves(loaded)
+    found.pairs = pairs(found.curves, loaded.metric)
+    found.budgets = budgets(loaded, list(found.curves))
+    found.rivals = rivals(found.curves, loaded.metric)
+    found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
+    found.verdicts = [_verdict(found, pair) for pair in found.pairs] + _between(found)
+    found.verdicts = found.verdicts or [_alone(found)]
+    return found
+
+
+def _better_though_smaller(found: Findings, pair: Pair) -> str:
+    """Of curves whose sizes do not overlap: whether the smaller one reaches the better value."""
+    smaller, larger = sorted((pair.ours, pair.theirs), key=lambda curve: curve[0].nonzero)
+    sign = 1 if found.metric.higher_is_better else -1
+    best, other = (max(curve, key=lambda point: sign * point.test) for curve in (smaller, larger))
+    if sign * best.test <= sign * other.test:
+        return ""
+    every = [point.nonzero for point in found.points]
+    values = [
+        f"{estimate(point.test, point.test_half, found.digits)} at {short(point.nonzero, every)}"
+        for point in (best, other)
+    ]
+    return f" Yet {_quoted(best.series)} is better with fewer: {values[0]} against {values[1]}."
+
+
+def _verdict(found: Findings, pair: Pair) -> str:
+    """One comparison in a sentence or two."""
+    ours, theirs = _quoted(pair.ours[0].series), _quoted(pair.theirs[0].series)
+    if not pair.gaps:
+        return (
+            f"The sizes of {theirs} ({_sizes(found, pair.theirs)} non-zero parameters) and of "
+            f"{ours} ({_sizes(found, pair.ours)}) do not overlap, so they are not compared."
+            + _better_though_smaller(found, pair)
+        )
+    # Of two sparse curves the names alone tell which is meant.
+    called = dict(zip(pair.words, (ours, theirs), strict=True))
+    called |= {word: word for word in ("sparse", "dense") if word in called}
+    count = len(pair.gaps)
+    sizes = "one size" if count == 1 else f"{count} sizes"
+    ahead = [side for side in pair.words if any(gap.better == side for gap in pair.gaps)]
+    verbs = [f" has the better test {found.metric.name}", ""]
+    parts = [
+        f"{called[side]}{verb} {_often(found, pair.gaps, side)}"
+        for side, verb in zip(ahead, verbs, strict=False)
+    ]
+    equal = sum(gap.better == "neither" for gap in pair.gaps)
+    parts += [f"they are equal at {'all ' if equal == count else ''}{equal}"] if equal else []
+    return (
+        f"At the {sizes} that {ours} and {theirs} both reach "
+        f"({_sizes(found, pair.gaps)} non-zero parameters), {', and '.join(parts)}; "
+        f"{_certainty(pair.gaps)}.{_work(pair, called)}"
+    )
+
+
+def _work(pair: Pair, called: dict[str, str]) -> str:
+    """What equal size hides."""
+    ratios = [gap.work for gap in pair.gaps if gap.work is not None]
+    if not ratios:
+        return ""
+    times = span(min(ratios), max(ratios), lambda ratio: f"{ratio:.2g}")
+    ours, theirs = (called[word] for word in pair.words)
+    if times == "1":
+        return f" At equal size {ours} takes as many multiply-adds as {theirs}."
+    return f" At equal size {ours} takes {times} times the multiply-adds of {theirs}."
+
+
+def _between(found: Findings) -> list[str]:
+    """Sparse curves against each other: one pair as sparse against dense, several in a sentence."""
+    if len(found.rivals) < 2:
+        return [_verdict(found, pair) for pair in found.rivals]
+    together = {name for pair in found.rivals if pair.gaps for name in _series(pair)}
+    curves = dict.fromkeys(name for pair in found.rivals for name in _series(pair))
+    verdicts = [_furthest(found, len(curves))] if together else []
+    verdicts += [
+        f"The sizes of {_quoted(name)} ({_sizes(found, found.curves[name])} non-zero parameters) "
+        "are those of no other sparse curve, so it is compared with none of them."
+        for name in curves
+        if name not in together
+    ]
+    return verdicts
+
+
+def _series(pair: Pair) -> tuple[str, str]:
+    return pair.ours[0].series, pair.theirs[0].series
+
+
+def _furthest(found: Findings, curves: int) -> str:
+    """The largest difference between two sparse curves, and how many could be chance."""
+    gaps = [gap for pair in found.rivals for gap in pair.gaps]
+    most = max(gaps, key=lambda gap: abs(gap.difference))
+    sides = [_quoted(most.ours_series), _quoted(most.theirs_series)]
+    better, other = sides if most.better == "A" else reversed(sides)
+    by = estimate(abs(most.difference), most.half, found.digits)
+    unit = f" {found.metric.points}".rstrip()
+    chance = ", and one in twenty would by chance" if most.half is not None else ""
+    return (
+        f"Of {curves} sparse curves, two by two at equal size ({_sizes(found, gaps)} non-zero "
+        f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
+        f"{found.metric.name} at {_sizes(found, [most])}; {_certainty(gaps)}{chance}."
+    )
+
+
+def _quoted(name: str) -> str:
+    return f"“{name}”" if "," in name else name
+
+
+def _often(found: Findings, gaps: list[Gap], side: str) -> str:
+    """At how many sizes one side is ahead, and by how much."""
+    mine = [abs(gap.difference) for gap in gaps if gap.better == side]
+    by = span(min(mine), max(mine), lambda value: f"{value:.{found.digits}f}")
+    if round(max(mine), found.digits) == 0:
+        by = f"less than {10**-found.digits}"
+    places = f"at {'all ' if len(mine) == len(gaps) else ''}{len(mine)}, " if len(gaps) > 1 else ""
+    return f"{places}by {by} {found.metric.points}".rstrip()
+
+
+def _certainty(gaps: list[Gap]) -> str:
+    """How much of it could be chance."""
+    known = [gap for gap in gaps if gap.half is not None]
+    if not known:
+        return "with one seed a point, how much of that is chance is not known"
+    beyond = sum(abs(gap.difference) > (gap.half or 0) for gap in known)
+    which = "differences" if len(known) == len(gaps) else "differences with seeds on both sides"
+    return f"{beyond} of {len(known)} {which} exceed their 95 % interval"
+
+
+def _sizes(found: Findings, of: "list[Point] | list[Gap]") -> str:
+    every = [point.nonzero for point in found.points]
+    values = [item.nonzero for item in of]
+    return span(min(values), max(values), lambda value: short(value, every))
+
+
+def _alone(found: Findings) -> str:
+    """Why nothing can be compared."""
+    kinds = {point.kind for point in found.points}
+    if len(kinds) == 2:
+        return "Dense and sparse runs are on differing data, so they cannot be compared."
+    there, lacking = ("dense", "sparse") if kinds == {"dense"} else ("sparse", "dense")
+    return f"Only {there} runs are finished; without a {lacking} one there is no comparison."

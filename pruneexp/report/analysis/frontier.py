@@ -1,0 +1,322 @@
+"""Seeds folded into points, points into curves, and one curve held against another: sparse against
+dense, and sparse ones against each other.
+
+A curve is read between its points by straight lines over log10 of the non-zero parameters.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist, fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+from pruneexp.engine.record import MEGABYTE
+from pruneexp.report.data.load import Loaded, Metric
+from pruneexp.report.format import percent
+
+CONFIDENCE = 0.95
+# Sizes this close count as one: rounding in each tensor leaves a few weights more or less.
+NEAR = 0.001
+# Student's t at 97.5 % for 1 to 9 degrees of freedom, from the usual tables.
+STUDENT = (12.70620, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """All seeds of one configuration. `half` is the half width of a 95 % t interval, None for a
+    single seed."""
+
+    series: str
+    kind: str
+    family: str
+    data: str
+    label: str  # "×0.5", "90 %"
+    size: str
+    width: float | None
+    hidden_size: int | None
+    sparsity: float
+    n: int
+    parameters: int
+    nonzero: float
+    megabytes: float
+    multiply_adds: float | None  # of one example in the dense model
+    sparse_multiply_adds: float | None  # what masked weights leave of them; all of a dense one's
+    test: float
+    test_half: float | None
+    valid: float
+    valid_half: float | None
+    seeds: tuple[float, ...]  # the test metric of each
+    top5: float | None  # test top-5 accuracy, where the task measures it
+    top5_half: float | None
+    published: float | None  # the same of the paper's model
+    published_top5: float | None
+    published_in: str
+    published_start: str  # what the paper pruned, where that was not what these runs did
+    published_megabytes: dict[str, float]  # of positions (bitmask, csr), and of all (megabytes)
+    quantised: str  # "int8 after training"; nothing where values are fp32
+    weighed: dict[str, float] | None  # bytes as measured, see `measured.weights`
+    milliseconds: float | None  # of one example at batch 1
+
+    @property
+    def written(self) -> float | None:
+        """Megabytes of the packed file: values of its own type, the best encoding, batch-norm
+        folded where it can be."""
+        size = self.file("batch_norm_folded") or self.file("batch_norm_kept")
+        return None if size is None else size / MEGABYTE
+
+    @property
+    def values(self) -> str:
+        return self.quantised.partition(" ")[0] or "fp32"
+
+    def file(self, state: str, what: str = "bytes") -> float | None:
+        """Bytes of the packed file in one of both states, or of a part of it."""
+        return (self.weighed or {}).get(f"{state}.values.{self.values}.{what}")
+
+    def positions_share(self, values: str) -> float | None:
+        """Of the smallest file with values of this type."""
+        folded = self.file("batch_norm_folded") is not None
+        part = f"batch_norm_{'folded' if folded else 'kept'}.values.{values}"
+        numbers = self.weighed or {}
+        whole = numbers.get(f"{part}.bytes")
+        return numbers[f"{part}.position_bytes"] / whole if whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    mean: float
+    half: float | None
+    measured: bool  # else between two points
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """Two curves at one size. `half` is the root of the sum of squares of both half widths."""
+
+    ours_series: str
+    theirs_series: str
+    nonzero: float
+    measured: str  # which model has this size
+    ours: Estimate
+    theirs: Estimate
+    difference: float  # ours - theirs
+    half: float | None
+    better: str  # one of the pair's words, or neither
+    work: float | None  # our multiply-adds as a multiple of theirs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """One curve against another: sparse against dense, or two sparse ones, called A and B."""
+
+    ours: list[Point]
+    theirs: list[Point]
+    words: tuple[str, str]
+    gaps: list[Gap]
+
+
+# --- points and curves -------------------------------------------------------------------------
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t: a table, then the expansion of Abramowitz and Stegun
+    (26.7.5), right to four decimals from ten degrees of freedom on."""
+    if freedom <= len(STUDENT):
+        return STUDENT[freedom - 1]
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Of the 95 % t interval of the mean. None for a single value."""
+    if len(values) < 2:
+        return None
+    return student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+
+
+def curves(loaded: Loaded) -> dict[str, list[Point]]:
+    """By name, dense ones first; the points by size."""
+    points = [
+        _fold(group.to_dict("records"))
+        for _, group in loaded.runs.groupby(["series", "point"], sort=False)
+    ]
+    found: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda point: (point.kind, point.nonzero, -point.sparsity)):
+        found.setdefault(point.series, []).append(point)
+    order = list(dict.fromkeys(loaded.runs["series"]))
+    return dict(sorted(found.items(), key=lambda item: (item[1][0].kind, order.index(item[0]))))
+
+
+def _fold(rows: list[dict[Any, Any]]) -> Point:
+    first = rows[0]
+    tests, valids = [row["test"] for row in rows], [row["valid"] for row in rows]
+    dense = first["kind"] == "dense"
+    sparsity = _mean(rows, "sparsity")
+    return Point(
+        **{key: first[key] for key in ("series", "kind", "family", "data", "size")},
+        label=first["size"] if dense else percent(sparsity),
+        width=None if pd.isna(first["width"]) else float(first["width"]),
+        hidden_size=None if pd.isna(first["hidden_size"]) else int(first["hidden_size"]),
+        sparsity=sparsity,
+        n=len(rows),
+        parameters=first["parameters"],
+        nonzero=_mean(rows, "nonzero"),
+        megabytes=_mean(rows, "megabytes"),
+        multiply_adds=_mean_if_all(rows, "multiply_adds"),
+        sparse_multiply_adds=_mean_if_all(rows, "sparse_multiply_adds"),
+        test=fmean(tests),
+        test_half=half_width(tests),
+        valid=fmean(valids),
+        valid_half=half_width(valids),
+        seeds=tuple(tests),
+        top5=_mean_if_all(rows, "top5"),
+        top5_half=half_width([row["top5"] for row in rows if not pd.isna(row["top5"])]),
+        published=None if pd.isna(first["published"]) else float(first["published"]),
+        published_top5=_mean_if_all(rows[:1], "published_top5"),
+        published_in=first["published_in"],
+        published_start=first["published_start"],
+        published_megabytes=first["published_megabytes"],
+        quantised=first["quantised"],
+        weighed=_means([row["weighed"] for row in rows]),
+        milliseconds=_mean_if_all(rows, "milliseconds"),
+    )
+
+
+def _mean(rows: list[dict[Any, Any]], column: str) -> float:
+    """Without rounding where all are equal, as they are unless masks leave different numbers."""
+    values = [row[column] for row in rows]
+    return values[0] if len(set(values)) == 1 else fmean(values)
+
+
+def _mean_if_all(rows: list[dict[Any, Any]], column: str) -> float | None:
+    """Nothing where a record does not hold it."""
+    return None if any(pd.isna(row[column]) for row in rows) else float(_mean(rows, column))
+
+
+def _means(all_: list[dict[str, float] | None]) -> dict[str, float] | None:
+    """Number by number, of what all hold."""
+    there = [each for each in all_ if each is not None]
+    if len(there) < len(all_):
+        return None
+    keys = [key for key in there[0] if all(key in each for each in there)]
+    return {key: fmean(each[key] for each in there) for key in keys}
+
+
+def at(curve: list[Point], nonzero: float) -> Estimate:
+    """A curve at a size within its range."""
+    there = measured_at(curve, nonzero)
+    if there is not None:
+        return Estimate(there.test, there.test_half, True)
+    left, right, share = _between(curve, nonzero)
+    half = None
+    if left.test_half is not None and right.test_half is not None:
+        half = math.hypot((1 - share) * left.test_half, share * right.test_half)
+    return Estimate((1 - share) * left.test + share * right.test, half, False)
+
+
+def measured_at(curve: list[Point], nonzero: float) -> Point | None:
+    """The point of this size, the nearest of several."""
+    near = [point for point in curve if math.isclose(point.nonzero, nonzero, rel_tol=NEAR)]
+    return min(near, key=lambda point: abs(point.nonzero - nonzero), default=None)
+
+
+def _between(curve: list[Point], nonzero: float) -> tuple[Point, Point, float]:
+    """The neighbours of a size, and how far it lies from the first to the second."""
+    after = bisect_left([point.nonzero for point in curve], nonzero)
+    left, right = curve[after - 1], curve[after]
+    low, high = math.log10(left.nonzero), math.log10(right.nonzero)
+    return left, right, (math.log10(nonzero) - low) / (high - low)
+
+
+def work_at(curve: list[Point], nonzero: float) -> float | None:
+    """The multiply-adds of a model of this size, straight over the logarithms of both."""
+    there = measured_at(curve, nonzero)
+    if there is not None:
+        return there.sparse_multiply_adds
+    left, right, share = _between(curve, nonzero)
+    low, high = left.sparse_multiply_adds, right.sparse_multiply_adds
+    return low ** (1 - share) * high**share if low and high else None
+
+
+# --- the comparison ----------------------------------------------------------------------------
+
+
+def pairs(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
+    """Each sparse curve with each dense one on the same data, of the same family and with the same
+    type of values if it has one."""
+    dense = [curve for curve in found.values() if curve[0].kind == "dense"]
+    made = []
+    for sparse in (curve for curve in found.values() if curve[0].kind == "sparse"):
+        beside = [curve for curve in dense if curve[0].data == sparse[0].data]
+        kin = [curve for curve in beside if curve[0].family == sparse[0].family]
+        kin = kin or beside
+        alike = [curve for curve in kin if curve[0].quantised == sparse[0].quantised]
+        made += [_pair(sparse, curve, ("sparse", "dense"), metric) for curve in alike or kin]
+    return made
+
+
+def rivals(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
+    """Sparse curves on the same data and of the same family, two by two."""
+    sparse = [curve for curve in found.values() if curve[0].kind == "sparse"]
+    return [
+        _pair(ours, theirs, ("A", "B"), metric)
+        for ours, theirs in combinations(sparse, 2)
+        if (ours[0].data, ours[0].family) == (theirs[0].data, theirs[0].family)
+    ]
+
+
+def _pair(ours: list[Point], theirs: list[Point], words: tuple[str, str], metric: Metric) -> Pair:
+    """Where both curves reach: at every size that either was measured at."""
+    sizes: list[float] = []
+    for size in sorted(point.nonzero for point in [*ours, *theirs]):
+        new = not sizes or not math.isclose(size, sizes[-1], rel_tol=NEAR)
+        if new and _reaches(ours, size) and _reaches(theirs, size):
+            sizes.append(size)
+    gaps = [_gap(ours, theirs, size, words, metric) for size in sizes]
+    return Pair(ours=ours, theirs=theirs, words=words, gaps=gaps)
+
+
+def _measured(models: list[tuple[str, str]]) -> str:
+    """Which models have a size: "dense ×0.25 and sparse 90 %", "both 90 %"."""
+    if len(models) == 2 and models[0][1] == models[1][1] != "":
+        return f"both {models[0][1]}"
+    return " and ".join(f"{word} {label}".strip() for word, label in models)
+
+
+def _reaches(curve: list[Point], nonzero: float) -> bool:
+    within = curve[0].nonzero <= nonzero <= curve[-1].nonzero
+    return within or measured_at(curve, nonzero) is not None
+
+
+def _gap(
+    ours: list[Point], theirs: list[Point], nonzero: float, words: tuple[str, str], metric: Metric
+) -> Gap:
+    here, there = at(ours, nonzero), at(theirs, nonzero)
+    difference = here.mean - there.mean
+    gain = difference if metric.higher_is_better else -difference
+    known = here.half is not None and there.half is not None
+    # The dense model first, as in the tables.
+    sides = sorted(zip((ours, theirs), words, strict=True), key=lambda side: side[0][0].kind)
+    measured = [(measured_at(curve, nonzero), word) for curve, word in sides]
+    work, other = work_at(ours, nonzero), work_at(theirs, nonzero)
+    return Gap(
+        ours_series=ours[0].series,
+        theirs_series=theirs[0].series,
+        nonzero=nonzero,
+        measured=_measured([(word, point.label) for point, word in measured if point]),
+        ours=here,
+        theirs=there,
+        difference=difference,
+        half=math.hypot(here.half or 0, there.half or 0) if known else None,
+        better=words[0] if gain > 0 else words[1] if gain < 0 else "neither",
+        work=work / other if work and other else None,
+    )

@@ -1,0 +1,91 @@
+"""What positions take, encoding by encoding, against sparsity."""
+
+import math
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from pruneexp.report.analysis.findings import Findings
+from pruneexp.report.analysis.frontier import Point
+from pruneexp.report.figures.style import DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.format import percent
+
+INCHES = (7.0, 5.2)
+VERMILION, GREEN, PURPLE, ORANGE = (colour for colour, _ in SPARSE)
+BLUE, SKY, BLACK = (colour for colour, _ in DENSE)
+# Words for each encoding, its colour and its dashes: one colour for both of a kind. The smallest is
+# a band behind the others.
+LOOKS = {
+    "csr": ("CSR, 32-bit columns", GREY, "-"),
+    "bitmask": ("bit-mask", BLACK, "-"),
+    "runs4": ("4-bit runs and fillers", PURPLE, "-"),
+    "runs5": ("5-bit runs and fillers", PURPLE, (0, (4, 2))),
+    "escape4": ("4-bit runs, escapes", ORANGE, "-"),
+    "escape5": ("5-bit runs, escapes", ORANGE, (0, (4, 2))),
+    "rows": ("rows of like density", GREEN, "-"),
+    "columns": ("columns of like density", GREEN, (0, (4, 2))),
+    "golomb": ("Golomb", SKY, "-"),
+    "auto": ("the smallest (auto)", VERMILION, "-"),
+}
+
+
+def positions(found: Findings) -> Figure | None:
+    """Bits a prunable weight on logarithmic axes. Nothing where they were not measured, or where
+    there is but one sparsity."""
+    curve = _longest(found) if found.bytes_are_known else []
+    if len({point.sparsity for point in curve}) < 2:
+        return None
+    figure = Figure(figsize=INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    kept = [1 - point.sparsity for point in curve]
+    for encoding, (words, colour, dashes) in LOOKS.items():
+        bits = [_bits(point, encoding) for point in curve]
+        band = {"lw": 7.0, "alpha": 0.4, "zorder": 1.8}
+        line = {"lw": 1.3, "marker": "o", "markersize": 3}
+        look = band if encoding == "auto" else line
+        axes.plot(kept, bits, color=colour, ls=dashes, label=words, **look)
+    bound = [8 * _numbers(point)["bound_bytes"] / _numbers(point)["prunable"] for point in curve]
+    axes.plot(kept, bound, color=BLUE, ls=(0, (1, 1.2)), lw=2, label="bound log2 C(n, k)")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.invert_xaxis()
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(FixedLocator(kept))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(1 - share)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(FixedLocator(ticks(low, high)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+    bare(axes)
+    axes.set_xlabel("sparsity")
+    axes.set_ylabel("bits a prunable weight")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    several = f" of {curve[0].series}" if len(_sparse(found)) > 1 else ""
+    model = f"{several}, model {curve[0].size}"
+    says = f"positions of the kept weights as measured{model}; fillers as fp32"
+    title(axes, found.title, says)
+    return figure
+
+
+def _sparse(found: Findings) -> list[list[Point]]:
+    return [curve for curve in found.curves.values() if curve[0].kind == "sparse"]
+
+
+def _longest(found: Findings) -> list[Point]:
+    """The sparse curve with most sparsities; the first of several."""
+    curves = sorted(_sparse(found), key=lambda curve: -len({point.sparsity for point in curve}))
+    curve = curves[0] if curves else []
+    return sorted(curve, key=lambda point: point.sparsity)
+
+
+def _numbers(point: Point) -> dict[str, float]:
+    assert point.weighed is not None, point.series
+    return point.weighed
+
+
+def _bits(point: Point, encoding: str) -> float:
+    numbers, of = _numbers(point), f"batch_norm_kept.encodings.{encoding}."
+    # One that was refused has no line.
+    parts = [numbers.get(f"{of}{what}", math.nan) for what in ("position_bytes", "filler_bytes")]
+    return 8 * sum(parts) / numbers["prunable"]

@@ -1,0 +1,313 @@
+"""The figures of a report. To add one: a function here, an entry in `FIGURES` and in
+conf/report.yaml.
+
+They are drawn without pyplot and without the reader's own matplotlib settings, so that the same
+runs give the same bytes.
+"""
+
+import io
+import math
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from pruneexp.engine.record import BYTES_PER_WEIGHT
+from pruneexp.report.analysis.findings import Findings
+from pruneexp.report.analysis.frontier import NEAR, Point
+from pruneexp.report.figures.labels import Label, LineLabel, place
+from pruneexp.report.figures.positions import positions
+from pruneexp.report.figures.schedule import schedule
+from pruneexp.report.figures.style import DASHES, DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.format import percent, short
+
+EXAMPLE = {"accuracy": "picture", "perplexity": "word"}  # what a metric is an average over
+INCHES = (7.0, 4.6)
+LEGEND_LETTERS = 92  # that stand beside each other below a figure, markers included
+DPI = 160  # of the PNG
+TOGETHER = 0.01  # reference lines within 1 % of each other have one label
+MOST_LABELLED = 6  # curves; of more, the first of each kind alone has labels at its points
+SEED_SHIFT = 0.009  # of the axis, so that single seeds stand beside the bar of their mean
+
+# Dates and versions would make two files of one figure differ.
+METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+SETTINGS: dict[Any, Any] = {"svg.hashsalt": "pruneexp", "pdf.fonttype": 42, "font.size": 9.5}
+
+
+def parameters(found: Findings) -> Figure:
+    """The paper's Figure 3: the metric against what is not zero."""
+    if _one_size(found):
+        return _settings(found)
+    return _curves(found, lambda point: point.nonzero, "non-zero parameters", _count)
+
+
+def megabytes(found: Findings) -> Figure | None:
+    """The same against what the values take. Nothing where some take fewer bits: `written` has
+    what those weigh."""
+    if _one_size(found) or found.rounded:
+        return None
+    words = f"size (MB, {BYTES_PER_WEIGHT} bytes a non-zero weight)"
+    return _curves(found, lambda point: point.megabytes, words, lambda value: f"{value:g}")
+
+
+def multiply_adds(found: Findings) -> Figure | None:
+    """The same against the work that masked weights leave. Nothing where a record lacks it."""
+    if not found.work_is_known or _one_size(found):
+        return None
+    words = f"multiply-adds for one {EXAMPLE.get(found.metric.name, 'example')}"
+    if any(point.kind == "sparse" for point in found.points):
+        words += ", masked weights skipped"
+    return _curves(found, lambda point: point.sparse_multiply_adds or 0, words, _count)
+
+
+def written(found: Findings) -> Figure | None:
+    """The same against the bytes of the packed file. Nothing where they were not measured."""
+    if not found.bytes_are_known or _one_place([point.written or 0 for point in found.points]):
+        return None
+    folds = any(point.file("batch_norm_folded") for point in found.points)
+    words = "size (MB really written" + ", batch-norm folded)" * folds + ")" * (not folds)
+    return _curves(found, lambda point: point.written or 0, words, lambda value: f"{value:g}")
+
+
+def latency(found: Findings) -> Figure | None:
+    """The same against time. Nothing where it was not measured."""
+    times = [point.milliseconds for point in found.points if point.milliseconds]
+    if len(times) < len(found.points) or _one_place(times):
+        return None
+    words = f"milliseconds for one {EXAMPLE.get(found.metric.name, 'example')} on one CPU thread"
+    words += ", dense or sparse, whichever is faster"
+    return _curves(found, lambda point: point.milliseconds or 0, words, lambda value: f"{value:g}")
+
+
+FIGURES: dict[str, Callable[[Findings], Figure | None]] = {
+    "parameters": parameters,
+    "megabytes": megabytes,
+    "multiply_adds": multiply_adds,
+    "written": written,
+    "latency": latency,
+    "positions": positions,
+    "schedule": schedule,
+}
+AGAINST = {"written": "bytes really written", "latency": "milliseconds"}  # not by their names
+
+
+def alternative(name: str, found: Findings) -> str:
+    """The figure in words, for whoever does not see it."""
+    if name == "schedule":
+        return f"{found.title}: learning rate, sparsity and validation over steps"
+    if name == "positions":
+        return f"{found.title}: bits of positions against sparsity, encoding by encoding"
+    size = AGAINST.get(name, name.replace("_", "-"))
+    return f"{found.title}: test {found.metric.label} against {size}"
+
+
+def draw(name: str, found: Findings, formats: list[str]) -> dict[str, bytes]:
+    """One figure as the content of a file in each format; no file where there is nothing to
+    draw."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        figure = FIGURES[name](found)
+        return {kind: _save(figure, kind) for kind in formats} if figure else {}
+
+
+def _save(figure: Figure, kind: str) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, dpi=DPI, metadata=METADATA[kind])
+    return file.getvalue()
+
+
+# --- size against the metric -------------------------------------------------------------------
+
+
+def _curves(
+    found: Findings, size: Callable[[Point], float], words: str, write: Callable[[float], str]
+) -> Figure:
+    figure = Figure(figsize=INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    _frame(axes, [size(point) for point in found.points], write)
+    axes.set_xlabel(words)
+    _metric(axes, found)
+    _title(axes, found)
+    ink: list[np.ndarray] = []
+    labels: list[Label | LineLabel] = []
+    named: dict[str, int] = {}
+    for (name, curve), look in zip(found.curves.items(), _looks(found), strict=True):
+        ink += _draw(axes, name, curve, size, look)
+        kind = curve[0].kind
+        named[kind] = named.get(kind, 0) + 1
+        if len(found.curves) > MOST_LABELLED and named[kind] > 1:
+            continue  # its points follow each other as those of the first curve of its kind
+        labels += [
+            Label(
+                text=point.label,
+                x=size(point),
+                y=point.test,
+                colour=look.colour,
+                above=(point.kind == "sparse") == found.metric.higher_is_better,
+            )
+            for point in curve
+            if point.label
+        ]
+    columns = max(1, LEGEND_LETTERS // (max(map(len, found.curves)) + 8))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+    axes.margins(y=0.12)
+    ink += _references(axes, found)
+    place(axes, [*labels, *reference_labels(found.loaded.references, found.digits)], ink)
+    return figure
+
+
+def _one_size(found: Findings) -> bool:
+    """Whether settings alone differ, so that an axis of sizes would show one place."""
+    same = _one_place([point.nonzero for point in found.points])
+    return same and len(found.points) == len(found.curves) > 1
+
+
+def _one_place(sizes: list[float]) -> bool:
+    return all(math.isclose(size, sizes[0], rel_tol=NEAR) for size in sizes)
+
+
+def _settings(found: Findings) -> Figure:
+    """The metric of each setting, side by side, where all have one size."""
+    figure = Figure(figsize=INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    bare(axes)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlim(-0.6, len(found.points) - 0.4)
+    for place_, (point, look) in enumerate(zip(found.points, _looks(found), strict=True)):
+        colour = look.colour
+        axes.plot(place_, point.test, color=colour, marker=look.marker, markersize=7, lw=0)
+        beside = np.full(point.n, place_ + 0.08)
+        if point.n > 1:
+            axes.scatter(beside, point.seeds, s=16, color=colour, alpha=0.5, linewidths=0)
+        if point.test_half is not None:
+            axes.errorbar(place_, point.test, point.test_half, color=colour, capsize=3, lw=1.1)
+    names = [point.series.removeprefix("sparse, ") for point in found.points]
+    axes.set_xticks(range(len(names)), [textwrap.fill(name, 18) for name in names])
+    sparsities = {point.sparsity for point in found.points}
+    each = f", {percent(*sparsities)} sparse" if len(sparsities) == 1 else ""
+    axes.set_xlabel(f"{short(found.points[0].nonzero)} non-zero parameters each{each}")
+    _metric(axes, found)
+    _title(axes, found)
+    axes.margins(y=0.12)
+    return figure
+
+
+def _metric(axes: Axes, found: Findings) -> None:
+    better = "" if found.metric.higher_is_better else ", lower is better"
+    axes.set_ylabel(f"test {found.metric.label}{better}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    colour: str
+    marker: str
+    dashes: Any
+
+
+def _looks(found: Findings) -> list[_Look]:
+    """For each curve; dashed where colours begin anew."""
+    used = {"dense": 0, "sparse": 0}
+    looks = []
+    for curve in found.curves.values():
+        kind = curve[0].kind
+        choices = DENSE if kind == "dense" else SPARSE
+        again, place_ = divmod(used[kind], len(choices))
+        looks.append(_Look(*choices[place_], DASHES[again % len(DASHES)]))
+        used[kind] += 1
+    return looks
+
+
+def _draw(
+    axes: Axes,
+    name: str,
+    curve: list[Point],
+    size: Callable[[Point], float],
+    look: _Look,
+) -> list[np.ndarray]:
+    """One curve: means, intervals and single seeds. Returns what labels must not hide."""
+    colour, line = look.colour, {"ls": look.dashes, "marker": look.marker}
+    curve = sorted(curve, key=size)
+    sizes, means = [size(point) for point in curve], [point.test for point in curve]
+    axes.plot(sizes, means, color=colour, markersize=6, lw=1.6, label=name, zorder=3, **line)
+    ink = [np.column_stack([sizes, means])]
+    for point in curve:
+        x = size(point)
+        if point.n > 1:
+            beside = x * (axes.get_xlim()[1] / axes.get_xlim()[0]) ** SEED_SHIFT
+            axes.scatter(
+                [beside] * point.n, point.seeds, s=14, color=colour, alpha=0.45, linewidths=0
+            )
+            ink += [np.array([[beside, seed]]) for seed in point.seeds]
+        if point.test_half is not None:
+            axes.errorbar(x, point.test, point.test_half, color=colour, capsize=3, lw=1.1, zorder=3)
+            ends = (point.test - point.test_half, point.test + point.test_half)
+            ink.append(np.array([[x, end] for end in ends]))
+    return ink
+
+
+def _references(axes: Axes, found: Findings) -> list[np.ndarray]:
+    """A thin line across for each value to hold the curves against."""
+    ends = axes.get_xlim()
+    values = found.loaded.references.values()
+    for value in values:
+        axes.axhline(value, color=GREY, lw=0.8, ls=(0, (6, 3)), zorder=1.5)
+    return [np.array([[end, value] for end in ends]) for value in values]
+
+
+def reference_labels(references: dict[str, float], digits: int) -> list[LineLabel]:
+    """Lines closer to each other than `TOGETHER` share a label."""
+    groups: list[list[tuple[str, float]]] = []
+    for name, value in sorted(references.items(), key=lambda item: item[1]):
+        if groups and math.isclose(value, groups[-1][-1][1], rel_tol=TOGETHER):
+            groups[-1].append((name, value))
+        else:
+            groups.append([(name, value)])
+    return [
+        LineLabel(
+            text=textwrap.fill(
+                ", ".join(f"{name} {value:.{digits}f}" for name, value in group), 90
+            ),
+            low=group[0][1],
+            high=group[-1][1],
+            colour=GREY,
+        )
+        for group in groups
+    ]
+
+
+def _title(axes: Axes, found: Findings) -> None:
+    spread = "one seed a point"
+    if any(point.n > 1 for point in found.points):
+        spread = f"mean of {found.seeds}, bars: 95 % t interval, dots: seeds"
+    says = f"test {found.metric.name} of the state chosen on validation; {spread}"
+    title(axes, found.title, says)
+
+
+def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> None:
+    low, high = min(sizes), max(sizes)
+    room = max(0.07 * math.log10(high / low), 0.04)  # decades on either side
+    low, high = low / 10**room, high * 10**room
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(ticks(low, high)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    bare(axes)
+
+
+def _count(value: float) -> str:
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:g}{letter}"
+    return f"{value:g}"

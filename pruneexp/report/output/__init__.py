@@ -1,0 +1,1 @@
+"""Tables, pages and terminal text of a report."""

@@ -1,0 +1,251 @@
+"""The report as a story of few blocks, and the story as Markdown and as one HTML file that holds
+its pictures."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from html import escape
+
+from pruneexp.report.analysis.budgets import Given
+from pruneexp.report.analysis.findings import Findings
+from pruneexp.report.format import Table, for_markdown, number
+from pruneexp.report.output.byte_tables import storage, written
+from pruneexp.report.output.tables import comparison_of, rivals, table
+
+MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
+
+STYLE = """\
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222; background: #fff }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2.2rem }
+img { max-width: 100%; height: auto }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
+th { border-bottom: 2px solid #999 } .r { text-align: right }
+.caption { color: #595959; font-size: .85rem }
+.warning { border-left: 4px solid #d55e00; padding-left: .8rem }
+li { overflow-wrap: anywhere }
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    detail: bool = False  # left out on a terminal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heading(Block):
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text(Block):
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing(Block):
+    items: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid(Block):
+    table: Table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture(Block):
+    file: str  # beside the page
+    media: str
+    content: bytes = field(repr=False)
+    alternative: str
+    also: list[str]  # the same picture in other formats
+
+
+# --- the story ---------------------------------------------------------------------------------
+
+
+def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Block]:
+    loaded = found.loaded
+    blocks: list[Block] = [Heading(text=found.title, level=1)]
+    blocks += [Text(text=verdict) for verdict in found.verdicts]
+    blocks += [Text(text=warning, warning=True) for warning in found.warnings]
+    blocks += pictures
+    blocks += _references(found)
+    blocks += _comparisons(found)
+    between = rivals(found)
+    if between is not None and between.cells:
+        heading = "Sparse curves against each other at equal size"
+        if len(found.rivals) == 1:
+            pair = found.rivals[0]
+            names = f"{pair.ours[0].series} (A) against {pair.theirs[0].series} (B)"
+            heading = f"{names[0].upper()}{names[1:]} at equal size"
+        blocks += [Heading(text=heading), Grid(table=between)]
+    if len(loaded.runs):
+        blocks += [
+            Heading(text="Size against sparsity"),
+            Grid(table=table(found)),
+            *_bytes(found),
+            Heading(text="What each side was given"),
+            Listing(items=[str(given) for given in found.budgets.values()]),
+        ]
+    if loaded.missing:
+        words = f"Not in this report: {len(loaded.missing)} of {loaded.asked}"
+        blocks += [
+            Heading(text=words),
+            Listing(items=[str(missing) for missing in loaded.missing]),
+        ]
+    blocks += [Heading(text="How it was made", detail=True)]
+    blocks += [Listing(items=_made(found, files), detail=True)]
+    return blocks
+
+
+def _references(found: Findings) -> list[Block]:
+    """What the horizontal lines of the figures are."""
+    if not found.loaded.references:
+        return []
+    items = [
+        f"{name}: {found.metric.name} {value:.{found.digits}f}{found.metric.unit and ' '}"
+        f"{found.metric.unit}"
+        for name, value in found.loaded.references.items()
+    ]
+    return [Heading(text="Values to hold the curves against"), Listing(items=items)]
+
+
+def _comparisons(found: Findings) -> list[Block]:
+    """A table for each pair of curves; the last one's caption speaks for all."""
+    blocks: list[Block] = []
+    reach = [pair for pair in found.pairs if pair.gaps]
+    for pair in reach:
+        names = f"{pair.ours[0].series} against {pair.theirs[0].series}"
+        compared = comparison_of(found, pair)
+        blocks += [
+            Heading(text=f"{names[0].upper()}{names[1:]} at equal size"),
+            Grid(table=compared if pair is reach[-1] else replace(compared, caption="")),
+        ]
+    return blocks
+
+
+def _bytes(found: Findings) -> list[Block]:
+    """Tables 5 and 6, the first too wide for a terminal."""
+    blocks: list[Block] = []
+    for made, heading, wide in (
+        (written(found), "Bytes really written", False),
+        (storage(found), "What the positions take", True),
+    ):
+        if made is not None:
+            blocks += [Heading(text=heading, detail=wide), Grid(table=made, detail=wide)]
+    return blocks
+
+
+def _made(found: Findings, files: list[str]) -> list[str]:
+    loaded = found.loaded
+    items = [
+        f"Plan {found.plan.name}: {loaded.asked} runs and points asked for, {len(loaded.runs)} "
+        "finished."
+    ]
+    if len(loaded.runs):
+        metric, runs = found.metric, loaded.runs
+        better = "higher" if metric.higher_is_better else "lower"
+        norms = int(runs["batch_norm"].max())
+        items += [
+            f"The state with the best validation {metric.name} ({better} is better) was measured "
+            "on test, once.",
+            "Non-zero parameters are the weights and biases that the mask keeps. "
+            + f"Batch norm's scale and shift, at most {norms:,}, are counted apart. " * (norms > 0)
+            + "MB beside them is millions of bytes at 4 bytes a value, without the indices that a "
+            "sparse format adds." * (not found.rounded),
+            "Intervals are 95 % t intervals over seeds; those of a difference and between two "
+            "points add in squares.",
+            "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),
+            f"Time: {_hours(found.budgets)} in all finished runs together.",
+        ]
+        lacking = int(runs["sparse_multiply_adds"].isna().sum())
+        if lacking:
+            items.append(
+                f"Multiply-adds are not shown: {lacking} of {len(runs)} records lack them."
+            )
+    if loaded.gone_with_size:
+        items.append(f"Differs with a model's size: {', '.join(loaded.gone_with_size)}")
+    items += [f"{key}: {', '.join(values)}" for key, values in loaded.versions.items()]
+    return items + [f"Beside this page: {', '.join(files)}"] * bool(files)
+
+
+def _hours(given: dict[str, Given]) -> str:
+    seconds = sum(each.seconds for each in given.values())
+    return f"{number(seconds)} seconds" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
+
+
+# --- the story as a file -----------------------------------------------------------------------
+
+
+def markdown(blocks: list[Block]) -> str:
+    return "\n\n".join(_markdown(block).rstrip() for block in blocks) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"{'#' * block.level} {for_markdown(block.text)}"
+        case Text():
+            return ("> **Mind:** " if block.warning else "") + for_markdown(block.text)
+        case Listing():
+            return "\n".join(f"- {for_markdown(item)}" for item in block.items)
+        case Grid():
+            return block.table.markdown()
+        case Picture():
+            also = ", ".join(f"[{file}]({file})" for file in block.also)
+            image = f"![{for_markdown(block.alternative)}]({block.file})"
+            return image + (f"\n\nAlso as {also}" if also else "")
+    raise AssertionError(block)
+
+
+def html(blocks: list[Block]) -> str:
+    title = next(block.text for block in blocks if isinstance(block, Heading))
+    body = "\n".join(_html(block) for block in blocks)
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{STYLE}</style>\n<body>\n{body}\n</body>\n"
+        "</html>\n"
+    )
+
+
+def _html(block: Block) -> str:
+    match block:
+        case Heading():
+            return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
+        case Text():
+            kind = ' class="warning"' if block.warning else ""
+            return f"<p{kind}>{escape(block.text)}</p>"
+        case Listing():
+            items = "\n".join(f"<li>{escape(item)}</li>" for item in block.items)
+            return f"<ul>\n{items}\n</ul>"
+        case Grid():
+            return _html_table(block.table)
+        case Picture():
+            content = base64.b64encode(block.content).decode()
+            source = f"data:{block.media};base64,{content}"
+            return f'<p><img src="{source}" alt="{escape(block.alternative)}"></p>'
+    raise AssertionError(block)
+
+
+def _html_table(table: Table) -> str:
+    def row(cells: list[str], tag: str) -> str:
+        return "".join(
+            f'<{tag} class="r">{escape(cell)}</{tag}>'
+            if side == "r"
+            else f"<{tag}>{escape(cell)}</{tag}>"
+            for cell, side in zip(cells, table.align, strict=True)
+        )
+
+    lines = "\n".join(f"<tr>{row(cells, 'td')}</tr>" for cells in table.cells)
+    caption = f'<p class="caption">{escape(table.caption)}</p>' if table.caption else ""
+    head = f"<tr>{row(table.header, 'th')}</tr>"
+    return f'<div class="wide"><table>\n{head}\n{lines}\n</table></div>\n{caption}'
+
+
+PAGES: dict[str, Callable[[list[Block]], str]] = {"md": markdown, "html": html}

@@ -1,0 +1,312 @@
+"""The tables of a report. To add one: a function here, an entry in `TABLES` and in
+conf/report.yaml."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from pruneexp.report import format
+from pruneexp.report.analysis.findings import Findings
+from pruneexp.report.analysis.frontier import Estimate, Gap, Pair, Point
+from pruneexp.report.format import Table, estimate, number, percent, short, signed, span
+from pruneexp.report.output.byte_tables import storage, written
+
+
+def table(found: Findings) -> Table:
+    """Size against sparsity in the layout of the paper's Tables 2 and 3: sizes ascending, the dense
+    model first, under it what was pruned from it."""
+    rows = sorted(found.points, key=lambda point: _place(found, point))
+    named = _named(found)
+    columns = _columns(found)
+    head, size = _size(rows)
+    body = []
+    above: Point | None = None
+    for point in rows:
+        same = above is not None and (above.size, above.family) == (point.size, point.family)
+        new = above is None or above.series != point.series
+        name = [point.series if new else ""] if named else []
+        body.append(
+            [
+                *(*name, "" if same and not (named and new) else size(point)),
+                *(write(point) for _, write in columns),
+            ]
+        )
+        above = point
+    return Table(
+        raw=_raw_points(rows),
+        header=[*["Series"] * named, head, *(header for header, _ in columns)],
+        cells=body,
+        align="l" * named + "l" + "r" * len(columns),
+        caption=_caption(found),
+    )
+
+
+def _columns(found: Findings) -> list[tuple[str, Callable[[Point], str]]]:
+    """What stands in a row behind the model: a header each, and how it is written. What no record
+    or no paper has is left out."""
+    points, label, digits = found.points, found.metric.label, found.digits
+    sizes, megabytes = [p.nonzero for p in points], [p.megabytes for p in points]
+    columns: list[tuple[str, Callable[[Point], str]]] = [
+        ("Sparsity", lambda p: percent(p.sparsity)),
+        ("NNZ params", lambda p: short(p.nonzero, sizes)),
+    ]
+    if not found.rounded:  # else the table of bytes has what each weighs
+        columns.append(("MB", lambda p: format.megabytes(p.megabytes, megabytes)))
+    if found.work_is_known:
+        work = [p.sparse_multiply_adds or 0 for p in points]
+        columns.append(("Multiply-adds", lambda p: short(p.sparse_multiply_adds or 0, work)))
+    columns.append((f"test {label}", lambda p: f"{estimate(p.test, p.test_half, digits)} ({p.n})"))
+    columns.append((f"valid {label}", lambda p: f"{p.valid:.{digits}f}"))
+    if any(p.top5 is not None for p in points):
+        columns.append(("test top-5 (%)", lambda p: _or_blank(p.top5, p.top5_half, digits)))
+    if any(p.published is not None for p in points):
+        printed = found.metric.digits
+        columns.append(("published", lambda p: _or_blank(p.published, None, printed)))
+        columns.append(("difference (%)", _written_difference))
+    if any(p.published_top5 is not None for p in points):
+        columns.append(("published top-5 (%)", lambda p: _or_blank(p.published_top5, None, 1)))
+    return columns
+
+
+def _or_blank(mean: float | None, half: float | None, digits: int) -> str:
+    return format.BLANK if mean is None else estimate(mean, half, digits)
+
+
+def _place(found: Findings, point: Point) -> tuple[Any, ...]:
+    """Where a point stands in the table."""
+    kin = list(dict.fromkeys((other.family, other.data) for other in found.points))
+    large = point.width or point.hidden_size or point.parameters
+    return (
+        *(kin.index((point.family, point.data)), large, point.size, point.kind),
+        *(list(found.curves).index(point.series), point.sparsity, point.nonzero),
+    )
+
+
+def _named(found: Findings) -> bool:
+    """Whether size and sparsity do not yet say which curve a row is of."""
+    if len({(point.family, point.data) for point in found.points}) > 1:
+        return True
+    curves = {(p.kind, p.size if p.kind == "sparse" else "") for p in found.points}
+    return len(found.curves) > len(curves)
+
+
+def _size(points: list[Point]) -> tuple[str, Callable[[Point], str]]:
+    """The head of the column of sizes, and its cells, as the paper prints them: 0.25, 1500."""
+    if all(point.width is not None for point in points):
+        return "Width", lambda point: str(point.width)
+    if all(point.hidden_size is not None for point in points):
+        return "Model size (hidden units)", lambda point: str(point.hidden_size)
+    return "Model", lambda point: point.size
+
+
+def _written_difference(point: Point) -> str:
+    """How far ours is from the paper's figure."""
+    far = _difference(point)
+    return format.BLANK if far is None else f"{far:+.1f}".replace("-", "−")
+
+
+def _difference(point: Point) -> float | None:
+    return None if point.published is None else 100 * (point.test / point.published - 1)
+
+
+def _caption(found: Findings) -> str:
+    spread = "the mean over seeds (how many) ± the half width of its 95 % t interval"
+    if all(point.n == 1 for point in found.points):
+        spread = "of one seed (1) each, so without an interval"
+    work = " Multiply-adds: of one example, when masked weights are skipped." * found.work_is_known
+    return (
+        f"Test {found.metric.name} of the state that validation chose: {spread}. NNZ: weights and "
+        "biases that the mask keeps."
+        + " MB: millions of bytes at 4 bytes a value." * (not found.rounded)
+        + work
+        + _papers(found)
+    )
+
+
+def _papers(found: Findings) -> str:
+    """Where the published figures are from, and how those models were made otherwise."""
+    papers = dict.fromkeys(p.published_in for p in found.points if p.published_in)
+    if not papers:
+        return ""
+    otherwise = dict.fromkeys(
+        f" Mind: {p.published_in} pruned {p.published_start}, which the {p.series} runs beside it "
+        "did not."
+        for p in found.points
+        if p.published_start
+    )
+    listed = f" Published: {', '.join(papers)}; difference: ours / published − 1."
+    return listed + "".join(otherwise)
+
+
+RAW = [
+    *("series", "kind", "family", "size", "width", "hidden_size", "sparsity", "parameters"),
+    *("nonzero", "megabytes", "multiply_adds", "sparse_multiply_adds"),
+    *("test", "test_half", "valid", "valid_half", "n", "data"),
+]
+
+
+def _raw_points(points: list[Point]) -> pd.DataFrame:
+    def there(*columns: str) -> list[str]:
+        known = any(getattr(point, columns[0]) is not None for point in points)
+        return list(columns) if known else []
+
+    beside = there("published", "published_in")
+    columns = [*RAW, *there("top5", "top5_half"), *beside, *there("published_top5")]
+    frame = pd.DataFrame(
+        [[getattr(point, column) for column in columns] for point in points],
+        columns=[_raw_name(column) for column in columns],
+    )
+    if beside:
+        frame["difference_percent"] = [_difference(point) for point in points]
+    return frame
+
+
+def _raw_name(column: str) -> str:
+    return f"{column}_width_95" if column.endswith("_half") else column
+
+
+def comparison(found: Findings) -> Table:
+    """Sparse against dense at every size that both reach."""
+    gaps = [gap for pair in found.pairs for gap in pair.gaps]
+    return _comparison(found, gaps, named=len(found.pairs) > 1)
+
+
+def comparison_of(found: Findings, pair: Pair) -> Table:
+    """The same for one pair of curves, whose names stand elsewhere."""
+    return _comparison(found, pair.gaps, named=False)
+
+
+def rivals(found: Findings) -> Table | None:
+    """Sparse curves against each other, two by two. Nothing where there is but one."""
+    gaps = [gap for pair in found.rivals for gap in pair.gaps]
+    several = len(found.rivals) > 1
+    return _comparison(found, gaps, named=several, words=("A", "B")) if found.rivals else None
+
+
+def _comparison(
+    found: Findings, gaps: list[Gap], named: bool, words: tuple[str, str] = ("sparse", "dense")
+) -> Table:
+    every = [point.nonzero for point in found.points]
+    unit = f" ({found.metric.points})" if found.metric.points else ""
+    ours, theirs = (f"{word[0].upper()}{word[1:]}" for word in words)
+    curves = [f"{ours} curve", f"{theirs} curve"]
+    work = any(gap.work and round(gap.work, 2) != 1 for gap in gaps)
+
+    def names(gap: Gap) -> list[str]:
+        both = [gap.ours_series, gap.theirs_series]
+        # What all are called needs no room.
+        return both if words != ("A", "B") else [name.removeprefix("sparse, ") for name in both]
+
+    return Table(
+        raw=pd.DataFrame([_raw_gap(gap) for gap in gaps], columns=_gap_columns(words)),
+        header=[
+            *(curves if named else []),
+            *("NNZ params", "Measured", f"{ours}", f"{theirs}"),
+            *(f"{ours} −\N{NO-BREAK SPACE}{words[1]}{unit}", "Better"),
+            *["Multiply-adds"] * work,
+        ],
+        cells=[
+            [
+                *(names(gap) if named else []),
+                short(gap.nonzero, every),
+                gap.measured,
+                _read(gap.ours, found.digits),
+                _read(gap.theirs, found.digits),
+                signed(gap.difference, gap.half, found.digits),
+                gap.better,
+                *[f"×{gap.work:.2f}" if gap.work else format.BLANK] * work,
+            ]
+            for gap in gaps
+        ],
+        align="ll" * named + "rlrrrl" + "r" * work,
+        caption=(
+            f"Test {found.metric.name} at the sizes that both reach. ≈ is read off a straight line "
+            "between measured neighbours, over the logarithm of the size. The ± of a difference is "
+            "the root of the sum of squares of both half widths."
+            + f" Multiply-adds: {words[0]} as a multiple of {words[1]}."
+            * work
+        ),
+    )
+
+
+def _gap_columns(words: tuple[str, str]) -> list[str]:
+    ours, theirs = (word.lower() for word in words)
+    return [
+        *(f"{ours}_series", f"{theirs}_series", "nonzero", "measured"),
+        *(ours, f"{ours}_half_width_95", f"{ours}_measured"),
+        *(theirs, f"{theirs}_half_width_95", f"{theirs}_measured"),
+        *(f"{ours}_minus_{theirs}", "half_width_95", "better", "multiply_adds_ratio"),
+    ]
+
+
+def _raw_gap(gap: Gap) -> list[Any]:
+    return [
+        *(gap.ours_series, gap.theirs_series, gap.nonzero, gap.measured),
+        *(gap.ours.mean, gap.ours.half, gap.ours.measured),
+        *(gap.theirs.mean, gap.theirs.half, gap.theirs.measured),
+        *(gap.difference, gap.half, gap.better, gap.work),
+    ]
+
+
+def _read(value: Estimate, digits: int) -> str:
+    return ("" if value.measured else "≈") + estimate(value.mean, value.half, digits)
+
+
+def budgets(found: Findings) -> Table:
+    """What each curve was given."""
+    given = list(found.budgets.values())
+    return Table(
+        raw=pd.DataFrame(
+            [
+                [g.series, g.runs, *g.steps, *g.total_steps, *g.total_examples, g.seconds]
+                for g in given
+            ],
+            columns=[
+                *("series", "runs", "steps_least", "steps_most", "total_steps_least"),
+                *("total_steps_most", "total_examples_least", "total_examples_most", "seconds"),
+            ],
+        ),
+        header=["Series", "Runs", "Own steps", "Steps in all", "Examples in all"],
+        cells=[
+            [
+                g.series,
+                str(g.runs),
+                span(*g.steps, number),
+                span(*g.total_steps, number),
+                span(*g.total_examples, number),
+            ]
+            for g in given
+        ],
+        align="lrrrr",
+        caption="What each run was given; in all counts the model it started from as well.",
+    )
+
+
+def runs(found: Findings) -> Table:
+    """Every finished run."""
+    published = [str(name) for name in found.loaded.runs if str(name).startswith("published")]
+    apart = ["point", "quantised", "weighed", "milliseconds", *published]
+    frame = found.loaded.runs.drop(columns=apart)
+    digits, every = found.digits, list(frame["nonzero"])
+    return Table(
+        raw=frame,
+        header=["Run", "Series", "NNZ params", f"test {found.metric.label}"],
+        cells=[
+            [row["name"], row["series"], short(row["nonzero"], every), f"{row['test']:.{digits}f}"]
+            for row in frame.to_dict("records")
+        ],
+        align="llrr",
+        caption=f"The finished runs of {found.title}.",
+    )
+
+
+TABLES: dict[str, Callable[[Findings], Table | None]] = {
+    "table": table,
+    "comparison": comparison,
+    "rivals": rivals,
+    "budgets": budgets,
+    "runs": runs,
+    "storage": storage,
+    "bytes": written,
+}

@@ -1,0 +1,119 @@
+"""A file imports from lower layers only, what is light stays so, and a file holds one subject."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "pruneexp"
+# docs/architecture.md tells what each holds. A package stands for all of its files but those that
+# are named with a layer of their own.
+LAYERS = [
+    {"seeds", "config.recipe", "engine.record", "engine.files", "engine.signals", "cli.messages"},
+    {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
+    | {"tasks.shape"},
+    {"engine.store", "tasks", "models"},
+    {"pruning", "storage"},
+    {"training", "measure.counts", "quantisation"},
+    {"config.run"},
+    {"config.options"},
+    {"config.read"},
+    {"measure", "engine.lineage", "engine.initial_weights", "engine.device", "cli.hydra_errors"}
+    | {"cli.live"},
+    {"engine.execute"},
+    {"engine", "report", "running"},
+    {"cli.tables"},
+    {"cli.models"},
+    {"cli.runs", "cli.run"},
+    {"cli.main"},
+    {"__main__", "__init__"},
+]
+PACKAGES = {"cli", "config"}  # their own __init__ holds nothing
+LIGHT = [
+    *("seeds", "engine.record", "engine.files", "engine.signals", "engine.store", "engine.plan"),
+    *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers.local"),
+    *("config.recipe", "config.factory", "config.run", "config.options", "config.read"),
+    *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
+    *("pruning.allocation", "training", "training.optimiser", "training.decay", "quantisation"),
+    *("storage", "storage.archive", "storage.weigh", "report"),
+    *("cli.main", "cli.messages", "cli.hydra_errors", "cli.live", "cli.tables", "cli.models"),
+    *("cli.runs", "cli.run"),
+]
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {module(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def layer(name: str) -> int:
+    """Of the longest listed name that this one begins with."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        for level, names in enumerate(LAYERS):
+            if ".".join(parts[:length]) in names:
+                return level
+    raise AssertionError(f"{name} has no layer")
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the package that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pruneexp"):
+            above = ".".join((node.module or "").split(".")[1:])
+            for alias in node.names:
+                inner = f"{above}.{alias.name}".lstrip(".")
+                found.add(inner if inner in MODULES else above)
+        elif isinstance(node, ast.Import):
+            names = [alias.name.partition("pruneexp.")[2] for alias in node.names]
+            found |= {name for name in names if name}
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in PACKAGES])
+def test_a_file_imports_from_lower_layers_only(name: str) -> None:
+    """Within one layer a package's files may import each other."""
+    for other in imported(MODULES[name]):
+        same = layer(other) == layer(name) and other.partition(".")[0] == name.partition(".")[0]
+        assert same or layer(other) < layer(name), f"{name} imports {other}"
+
+
+def test_no_file_imports_itself_in_a_circle_when_it_is_loaded() -> None:
+    """Each alone, in a process of its own order: what only works in one order is a circle."""
+    names = [name for name in MODULES if name not in ("__main__", "__init__")]
+    heavy = "import torch, pandas, matplotlib.figure\n"
+    code = heavy + (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    for loaded in [m for m in sys.modules if m.startswith('pruneexp')]:\n"
+        "        del sys.modules[loaded]\n"
+        "    importlib.import_module('pruneexp.' + name)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_the_report_reads_records_only() -> None:
+    for name, path in MODULES.items():
+        if name.startswith("report"):
+            for other in imported(path):
+                allowed = ("config.recipe", "engine.record", "engine.store", "engine.files")
+                assert other.startswith("report") or other in allowed, f"{name} imports {other}"
+
+
+def test_light_files_import_no_torch() -> None:
+    code = f"import sys\n{''.join(f'import pruneexp.{name}{chr(10)}' for name in LIGHT)}"
+    code += "assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_hold_one_subject() -> None:
+    for path in [*ROOT.rglob("*.py"), *Path(ROOT.parent, "hydra_plugins").rglob("*.py")]:
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 400, f"{path} has {len(lines)} lines: it has found a second subject"
+        assert lines[0].startswith('"""'), f"{path} does not say what it is"
