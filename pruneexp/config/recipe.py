@@ -44,6 +44,15 @@ class Recipe:
     revision: ClassVar[int] = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """What is turned along a curve of one method, such as the sparsity."""
+
+    name: str  # "sparsity"
+    value: float
+    words: str  # "90 %"
+
+
 def is_part(kind: Any) -> bool:
     """Whether a field of this type holds a recipe of its own."""
     return isinstance(kind, type) and issubclass(kind, Recipe)

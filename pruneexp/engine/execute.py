@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -238,7 +239,7 @@ def _train(
         configuration=asked(run),
         parent=ancestor.fingerprint if ancestor else None,
         budget=_budget(steps, steps * task.examples_a_step(), ancestor),
-        metric={**task.metric, "references": task.references()},
+        metric={**asdict(task.metric), "references": task.references()},
         metrics=chosen,
         counts=count_masks(model, run.pruning.groups(model), masks, _work(run, model, say)),
         checksums={"data": task.checksum},

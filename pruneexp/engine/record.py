@@ -21,6 +21,16 @@ MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """What a task measures, and how people read it."""
+
+    name: str  # the key of its values, such as "accuracy"
+    unit: str = ""  # behind a value, such as "%"
+    higher_is_better: bool
+    digits: int = 2  # decimals that people print
+
+
 @dataclass(kw_only=True, slots=True)
 class Budget:
     """What the weights have seen. `total_*` includes the ancestors a run started from."""

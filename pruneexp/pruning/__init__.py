@@ -7,7 +7,7 @@ over names and numbers; the pruners beside this file do the work on tensors.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, here
+from pruneexp.config.recipe import Dial, Fault, Invalid, Recipe, demand, here
 from pruneexp.pruning.allocation import Allocation, Sizes, Uniform
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
@@ -63,6 +63,16 @@ class Pruning(Recipe):
         """Take hold of the model's weights; call before the optimiser is made."""
         raise AssertionError(type(self))
 
+    @property
+    def prunes(self) -> bool:
+        """Whether anything is removed; a run without is dense."""
+        return True
+
+    def dial(self) -> Dial | None:
+        """The setting that is turned along a curve of this method, and its value; None where
+        there is none, as for a dense run."""
+        return None
+
     def label(self) -> str:
         raise AssertionError(type(self))
 
@@ -72,6 +82,10 @@ class Dense(Pruning):
     """No pruning. A dense run is `pruning=none`."""
 
     word: ClassVar[str] = "none"
+
+    @property
+    def prunes(self) -> bool:
+        return False
 
     def groups(self, model: "nn.Module") -> Groups:
         """What could be pruned, so that it is counted for a dense run too."""
@@ -133,6 +147,13 @@ class Gradual(Pruning):
         if initial > self.sparsity > 0:
             takes = f"takes a number not above pruning.sparsity={self.sparsity:g}, got {initial:g}"
             raise Invalid([Fault("schedule.initial_sparsity", takes)])
+
+    @property
+    def prunes(self) -> bool:
+        return self.sparsity > 0
+
+    def dial(self) -> Dial:
+        return Dial("sparsity", self.sparsity, f"{100 * self.sparsity:g} %")
 
     @property
     def starts_from(self) -> str:

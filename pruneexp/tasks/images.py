@@ -15,6 +15,7 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches
 from pruneexp.data.batches import Place
 from pruneexp.engine import distributed
+from pruneexp.engine.record import Metric
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
 from pruneexp.tasks.shape import ImageShape
 
@@ -84,7 +85,7 @@ def shifted(pictures: Tensor, draws: Sequence[int]) -> Tensor:
 class Classification(Loaded):
     """Pictures and their classes. The loss is the mean cross-entropy of a batch."""
 
-    metric: ClassVar[dict[str, Any]] = {"name": "accuracy", "unit": "%", "higher_is_better": True}
+    metric: ClassVar[Metric] = Metric(name="accuracy", unit="%", higher_is_better=True, digits=1)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import distributed
+from pruneexp.engine.record import Metric
 from pruneexp.tasks.loaded import Carry, Loaded, Setting
 
 Batch = tuple[Tensor, Tensor, bool]  # words, the words after them, and whether an epoch begins
@@ -22,11 +23,7 @@ class LanguageModelling(Loaded):
     epoch and carried without gradient. The loss is summed over the unrolled words and averaged
     over the batch: their rates and their clipping belong to this sum."""
 
-    metric: ClassVar[dict[str, Any]] = {
-        "name": "perplexity",
-        "unit": "",
-        "higher_is_better": False,
-    }
+    metric: ClassVar[Metric] = Metric(name="perplexity", higher_is_better=False)
 
     def __init__(
         self,

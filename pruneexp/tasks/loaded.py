@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.engine.record import Metric
 from pruneexp.tasks.shape import Shape
 
 Carry = Any  # what one step hands to the next: a recurrent state without gradient, or None
@@ -31,7 +32,7 @@ class Loaded:
     """Three splits, how a batch becomes a loss, and what is reported. The number of chances, the
     order of steps and the choice of the best state are the loop's."""
 
-    metric: ClassVar[dict[str, Any]]  # name, unit, higher_is_better of what validation chooses by
+    metric: ClassVar[Metric]  # what validation chooses by
     checksum: str = ""  # of the data's content, where it can be had
     setting: Setting
 

@@ -214,7 +214,7 @@ class Fit:
             return self.task.evaluate(self.model, split)
 
     def _measure_and_choose(self) -> None:
-        state, name = self.state, self.task.metric["name"]
+        state, name = self.state, self.task.metric.name
         metrics = self.measure("valid")
         if not all(isfinite(value) for value in metrics.values()):
             raise Diverged(state.step)
@@ -222,7 +222,7 @@ class Fit:
         may = state.step >= self.recipe.choose_after * self.steps and self.pruner.settled
         if not may and state.step < self.steps:
             return
-        sign = 1 if self.task.metric["higher_is_better"] else -1
+        sign = 1 if self.task.metric.higher_is_better else -1
         best = state.best["valid"][name] if state.best else None
         if best is None or sign * metrics[name] > sign * best:
             weights = {key: value.cpu() for key, value in self.model.state_dict().items()}
@@ -238,7 +238,7 @@ class Fit:
 
     def _show(self, stage: str, seconds_left: float | None) -> None:
         history = self.state.history
-        key = f"valid_{self.task.metric['name']}"
+        key = f"valid_{self.task.metric.name}"
         self.watch(
             Progress(
                 step=self.state.step,
