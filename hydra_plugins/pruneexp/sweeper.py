@@ -20,6 +20,7 @@ from pruneexp.cli import hydra_errors
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
+from pruneexp.engine.lineage import settle
 
 
 @dataclass
@@ -61,7 +62,7 @@ class UnionSweeper(Sweeper):
 
     def _read(self, overrides: list[str]) -> Run:
         try:
-            return read(self.loader.load_sweep_config(self.composed, overrides))
+            return settle(read(self.loader.load_sweep_config(self.composed, overrides)))
         except Invalid:
             raise
         except hydra_errors.EXPECTED as error:

@@ -99,6 +99,7 @@ def _with_hydra(command: str, given: list[str]) -> int:
 
     from pruneexp.cli import hydra_errors, run
     from pruneexp.config import options, read
+    from pruneexp.engine import lineage
 
     if any(word in ("-h", "--help") for word in given):
         print(_help_of_options(options.CONF))
@@ -139,7 +140,9 @@ def _with_hydra(command: str, given: list[str]) -> int:
     if weighs_a_sweep:
         return _one_only()
     act = run.weigh if command == "size" else run.run
-    return max([act(read.read(configuration)) for configuration in composed], default=0)
+    return max(
+        [act(lineage.settle(read.read(configuration))) for configuration in composed], default=0
+    )
 
 
 def _one_only() -> int:

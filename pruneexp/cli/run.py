@@ -54,7 +54,8 @@ def run(asked: Run) -> int:
         return _show_outcome(asked, folder.record_or_fail())
     console = Console(stderr=True, quiet=not distributed.is_first())
     with stopping() as stop, Display(called, console) as display:
-        from pruneexp.engine.execute import execute, failure
+        from pruneexp.engine.execute import execute
+        from pruneexp.engine.failure import failure
         from pruneexp.training.fit import Stopped
 
         display.show([Row(called, "running")])
@@ -209,7 +210,7 @@ def _dry_run(runs: list[Run], unreadable: list[dict[str, str]]) -> int:
                         "steps": run.steps,
                         "nonzero": counts.nonzero,
                         "megabytes": counts.megabytes,
-                        "parent": standing.planned.parent,
+                        "parents": standing.planned.parents,
                     }
                     for standing, run, counts in rows
                 ]

@@ -188,10 +188,11 @@ def _leftovers(store: Store) -> list[tuple[Path, str]]:
 def _weights(store: Store) -> list[tuple[Path, str]]:
     """Weights of finished runs, except of those an unfinished run starts from."""
     needed = {
-        waiting
+        parent
         for name in store.plan_names()
         for one in standings(store, store.find_plan(name))
-        if one.state != "finished" and (waiting := one.planned.parent)
+        if one.state != "finished"
+        for parent in one.planned.parents.values()
     }
     return [
         (folder.path / name, "of a finished run; its record stays")

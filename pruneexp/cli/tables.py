@@ -128,8 +128,8 @@ def record(found: Record) -> Table:
     for row in found.counts.groups:
         share = row["masked"] / row["weights"]
         shown.add_row(row["name"], f"{row['masked']:,} of {row['weights']:,} masked, {share:.2%}")
-    if found.parent:
-        shown.add_row("parent", found.parent)
+    for role, fingerprint in found.parents.items():
+        shown.add_row(f"{role} from", fingerprint)
     for title in ("checksums", "circumstances"):
         for key, value in getattr(found, title).items():
             shown.add_row(key, str(value))

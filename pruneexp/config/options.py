@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pruneexp import models, pruning, quantisation, tasks, training
 from pruneexp.config.recipe import Recipe, is_part
 from pruneexp.config.run import Run
-from pruneexp.pruning import allocation, schedule, scope
+from pruneexp.pruning import allocation, criterion, schedule, scope, start, structure
 from pruneexp.training import decay, optimiser
 
 # A checkout keeps the YAML beside the package, a wheel inside it.
@@ -27,7 +27,9 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "pruning": pruning.OPTIONS,
     "pruning/schedule": schedule.OPTIONS,
     "pruning/scope": scope.OPTIONS,
-    "pruning/criterion": pruning.CRITERIA,
+    "pruning/start": start.OPTIONS,
+    "pruning/criterion": criterion.OPTIONS,
+    "pruning/structure": structure.OPTIONS,
     "pruning/allocation": allocation.OPTIONS,
     "quantisation": quantisation.OPTIONS,
 }

@@ -24,7 +24,8 @@ def work(
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> None:
     """Take runs of the plan, one after the other, until none is left to take."""
-    from pruneexp.engine.execute import Busy, execute, failure
+    from pruneexp.engine.execute import Busy, execute
+    from pruneexp.engine.failure import failure
     from pruneexp.training.fit import Stopped
 
     given_up: set[str] = set()
@@ -33,8 +34,9 @@ def work(
         if not left:
             return
         for planned in left:
-            if planned.parent and store.folder(planned.parent).status() != "finished":
-                if planned.parent in given_up or not _parent_may_finish(store, made, planned):
+            if waits_for := _unfinished_parents(store, planned):
+                lost = waits_for & given_up
+                if lost or not all(_may_finish(store, made, name) for name in waits_for):
                     given_up.add(planned.name)
                 continue
             try:
@@ -60,10 +62,15 @@ def _open(store: Store, planned: Planned) -> bool:
     return state not in ("finished", "failed") or (state == "finished" and folder.is_damaged())
 
 
-def _parent_may_finish(store: Store, made: Plan, planned: Planned) -> bool:
-    """A failed parent, or one that its own parent keeps from starting, holds its children back."""
-    assert planned.parent is not None
-    if store.folder(planned.parent).status() == "failed":
+def _unfinished_parents(store: Store, planned: Planned) -> set[str]:
+    parents = planned.parents.values()
+    return {name for name in parents if store.folder(name).status() != "finished"}
+
+
+def _may_finish(store: Store, made: Plan, name: str) -> bool:
+    """Whether a run that another one waits for may yet be finished: neither it nor one that it
+    waits for itself has failed."""
+    if store.folder(name).status() == "failed":
         return False
-    above = next(run for run in made.runs if run.name == planned.parent)
-    return above.parent is None or _parent_may_finish(store, made, above)
+    planned = next(run for run in made.runs if run.name == name)
+    return all(_may_finish(store, made, other) for other in _unfinished_parents(store, planned))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Fault, Invalid, Recipe, added, demand
+from pruneexp.config.recipe import Fault, Invalid, Recipe, demand
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +21,7 @@ RECURRENT = re.compile(r"weight_[ih]h_(l\d+(_reverse)?)$")
 @dataclass(kw_only=True, slots=True)
 class Scope(Recipe):
     # A recurrent layer's input and recurrent weights: ranked together or apart.
-    recurrent: str = added(default="together", before="together")
+    recurrent: str = "together"
 
     def __post_init__(self) -> None:
         demand(self, recurrent=(self.recurrent in ("together", "apart"), "together or apart"))
