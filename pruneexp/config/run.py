@@ -16,7 +16,24 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 @dataclass(kw_only=True, slots=True)
 class Run(Recipe):
-    """One configuration, whole: everything a run is named by, and where it happens."""
+    """One configuration, whole: everything that a run is named by, and where it happens.
+
+        run = Run(task=Glyphs(), model=MobileNetV1(), training=Training(), pruning=Gradual())
+        record = pruneexp.execute(run)
+
+    Arguments:
+        task, model, training, pruning: what is learned by which network, how long and how fast,
+            and how it is pruned.
+        quantisation: a last stage with fewer bits a value; none by default.
+        seed: governs first weights, order of examples and all other draws.
+        title: of the experiment's report.
+        keep: weights or none, once the run is finished.
+        keep_steps: after which steps the whole state is kept.
+        device: auto, cpu, cuda, cuda:N or mps.
+        results: the folder of all runs, plans and reports.
+        workers: runs of a sweep side by side; 0 is as many as pay.
+        dry_run, format: of the command line.
+    """
 
     task: tasks.Task
     model: models.Model
@@ -59,6 +76,7 @@ class Run(Recipe):
 
     @property
     def store(self) -> Store:
+        """The run folders, plans and reports under `results`."""
         return Store(Path(self.results))
 
     @property
@@ -73,6 +91,7 @@ class Run(Recipe):
 
     @property
     def steps(self) -> int:
+        """Optimiser steps of this run's own stage."""
         return self.stage[0]
 
 
@@ -109,6 +128,7 @@ def _kind(task: tasks.Task) -> type:
 
 
 def fingerprint(run: Run) -> str:
+    """Twelve hex digits over what is asked for, and nothing of where or how fast."""
     return digest(asked(run))
 
 
