@@ -7,12 +7,14 @@ tensor and the remedy.
 
 import weakref
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
-# Who prunes a tensor, by the tensor's identity; entries of pruners that are gone do not count.
-_HOLDERS: "weakref.WeakKeyDictionary[Tensor, weakref.ref[Attached]]" = weakref.WeakKeyDictionary()
+# Who prunes a tensor; entries of tensors and of pruners that are gone do not count.
+_HOLDERS: Any = WeakTensorKeyDictionary()
 
 
 class NotPrunable(RuntimeError):
@@ -26,7 +28,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
         elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod
+            inner: Any = model._orig_mod
+            model = inner
         else:
             return model
 
@@ -52,8 +55,7 @@ class Attached:
                     f"{name} is sharded (FSDP2 or tensor parallel); masks are chosen over whole "
                     "tensors, so use DistributedDataParallel, or prune before sharding"
                 )
-            holder = _HOLDERS.get(weight, lambda: None)()
-            if holder is not None:
+            if _holder(weight) is not None:
                 raise NotPrunable(
                     f"{name} is already held by a pruner; call its finish() or drop it before "
                     "another one is attached"
@@ -64,7 +66,7 @@ class Attached:
     def release(self) -> None:
         """Let another pruner take the weights."""
         for weight in self.weights.values():
-            if _HOLDERS.get(weight, lambda: None)() is self:
+            if _holder(weight) is self:
                 del _HOLDERS[weight]
 
     def check(self) -> None:
@@ -83,6 +85,11 @@ class Attached:
                 )
 
 
+def _holder(weight: Tensor) -> Attached | None:
+    reference = _HOLDERS.get(weight)
+    return None if reference is None else reference()
+
+
 def demand_equal_masks(masks: Iterable[Tensor]) -> None:
     """Raise `NotPrunable` where the processes of a torch.distributed group have other masks.
     Nothing is done in a process that stands alone."""
@@ -92,12 +99,10 @@ def demand_equal_masks(masks: Iterable[Tensor]) -> None:
         return
     if distributed.get_world_size() == 1:
         return
-    sums = [_mixed(mask) for mask in masks]
-    own = torch.stack(sums) if sums else torch.zeros(1, dtype=torch.int64)
-    device = own.device
+    own = torch.stack([_mixed(mask) for mask in masks])
     first = own.clone()
     distributed.broadcast(first, src=0)
-    differs = (first != own).any().to(torch.int32).to(device)
+    differs = (first != own).any().to(torch.int32)
     distributed.all_reduce(differs, op=distributed.ReduceOp.MAX)
     if bool(differs):
         raise NotPrunable(
