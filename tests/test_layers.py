@@ -11,13 +11,15 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {"seeds", "config.recipe", "engine.record", "engine.files", "engine.signals", "cli.messages"},
+    {"seeds", "config.recipe", "engine.files", "engine.signals", "engine.typed", "cli.messages"},
+    {"engine.record"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights"},
     {"engine.store", "tasks", "models"},
     {"pruning", "storage"},
     {"training", "measure.counts", "quantisation"},
     {"config.run"},
+    {"config.curve"},
     {"config.options"},
     {"config.read"},
     {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
@@ -34,7 +36,14 @@ PACKAGES = {"cli", "config"}  # their own __init__ holds nothing
 LIGHT = [
     *("seeds", "engine.record", "engine.files", "engine.signals", "engine.store", "engine.plan"),
     *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers.local"),
-    *("config.recipe", "config.factory", "config.run", "config.options", "config.read"),
+    *(
+        "config.recipe",
+        "config.factory",
+        "config.run",
+        "config.curve",
+        "config.options",
+        "config.read",
+    ),
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
@@ -108,6 +117,7 @@ def test_the_report_reads_records_only() -> None:
         if name.startswith("report"):
             for other in imported(path):
                 allowed = ("config.recipe", "engine.record", "engine.store", "engine.files")
+                allowed += ("engine.typed",)
                 assert other.startswith("report") or other in allowed, f"{name} imports {other}"
 
 

@@ -59,8 +59,8 @@ def _standing(store: Store, planned: Planned) -> Standing:
     try:
         if state == "finished":
             record = folder.record_or_fail()
-            value = record.metrics["test"][record.metric["name"]]
-            return Standing(planned, state, test=f"{value:.2f} {record.metric['unit']}".strip())
+            test = f"{record.test_value:.2f} {record.metric.unit}".strip()
+            return Standing(planned, state, test=test)
         if state == "failed":
             failure = folder.failure() or {}
             return Standing(planned, state, error=str(failure.get("message", "")))
