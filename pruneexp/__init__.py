@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pruneexp.config.recipe import Invalid as Invalid
     from pruneexp.config.run import Run as Run
     from pruneexp.engine.execute import execute as execute
+    from pruneexp.engine.record import Metric as Metric
     from pruneexp.measure.planned import size as size
     from pruneexp.pruning import Dense as Dense
     from pruneexp.pruning import Gradual as Gradual
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from pruneexp.pruning.structure import Structure as Structure
     from pruneexp.running.load import load as load
     from pruneexp.tasks.images import Classification as Classification
+    from pruneexp.tasks.loaded import LoadedTask as LoadedTask
+    from pruneexp.tasks.shape import ArrayShape as ArrayShape
+    from pruneexp.tasks.shape import ImageShape as ImageShape
+    from pruneexp.tasks.shape import TextShape as TextShape
+    from pruneexp.tasks.supervised import Supervised as Supervised
 
 _MODULES = {
     "Invalid": "config.recipe",
@@ -71,6 +77,12 @@ _MODULES = {
     "Structure": "pruning.structure",
     "load": "running.load",
     "Classification": "tasks.images",
+    "LoadedTask": "tasks.loaded",
+    "Supervised": "tasks.supervised",
+    "ArrayShape": "tasks.shape",
+    "ImageShape": "tasks.shape",
+    "TextShape": "tasks.shape",
+    "Metric": "engine.record",
 }
 __all__ = list(_MODULES)
 

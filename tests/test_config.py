@@ -1,5 +1,6 @@
 """Reading, naming, restoring; every YAML composes; faults are all said, with full keys."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -287,14 +288,6 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["training.threads=100000"],
             ["training.threads takes a number from 1 to 256, got 100000"],
         ),
-        (
-            ["model=custom", "model.factory=nowhere:at_all"],
-            [
-                "model.factory takes package.module:function, got nowhere:at_all: there is no "
-                "module nowhere in the working folder, on PYTHONPATH or among the installed "
-                "packages"
-            ],
-        ),
         (["task=ptb"], ["model takes lstm_lm or custom with this task, got mobilenet_v1"]),
         (
             ["model=lstm_lm"],
@@ -371,6 +364,18 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
 )
 def test_a_fault_names_key_value_and_remedy(overrides: list[str], expected: list[str]) -> None:
     assert said(*overrides) == expected
+
+
+def test_a_module_is_looked_for_after_reading() -> None:
+    before = list(sys.path)
+    run = composed("model=custom", "model.factory=nowhere:at_all")
+    with pytest.raises(Invalid) as raised:
+        settle(run)
+    assert str(raised.value) == (
+        "model.factory takes package.module:function, got nowhere:at_all: there is no module "
+        "nowhere in the working folder, on PYTHONPATH or among the installed packages"
+    )
+    assert sys.path == before
 
 
 def test_unknown_keys_and_wrong_values_are_said_in_one_go() -> None:

@@ -23,14 +23,13 @@ from pruneexp.engine import files
 from pruneexp.engine.execute import execute
 from pruneexp.engine.plan import plan
 from pruneexp.engine.record import LATENCY
-from pruneexp.measure.counts import example
 from pruneexp.measure.folding import folded
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model
 from pruneexp.pruning import Dense
 from pruneexp.running import cache, source
 from pruneexp.running.load import load
 from pruneexp.storage import archive
-from pruneexp.tasks import Custom, Folder, Glyphs, Task, Text
+from pruneexp.tasks import CustomTask, Folder, Glyphs, Task, Text
 from pruneexp.training import Training
 from tests.conftest import Make, silent, tiny_gradual
 from tests.test_storage_file import PLAIN
@@ -62,7 +61,7 @@ def pack(tmp_path: Path) -> Pack:
         run = Run(task=task, model=model, training=Training(), pruning=Dense())
         torch.manual_seed(0)
         network = shuffled(model.build(task.shape()))
-        made = folded(network, example(task.shape(), 1)) if fold else network
+        made = folded(network, *task.shape().example()) if fold else network
         state = {name: value.numpy() for name, value in made.state_dict().items()}
         masks = {name: value != 0 for name, value in state.items() if value.ndim > 1}
         about = {"configuration": asked(run), "folded": fold} | changes
@@ -79,7 +78,7 @@ SMALL = LSTMLanguageModel(hidden_size=2, layers=1)
 
 @torch.inference_mode()
 def scores(model: nn.Module, task: Task, batch: int = 2) -> torch.Tensor:
-    found = model(example(task.shape(), batch))
+    found = model(*task.shape().example(batch))
     return found[0] if isinstance(found, tuple) else found
 
 
@@ -172,9 +171,9 @@ def test_a_trusted_file_may(pack: Pack, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "of_mine.py").write_text(
         "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))\n"
     )
-    from pruneexp.models import Custom as CustomModel
+    from pruneexp.models import CustomModel
 
-    task = Custom(channels=1, pixels=4, classes=3)
+    task = CustomTask(channels=1, pixels=4, classes=3)
     packed, network = pack(CustomModel(factory="of_mine:net"), task)
     with pytest.raises(Invalid, match="somebody's Python"):
         load(packed)

@@ -20,7 +20,7 @@ from pruneexp.pruning.scope import All
 from pruneexp.tasks.shape import ImageShape
 from pruneexp.training import Training
 
-IMAGENET = tasks.Custom(channels=3, pixels=224, classes=1000)
+IMAGENET = tasks.CustomTask(channels=3, pixels=224, classes=1000)
 GLYPHS = tasks.Glyphs()
 
 
@@ -273,23 +273,23 @@ def test_what_cannot_be_is_refused(recipe: type[models.Convolutional], values: d
 )
 def test_a_factory_that_is_not_there_is_refused_at_once(factory: str, message: str) -> None:
     with pytest.raises(Invalid, match=message):
-        models.Custom(factory=factory)
+        models.CustomModel(factory=factory).ready()
 
 
 def test_a_factory_is_called_with_its_arguments() -> None:
-    linear = models.Custom(
+    linear = models.CustomModel(
         factory="torch.nn:Linear", arguments={"in_features": 3, "out_features": 2}
     )
     assert linear.build(GLYPHS.shape()).weight.shape == (2, 3)
-    wrong = models.Custom(factory="torch.nn:Linear", arguments={"inputs": 3})
+    wrong = models.CustomModel(factory="torch.nn:Linear", arguments={"inputs": 3})
     with pytest.raises(Invalid, match=r"^model\.factory=torch\.nn:Linear does not take inputs"):
         wrong.build(GLYPHS.shape())
-    none = models.Custom(factory="torch.nn:NoSuchThing")
+    none = models.CustomModel(factory="torch.nn:NoSuchThing")
     with pytest.raises(Invalid, match="cannot be imported"):
         none.build(GLYPHS.shape())
-    broken = models.Custom(factory="json:loads", arguments={"s": "{"})
+    broken = models.CustomModel(factory="json:loads", arguments={"s": "{"})
     with pytest.raises(Invalid, match=r"^model\.factory=json:loads failed \(JSONDecodeError"):
         broken.build(GLYPHS.shape())
-    number = models.Custom(factory="math:sqrt", arguments={})
+    number = models.CustomModel(factory="math:sqrt", arguments={})
     with pytest.raises(Invalid, match=r"^model\.factory=math:sqrt does not take nothing"):
         number.build(GLYPHS.shape())

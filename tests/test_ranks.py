@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from pruneexp.engine.execute import execute
 from pruneexp.engine.record import CHECKPOINT, RECORD, WEIGHTS
-from pruneexp.models import Custom
+from pruneexp.models import CustomModel
 from tests.conftest import silent, tiny_gradual, tiny_run
 
 SCRIPT = '''
@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from pruneexp.engine import distributed
 from pruneexp.engine.execute import execute
-from pruneexp.models import Custom
+from pruneexp.models import CustomModel
 from pruneexp.pruning.gradual import GradualPruner
 from pruneexp.training.fit import Fit
 from tests.conftest import tiny_gradual, tiny_run
@@ -58,7 +58,7 @@ def take(self, waiting, before=None):
 Fit._take = partialmethod(take, before=Fit._take)
 run = tiny_run(results, tiny_gradual(), checkpoint_seconds=0, average=0.5)
 if model == "linear":
-    run = replace(run, model=Custom(factory="tests.test_ranks:linear"))
+    run = replace(run, model=CustomModel(factory="tests.test_ranks:linear"))
 execute(run)
 '''
 
@@ -137,7 +137,7 @@ def test_two_halves_of_a_batch_train_as_the_whole(tmp_path: Path) -> None:
     assert start(tmp_path / "ranks", "linear", 2) == [0, 0]
     alone = replace(
         tiny_run(tmp_path / "alone", tiny_gradual(), average=0.5),
-        model=Custom(factory="tests.test_ranks:linear"),
+        model=CustomModel(factory="tests.test_ranks:linear"),
     )
     execute(alone, say=silent)
     one, two = (

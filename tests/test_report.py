@@ -9,7 +9,7 @@ import pytest
 
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine.record import CHECKPOINT, FAILURE, RECORD, Progress
-from pruneexp.models import Custom, MobileNetV1
+from pruneexp.models import CustomModel, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import ModelScope, Named
@@ -276,7 +276,7 @@ class TestSeries:
 
     def test_numbers_are_the_size_of_any_model(self, results: Results) -> None:
         for hidden in (200, 650):
-            network = Custom(factory="tests.test_report:x", arguments={"hidden": hidden})
+            network = CustomModel(factory="tests.test_report:x", arguments={"hidden": hidden})
             results.finish(hidden * 100, 70.0, model=network)
         found = results.find()
         assert [point.label for point in found.curves["dense"]] == ["hidden 200", "hidden 650"]

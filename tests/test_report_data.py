@@ -10,14 +10,13 @@ import pytest
 import yaml
 
 from pruneexp.config.curve import describe
-from pruneexp.config.options import CONF
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, RECORD
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.quantisation import Aware, Rounding
-from pruneexp.report import report
+from pruneexp.report import CLAIMS, report
 from pruneexp.report.analysis import claims
 from pruneexp.report.data import index, load, naming
 from pruneexp.tasks import Grammar
@@ -151,7 +150,7 @@ class TestNames:
 
 class TestClaims:
     def judge(self, results: Results, name: str) -> list[claims.Verdict]:
-        claim = [c for c in claims.read_claims(CONF / "claims") if c.endpoint == name]
+        claim = [c for c in claims.read_claims(CLAIMS) if c.endpoint == name]
         return claims.judged(claim, results.find())
 
     def seeds(self, results: Results, gap: float, spread: float = 0.1) -> None:

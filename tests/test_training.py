@@ -138,7 +138,7 @@ class TestParts:
             Training(batch_size=10, accumulate=3)
 
 
-class _Rows(fit.Loaded):
+class _Rows(fit.LoadedTask):
     def __init__(self, pictures: torch.Tensor, labels: torch.Tensor) -> None:
         from pruneexp.tasks.images import Classification
 

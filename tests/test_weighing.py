@@ -18,7 +18,7 @@ from pruneexp.engine import files
 from pruneexp.engine.execute import build, execute
 from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Record
 from pruneexp.measure import folding, packed
-from pruneexp.models import Custom
+from pruneexp.models import CustomModel
 from pruneexp.storage import layout, notes, positions, values
 from pruneexp.storage.archive import Archive, save
 from pruneexp.storage.pack import contents, unpack
@@ -150,13 +150,13 @@ class TestFolding:
     def test_what_a_network_does_not_bear_costs_no_training(
         self, tiny: Make, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        run = tiny(model=Custom(factory="tests.test_weighing:Beside"), steps=2, evaluations=1)
+        run = tiny(model=CustomModel(factory="tests.test_weighing:Beside"), steps=2, evaluations=1)
         execute(run)
         weighed = run.store.folder(name(run)).weighed()
         assert weighed is not None and weighed["batch_norm_folded"] is None
         assert weighed["batch_norm_kept"]["encodings"]["auto"]["bytes"] > 0
         assert "with batch-norm folded are not known (ValueError" in capsys.readouterr().err
-        run = tiny(model=Custom(factory="tests.test_weighing:Halves"), steps=2, evaluations=1)
+        run = tiny(model=CustomModel(factory="tests.test_weighing:Halves"), steps=2, evaluations=1)
         record = execute(run)
         folder = run.store.folder(record.name)
         assert folder.record() == record and folder.weighed() is None
@@ -246,7 +246,7 @@ class TestCommands:
     def test_nothing_to_fold_is_said(
         self, results: Results, tiny: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        run = tiny(model=Custom(factory="tests.test_weighing:Plain"), steps=2, evaluations=1)
+        run = tiny(model=CustomModel(factory="tests.test_weighing:Plain"), steps=2, evaluations=1)
         record, out = execute(run, say=silent), tmp_path / "model.pxp"
         assert pruneexp("pack", record.name, "-o", out, "--fold", results=results) == BAD_INPUT
         assert "has no batch-norm after a convolution; leave --fold out" in capsys.readouterr().err

@@ -134,11 +134,13 @@ def _inspect(options: argparse.Namespace, store: Store) -> int:
 
 
 def _latency(options: argparse.Namespace, store: Store) -> int:
+    from pruneexp.engine.device import keep_freed_memory
     from pruneexp.running import cache
     from pruneexp.running.latency import latency
 
     console = Console(markup=False, highlight=False)
     rows = []
+    keep_freed_memory()
     for source in _sources(options, store):
         for batch in options.batch:
             found = latency(source.model, source.shape, batch=batch, threads=options.threads)

@@ -18,6 +18,7 @@ from pruneexp.config.recipe import Invalid, digest
 from pruneexp.config.run import Run, name
 from pruneexp.engine import distributed, files
 from pruneexp.engine.launchers.local import Pool, workers_that_pay
+from pruneexp.engine.lineage import demand_ready
 from pruneexp.engine.plan import plan, standings
 from pruneexp.engine.record import FAILURE, Plan, Progress, Record
 from pruneexp.engine.signals import stopping
@@ -53,11 +54,14 @@ def run(asked: Run) -> int:
     if folder.status() == "finished" and not folder.is_damaged():
         return _show_outcome(asked, folder.record_or_fail())
     console = Console(stderr=True, quiet=not distributed.is_first())
+    demand_ready(asked)
     with stopping() as stop, Display(called, console) as display:
+        from pruneexp.engine.device import keep_freed_memory
         from pruneexp.engine.execute import execute
         from pruneexp.engine.failure import failure
         from pruneexp.training.fit import Stopped
 
+        keep_freed_memory()
         display.show([Row(called, "running")])
         try:
             record = execute(

@@ -211,6 +211,9 @@ def _work(options: argparse.Namespace, store: Store) -> int:
     alone = Event()
     if options.attached:  # the other end closes when the process that started this one is gone
         Thread(target=_wait_for_end_of_input, args=[alone], daemon=True).start()
+    from pruneexp.engine.device import keep_freed_memory
+
+    keep_freed_memory()
     with stopping() as stop:
         work(store, store.find_plan(options.plan), stop=lambda: stop() or alone.is_set())
     return 0

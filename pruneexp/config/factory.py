@@ -1,4 +1,4 @@
-"""A person's own Python, named as package.module:function; found, checked and called."""
+"""Python of a user's own, named as package.module:function; found, checked and called."""
 
 import importlib
 import importlib.util
@@ -14,39 +14,54 @@ from pruneexp.config.recipe import Fault, Invalid
 FORM = "package.module:function"
 
 
-def check(factory: str) -> None:
-    """Refuse a factory whose module is not there, without importing it."""
+def check_form(factory: str) -> None:
+    """Refuse what names no module and function; nothing is looked for."""
     module, _, function = factory.partition(":")
     if not (module and function):
         raise Invalid([Fault("factory", f"takes {FORM}, got {factory!r}")])
-    _see_working_folder()
+
+
+def check(factory: str, key: str) -> None:
+    """Refuse a factory whose module is not there, without importing it."""
+    check_form(factory)
+    module = factory.partition(":")[0]
+    with working_folder_on_path():
+        try:
+            is_there = importlib.util.find_spec(module) is not None
+        except Exception:  # a parent package may raise anything while it is imported
+            is_there = False
+    if not is_there:
+        why = f"there is no module {module} in the working folder, on PYTHONPATH or among the"
+        raise Invalid([Fault(key, f"takes {FORM}, got {factory}: {why} installed packages")])
+
+
+@contextmanager
+def working_folder_on_path() -> Iterator[None]:
+    """Inside, modules of the working folder can be imported, as under `python -m`; the console
+    script does not put it on the path."""
+    folder = os.getcwd()
+    if folder in sys.path:
+        yield
+        return
+    sys.path.insert(0, folder)
     try:
-        found = importlib.util.find_spec(module) is not None
-    except Exception:  # a parent package may raise anything while it is imported
-        found = False
-    if not found:
-        raise Invalid(
-            [
-                Fault(
-                    "factory",
-                    f"takes {FORM}, got {factory}: there is no module {module} in the working "
-                    "folder, on PYTHONPATH or among the installed packages",
-                )
-            ]
-        )
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def call(key: str, factory: str, arguments: dict[str, Any]) -> Any:
     """What the factory returns. `key` is the full key, for the message."""
     module, _, function = factory.partition(":")
-    _see_working_folder()
-    with _named(key, f"={factory} cannot be imported"):
-        made = getattr(importlib.import_module(module), function)
-    given = ", ".join(arguments) or "nothing"
-    with _named(key, f"={factory} does not take {given}"), suppress(ValueError):
-        signature(made).bind(**arguments)  # some built-in functions have none to ask
-    with _named(key, f"={factory} failed"):
-        return made(**arguments)
+    with working_folder_on_path():
+        with _named(key, f"={factory} cannot be imported"):
+            made = getattr(importlib.import_module(module), function)
+        given = ", ".join(arguments) or "nothing"
+        with _named(key, f"={factory} does not take {given}"), suppress(ValueError):
+            signature(made).bind(**arguments)  # some built-in functions have none to ask
+        with _named(key, f"={factory} failed"):
+            return made(**arguments)
 
 
 @contextmanager
@@ -59,9 +74,3 @@ def _named(key: str, what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}"
         raise Invalid([Fault(key, f"{what} ({why})")]) from error
-
-
-def _see_working_folder() -> None:
-    # The console script does not put the working folder on the path; `python -m` does.
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())

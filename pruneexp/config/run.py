@@ -97,7 +97,7 @@ class Run(Recipe):
 
 def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
     """Whether the network takes what the task gives; not asked where one of them is at fault."""
-    return model is None or task is None or _kind(task) in model.takes
+    return model is None or task is None or model.fits(task.shape())
 
 
 def _misfits(
@@ -119,12 +119,8 @@ def _unrounded(last: Quantisation | None, given: training.Training | None) -> It
 
 
 def _networks(task: tasks.Task | None) -> str:
-    fitting = [] if task is None else [m.word for m in models.OPTIONS if _kind(task) in m.takes]
+    fitting = [] if task is None else [m.word for m in models.OPTIONS if m.fits(task.shape())]
     return either(fitting)
-
-
-def _kind(task: tasks.Task) -> type:
-    return type(task.shape())
 
 
 def fingerprint(run: Run) -> str:

@@ -3,11 +3,16 @@
 import ctypes
 import os
 import platform
-from contextlib import suppress
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
 
+from pruneexp.config.factory import working_folder_on_path
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
 from pruneexp.engine import distributed
@@ -51,7 +56,6 @@ def settle(run: Run, saved: dict[str, Any] | None) -> tuple[torch.device, int]:
             )
         threads = saved["facts"]["threads"]
     torch.set_num_threads(threads)
-    keep_freed_memory()
     if kind == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its products vary
         torch.backends.cudnn.benchmark = False
@@ -80,9 +84,39 @@ def _check_ranks(run: Run, saved: dict[str, Any] | None) -> None:
         raise Invalid([Fault("torchrun", f"{why}; or remove that folder to begin anew")])
 
 
+@contextmanager
+def caller_state_kept() -> Iterator[None]:
+    """At the end, the process is as the caller left it: random generators, threads, deterministic
+    algorithms, environment and module path. Inside, modules of the working folder are found."""
+    path, environment = list(sys.path), dict(os.environ)
+    generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        with working_folder_on_path():
+            yield
+    finally:
+        random.setstate(generators[0])
+        np.random.set_state(generators[1])
+        torch.set_rng_state(generators[2])
+        if on_gpu is not None:
+            torch.cuda.set_rng_state_all(on_gpu)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        sys.path[:] = path
+        for key in os.environ.keys() - environment.keys():
+            del os.environ[key]
+        os.environ.update(environment)
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of handing it back to the kernel after every layer: a
-    step of the small MobileNet takes a quarter less time (docs/log.md)."""
+    step of the small MobileNet takes a quarter less time (docs/log.md). For a process of our own,
+    never for one that a library's caller owns, since it cannot be undone."""
     if platform.system() == "Linux":
         with suppress(OSError, AttributeError):  # another C library
             allocator = ctypes.CDLL("libc.so.6")

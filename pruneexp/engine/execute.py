@@ -23,15 +23,16 @@ from pruneexp.config.curve import describe
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import distributed, files
+from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
-from pruneexp.engine.lineage import Ancestor, parents, settle
-from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Budget, Progress, Record
+from pruneexp.engine.lineage import Ancestor, budget, parents, settle
+from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Progress, Record
 from pruneexp.engine.store import Folder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
-from pruneexp.pruning.start import WEIGHTS_OF
-from pruneexp.tasks.loaded import Loaded, Setting
+from pruneexp.tasks.loaded import LoadedTask, Setting
+from pruneexp.tasks.shape import check_model
 from pruneexp.training.fit import Fit, Stopped, unpack
 
 PATIENCE = 0.5  # seconds between two tries to get a folder that another process holds
@@ -92,6 +93,17 @@ def execute(
     Raises `Invalid` for what cannot be trained, `Diverged`, `Stopped`, `Busy`, `files.Damaged` and
     `files.CannotWrite`.
     """
+    with caller_state_kept():
+        return _execute(run, watch, stop, say, wait)
+
+
+def _execute(
+    run: Run,
+    watch: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+    wait: bool,
+) -> Record:
     distributed.join()
     caller = Caller(watch=watch, stop=stop, say=say, wait=wait)
     if not distributed.is_first():
@@ -202,6 +214,7 @@ class Stage:
         self.device, self.threads = settle_device(self.run, self.saved)
         self.task = self._task()
         self.model = build(self.run, self.device)
+        check_model(self.model, self.run.task.shape(), self.run.training.batch_size)
         self.run.last.load(self.model, self.run.model, self.ancestors)
         self.pruner = self.run.last.attach(
             self.model, steps=self.steps, seed=self.run.seed, ancestors=self.ancestors
@@ -212,7 +225,8 @@ class Stage:
         testing.sparsity = self.pruner.sparsity
         self._watch(testing)
         masks = {key: mask.cpu() for key, mask in self.pruner.finish().items()}
-        chosen["test"] = self.fit.measure("test")
+        chosen["valid"] = {**chosen["valid"], **self.fit.measure_once("valid")}
+        chosen["test"] = {**self.fit.measure("test"), **self.fit.measure_once("test")}
         record = self._record(chosen, masks)
         if distributed.is_first():
             self._write(record, masks)
@@ -235,7 +249,7 @@ class Stage:
                 path.unlink()
         return None
 
-    def _task(self) -> Loaded:
+    def _task(self) -> LoadedTask:
         """The data. Where it must be drawn or fetched, the first rank does so before the others."""
         cache = self.run.store.cache
         if distributed.is_first():
@@ -243,9 +257,10 @@ class Stage:
         distributed.agree(lambda: None)
         if not distributed.is_first():
             task = self.run.task.load(cache)
-        if not isinstance(task, Loaded):
+        if not isinstance(task, LoadedTask):
             kind = type(task).__name__
-            raise Invalid([Fault("task.factory", f"must return a Classification, got {kind}")])
+            takes = "must return a Classification, a Supervised or another LoadedTask"
+            raise Invalid([Fault("task.factory", f"{takes}, got {kind}")])
         task.settle(setting(self.run, self.device))
         return task
 
@@ -292,7 +307,7 @@ class Stage:
             parents={role: one.record.fingerprint for role, one in self.ancestors.items()},
             budget=budget(self.steps, self.task.examples_a_step(), self.ancestors),
             metric=self.task.metric,
-            chosen_by=self.task.metric,
+            chosen_by=self.task.chosen_by,
             references=self.task.references(),
             step=chosen["step"],
             valid=chosen["valid"],
@@ -363,24 +378,4 @@ def setting(run: Run, device: torch.device) -> Setting:
         label_smoothing=run.training.label_smoothing,
         memory_format=torch.channels_last if last else torch.contiguous_format,
         workers=run.training.workers,
-    )
-
-
-def budget(steps: int, examples_a_step: int, ancestors: dict[str, Ancestor]) -> Budget:
-    """What the run's weights have seen, and what was spent on it and on all that it needed."""
-    examples = steps * examples_a_step
-    spent: dict[str, list[int]] = {}
-    for ancestor in ancestors.values():
-        before = ancestor.record.budget
-        spent |= before.ancestors
-        spent[ancestor.record.fingerprint] = [before.steps, before.examples]
-    weights = ancestors.get(WEIGHTS_OF)
-    return Budget(
-        steps=steps,
-        examples=examples,
-        total_steps=steps + (weights.record.budget.total_steps if weights else 0),
-        total_examples=examples + (weights.record.budget.total_examples if weights else 0),
-        spent_steps=steps + sum(each[0] for each in spent.values()),
-        spent_examples=examples + sum(each[1] for each in spent.values()),
-        ancestors=spent,
     )

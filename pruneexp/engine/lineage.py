@@ -5,11 +5,12 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pruneexp.config.read import restore
-from pruneexp.config.recipe import Recipe
+from pruneexp.config.recipe import Fault, Invalid, Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import files
-from pruneexp.engine.record import MASKS, WEIGHTS, Record
+from pruneexp.engine.record import MASKS, WEIGHTS, Budget, Record
 from pruneexp.engine.store import Folder
+from pruneexp.pruning.start import WEIGHTS_OF
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +24,20 @@ def settle(run: Run) -> Run:
         run = settle(read(composed))
         print(name(run))
     """
+    run.model.ready()
     return replace(run, pruning=run.pruning.settled(run.store))
+
+
+def demand_ready(run: Run) -> None:
+    """Raise `Invalid` where a run's data or modules are not there, before torch is imported."""
+    faults: list[Fault] = []
+    for recipe in (run.task, run.model):
+        try:
+            recipe.ready()
+        except Invalid as invalid:
+            faults += invalid.faults
+    if faults:
+        raise Invalid(faults)
 
 
 def parents(run: Run) -> dict[str, Run]:
@@ -106,3 +120,23 @@ def _is_good(path: Any) -> bool:
     except (OSError, files.Damaged):
         return False
     return True
+
+
+def budget(steps: int, examples_a_step: int, ancestors: dict[str, Ancestor]) -> Budget:
+    """What the run's weights have seen, and what was spent on it and on all that it needed."""
+    examples = steps * examples_a_step
+    spent: dict[str, list[int]] = {}
+    for ancestor in ancestors.values():
+        before = ancestor.record.budget
+        spent |= before.ancestors
+        spent[ancestor.record.fingerprint] = [before.steps, before.examples]
+    weights = ancestors.get(WEIGHTS_OF)
+    return Budget(
+        steps=steps,
+        examples=examples,
+        total_steps=steps + (weights.record.budget.total_steps if weights else 0),
+        total_examples=examples + (weights.record.budget.total_examples if weights else 0),
+        spent_steps=steps + sum(each[0] for each in spent.values()),
+        spent_examples=examples + sum(each[1] for each in spent.values()),
+        ancestors=spent,
+    )

@@ -4,7 +4,7 @@ Weights and biases count; batch-norm's scale and shift are counted apart; tied t
 non-zero means kept by the mask, also where a kept weight happens to be 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pruneexp.engine.record import Counts, GroupCounts
 from pruneexp.pruning import Groups
-from pruneexp.tasks.shape import ImageShape, Shape
+from pruneexp.tasks.shape import Shape, call
 
 
 def count(model: nn.Module, groups: Groups, masked: int) -> Counts:
@@ -66,31 +66,88 @@ def count_masks(
 # --- work --------------------------------------------------------------------------------------
 
 
+def _by_position(layer: Any, inputs: tuple[Any, ...], output: Any) -> Iterator[tuple[Tensor, int]]:
+    """A weight is used once for each output position: linear layers and convolutions."""
+    yield layer.weight, output.numel() // len(layer.weight)
+
+
+def _by_input_position(
+    layer: Any, inputs: tuple[Any, ...], output: Any
+) -> Iterator[tuple[Tensor, int]]:
+    """A weight of a transposed convolution is used once for each input position."""
+    yield layer.weight, inputs[0].numel() // layer.in_channels
+
+
+def _recurrent(layer: Any, inputs: tuple[Any, ...], output: Any) -> Iterator[tuple[Tensor, int]]:
+    """Each matrix once for each step of each sequence, whatever the directions."""
+    values = output[0]
+    width = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
+    for weight in layer.parameters(recurse=False):
+        if weight.dim() >= 2:
+            yield weight, values.numel() // width
+
+
+def _attention(layer: Any, inputs: tuple[Any, ...], output: Any) -> Iterator[tuple[Tensor, int]]:
+    """The projections of queries, keys and values; that of the output is a layer of its own that
+    the fused kernels pass by."""
+    query, key, value = (tensor.numel() // tensor.shape[-1] for tensor in inputs[:3])
+    if layer.in_proj_weight is not None:
+        yield layer.in_proj_weight, (query + key + value) // 3
+    else:
+        yield layer.q_proj_weight, query
+        yield layer.k_proj_weight, key
+        yield layer.v_proj_weight, value
+    yield layer.out_proj.weight, query
+
+
+# How often each weight of a layer is used in a call. A new kind of layer is one entry; layers that
+# only look up, such as embeddings, have none and count 0.
+LAYER_WORK: dict[type[nn.Module], Any] = {
+    nn.Linear: _by_position,
+    nn.Conv1d: _by_position,
+    nn.Conv2d: _by_position,
+    nn.Conv3d: _by_position,
+    nn.ConvTranspose1d: _by_input_position,
+    nn.ConvTranspose2d: _by_input_position,
+    nn.ConvTranspose3d: _by_input_position,
+    nn.RNNBase: _recurrent,
+    nn.MultiheadAttention: _attention,
+}
+
+
 def multiply_adds(model: nn.Module, shape: Shape) -> dict[str, int]:
     """Multiply-adds of each weight tensor for one example (a picture, a word), from a forward pass
-    on whatever device the model is: each weight is used once for each output position; embeddings
-    only look up."""
-    work: dict[str, int] = {}
+    on whatever device the model is. A matrix that is only looked up in has 0. Raises `Invalid`
+    where the network refuses the example."""
     # Of a tied tensor, the one name under which it is counted everywhere.
     names = {id(parameter): name for name, parameter in model.named_parameters()}
+    work = {
+        names[id(module.weight)]: 0
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    }
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-        values = output[0] if isinstance(module, nn.RNNBase) else output
-        weights = dict(module.named_parameters(recurse=False))
-        channels = module.hidden_size if isinstance(module, nn.RNNBase) else len(weights["weight"])
-        positions = values.numel() // int(channels)
-        for weight in weights.values():
-            if weight.dim() >= 2:
-                name = names[id(weight)]
-                work[name] = work.get(name, 0) + weight.numel() * positions
+    def note(uses: Any) -> Any:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            for weight, times in uses(layer, inputs, output):
+                name = names.get(id(weight))
+                if name is not None:  # not one that is computed from other parameters
+                    work[name] = work.get(name, 0) + weight.numel() * times
 
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase)
-    handles = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, kinds)]
+        return hook
+
+    inside = {id(m.out_proj) for m in model.modules() if isinstance(m, nn.MultiheadAttention)}
+    handles = [
+        module.register_forward_hook(note(uses))
+        for module in model.modules()
+        for kind, uses in LAYER_WORK.items()
+        if isinstance(module, kind) and id(module) not in inside
+    ]
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            model(example(shape).to(next(model.parameters()).device))
+            call(model, shape, next(model.parameters()).device)
     finally:
         model.train(was_training)
         for handle in handles:
@@ -101,11 +158,3 @@ def multiply_adds(model: nn.Module, shape: Shape) -> dict[str, int]:
 def remaining(adds: int, weights: int, kept: int) -> int:
     """Of a tensor's multiply-adds, when masked weights are skipped."""
     return adds // weights * kept
-
-
-def example(shape: Shape, batch: int = 1) -> Tensor:
-    """What one call of a network takes: pictures, or one word of each text; always the same."""
-    random = torch.Generator().manual_seed(0)
-    if isinstance(shape, ImageShape):
-        return torch.randn(batch, shape.channels, shape.pixels, shape.pixels, generator=random)
-    return torch.randint(shape.vocabulary, (1, batch), generator=random)

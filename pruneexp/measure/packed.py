@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pruneexp.measure.counts import example
 from pruneexp.measure.folding import folded_state
 from pruneexp.storage.archive import Array
 from pruneexp.storage.weigh import weigh
@@ -34,7 +33,7 @@ def weighed(
 
 def folded(model: nn.Module, shape: Shape) -> dict[str, Array] | None:
     """The state with batch-norm folded; None where there is nothing to fold."""
-    state = folded_state(model, example(shape))
+    state = folded_state(model, *shape.example())
     return None if state is None else arrays(state)
 
 

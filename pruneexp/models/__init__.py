@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pruneexp.config.factory import call, check
+from pruneexp.config.factory import call, check, check_form
 from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, either, numbers, write
 from pruneexp.engine.record import Size
 from pruneexp.tasks.shape import ImageShape, Shape, TextShape
@@ -15,16 +15,30 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class Model(Recipe):
-    takes: ClassVar[tuple[type, ...]] = (ImageShape, TextShape)  # what kinds of task
+    """A family of networks.
+
+    A subclass defines `build`; the network says with a method `prunable()` which of its tensors are
+    pruned, and which are ranked together. `takes` are the shapes of tasks that it fits.
+    """
+
+    takes: ClassVar[tuple[type[Shape], ...]] = (Shape,)  # what kinds of task
     torchvision: ClassVar[tuple[str, ...]] = ()  # its full names of weights for this network
 
     def build(self, shape: Shape) -> "nn.Module":
         """A plain network with fresh weights from torch's current seed."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} builds no network")
+
+    def ready(self) -> None:
+        """Raise `Invalid` where what the model needs is not there, such as a user's module."""
 
     def label(self) -> str:
         """A few letters for a run's name."""
         return self.word
+
+    @classmethod
+    def fits(cls, shape: Shape) -> bool:
+        """Whether networks of this family take tasks of this kind."""
+        return isinstance(shape, cls.takes)
 
     def sizes(self) -> list[Size]:
         """How large the network is, in the numbers that a report puts on axes and in names. A
@@ -52,7 +66,7 @@ class Model(Recipe):
 class Convolutional(Model):
     """A network for pictures, every channel number times `width`."""
 
-    takes: ClassVar[tuple[type, ...]] = (ImageShape,)
+    takes: ClassVar[tuple[type[Shape], ...]] = (ImageShape,)
     width: float = 1.0
     layout: str = "published"  # published: for ImageNet; small: for pictures of 24 to 64 pixels
 
@@ -138,6 +152,11 @@ class InceptionV3(Convolutional):
             auxiliary=self.auxiliary,
         )
 
+    @classmethod
+    def fits(cls, shape: Shape) -> bool:
+        """Whether networks of this family take tasks of this kind."""
+        return isinstance(shape, cls.takes)
+
     def sizes(self) -> list[Size]:
         """How large the network is, in the numbers that a report puts on axes and in names. A
         family that has one such number says it; otherwise every number of the recipe is one."""
@@ -180,7 +199,7 @@ class LSTMLanguageModel(Model):
     """Zaremba et al. 2014: embedding, LSTM layers of one size, softmax."""
 
     word: ClassVar[str] = "lstm_lm"
-    takes: ClassVar[tuple[type, ...]] = (TextShape,)
+    takes: ClassVar[tuple[type[Shape], ...]] = (TextShape,)
     hidden_size: int = 200
     layers: int = 2
     dropout: float = 0.0  # on everything that is not recurrent
@@ -226,7 +245,7 @@ class LSTMLanguageModel(Model):
 
 
 @dataclass(kw_only=True, slots=True)
-class Custom(Model):
+class CustomModel(Model):
     """A person's own network: `factory` is called with `arguments` and returns an nn.Module."""
 
     word: ClassVar[str] = "custom"
@@ -234,7 +253,10 @@ class Custom(Model):
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check(self.factory)
+        check_form(self.factory)
+
+    def ready(self) -> None:
+        check(self.factory, "model.factory")
 
     def build(self, shape: Shape) -> "nn.Module":
         from torch import nn
@@ -254,5 +276,5 @@ OPTIONS: tuple[type[Model], ...] = (
     InceptionV3,
     ResNet50,
     LSTMLanguageModel,
-    Custom,
+    CustomModel,
 )

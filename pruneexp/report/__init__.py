@@ -36,7 +36,7 @@ CONTENTS = next(
     )
     if path.is_file()
 )
-CLAIMS = CONTENTS.parent / "claims"
+CLAIMS = Path(__file__).parent / "claims"
 
 
 @dataclass(kw_only=True, slots=True)

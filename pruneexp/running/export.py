@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import files
-from pruneexp.measure.counts import example
 from pruneexp.running.source import Source
 from pruneexp.storage import archive
-from pruneexp.tasks.shape import ImageShape, Shape
+from pruneexp.tasks.shape import Shape
 
 OPSET = 20
 REMEDY = "pip install 'pruneexp[onnx]'"
@@ -66,7 +65,7 @@ def _onnx(source: Source) -> tuple[bytes, list[str]]:
         raise Invalid([Fault("--out", f"=*.onnx needs {' and '.join(missing)}: {REMEDY}")])
     import onnx
 
-    open_sizes = "batch" if isinstance(source.shape, ImageShape) else "batch and length"
+    open_sizes = source.shape.onnx_names(source.shape.call_inputs(source.model)).open_sizes
     checked = list(CHECKED)
     try:
         content = _converted(source.model, source.shape, fixed=False)
@@ -91,17 +90,8 @@ def _onnx(source: Source) -> tuple[bytes, list[str]]:
 
 
 def _converted(model: nn.Module, shape: Shape, *, fixed: bool) -> bytes:
-    inputs = _inputs(model, shape, *(CHECKED[0] if fixed else (2, 3)))
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-    axes: Any = ({0: batch},)
-    layers = 0
-    if not isinstance(shape, ImageShape):
-        layers = len(inputs[1])
-        axes = ({0: length, 1: batch}, [({1: batch}, {1: batch})] * layers)
-    before, after = (
-        [f"{part}_{number}_{when}" for number in range(layers) for part in ("hidden", "cell")]
-        for when in ("before", "after")
-    )
+    inputs = shape.call_inputs(model, *(CHECKED[0] if fixed else (2, 3)))
+    names = shape.onnx_names(inputs)
     with warnings.catch_warnings():  # of the exporter's own code
         warnings.simplefilter("ignore")
         made = torch.onnx.export(
@@ -109,9 +99,9 @@ def _converted(model: nn.Module, shape: Shape, *, fixed: bool) -> bytes:
             inputs,
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes=None if fixed else axes,
-            input_names=["words", *before] if layers else ["pictures"],
-            output_names=["scores", *after],
+            dynamic_shapes=None if fixed else names.axes,
+            input_names=names.inputs,
+            output_names=names.outputs,
             verbose=False,
         )
     assert made is not None
@@ -122,7 +112,7 @@ def _difference(source: Source, content: bytes, batch: int, length: int) -> floa
     """The largest between the outputs of onnxruntime and of torch, over torch's largest."""
     import onnxruntime
 
-    inputs = _inputs(source.model, source.shape, batch, length)
+    inputs = source.shape.call_inputs(source.model, batch, length)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     feed = {name: each.numpy() for name, each in zip(names, _flat(inputs), strict=True)}
@@ -133,16 +123,6 @@ def _difference(source: Source, content: bytes, batch: int, length: int) -> floa
     return max(
         float((one - other).abs().max() / other.abs().max().clamp(min=TINY)) for one, other in pairs
     )
-
-
-@torch.no_grad()
-def _inputs(model: nn.Module, shape: Shape, batch: int, length: int) -> tuple[Any, ...]:
-    """Pictures; or words of each text with the state before them."""
-    made = example(shape, batch)
-    if isinstance(shape, ImageShape):
-        return (made,)
-    _, state = model(made)
-    return made.repeat(length, 1), state
 
 
 def _flat(values: Any) -> list[Tensor]:

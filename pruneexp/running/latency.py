@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from pruneexp.engine.device import keep_freed_memory
-from pruneexp.measure.counts import example
+from pruneexp.engine.device import caller_state_kept
 from pruneexp.measure.folding import folded, scores
 from pruneexp.running.timing import Timing, beside, chosen, measure
-from pruneexp.tasks.shape import ImageShape, Shape, TextShape
+from pruneexp.tasks.shape import Shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,10 +86,14 @@ def _typed(kind: Any, data: dict[str, Any]) -> Any:
 def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Latency:
     """Measured in turns. Batch-norm is folded on both sides; pictures go in whichever memory order
     is faster, for each side by itself."""
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    inputs = _inputs(model, shape, batch)
-    sides = [_Side.of(order, folded(model, *inputs), inputs) for order in _orders(shape)]
+    with caller_state_kept():
+        torch.set_num_threads(threads)
+        return _latency(model, shape, batch, threads)
+
+
+def _latency(model: nn.Module, shape: Shape, batch: int, threads: int) -> Latency:
+    inputs = shape.call_inputs(model, batch)
+    sides = [_Side.of(order, folded(model, *inputs), inputs) for order in shape.memory_formats()]
     before = sides[_fastest([side.call for side in sides])]
     made = [replace(side, timings=_beside(before.timings, side.timings)) for side in sides]
     made = [replace(side, model=chosen(side.model, _paying(side.timings))) for side in made]
@@ -100,7 +103,7 @@ def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Late
     return Latency(
         batch=batch,
         threads=threads,
-        example="word" if isinstance(shape, TextShape) else "picture",
+        example=shape.unit,
         layers=after.timings,
         dense=seconds[0],
         sparse=seconds[1],
@@ -112,19 +115,10 @@ def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Late
 @torch.no_grad()
 def assembled(model: nn.Module, shape: Shape, found: Latency) -> nn.Module:
     """The model as it was faster: batch-norm folded, and those layers sparse."""
-    plain = folded(model, *_inputs(model, shape, 1))
+    plain = folded(model, *shape.call_inputs(model))
     order = torch.channels_last if found.channels_last else torch.contiguous_format
     made = chosen(plain.to(memory_format=order), found.running_sparse)
     return made.requires_grad_(False)
-
-
-def _inputs(model: nn.Module, shape: Shape, batch: int) -> tuple[Any, ...]:
-    """Pictures; or a word of each text with the state before it."""
-    made = example(shape, batch)
-    if isinstance(shape, ImageShape):
-        return (made,)
-    _, state = model(made)
-    return made, state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,11 +140,6 @@ class _Side:
 
     def call(self) -> Any:
         return self.model(*self.inputs)
-
-
-def _orders(shape: Shape) -> list[torch.memory_format]:
-    pictures = isinstance(shape, ImageShape)
-    return [torch.contiguous_format, *([torch.channels_last] if pictures else [])]
 
 
 def _beside(dense: list[Timing], sparse: list[Timing]) -> list[Timing]:

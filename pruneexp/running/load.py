@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pruneexp.engine import files
+from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.store import Store
 from pruneexp.running import cache
 from pruneexp.running.latency import assembled, latency
@@ -31,7 +32,8 @@ def load(
     threads found that faster; the measurement is kept beside the file or run. `trust` lets a file
     name Python of its own, which is imported and run. Raises `files.Damaged`, `files.NotFound` or
     `recipe.Invalid`, each with a line for a person."""
-    found = find(str(source), Store(Path(results)), trust=trust)
+    with caller_state_kept():
+        found = find(str(source), Store(Path(results)), trust=trust)
     if not sparse:
         return found.model
     threads = torch.get_num_threads()

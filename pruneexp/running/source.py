@@ -14,11 +14,10 @@ from pruneexp.config.run import Run
 from pruneexp.engine import files, initial_weights
 from pruneexp.engine.record import LATENCY, MASKS, WEIGHTS
 from pruneexp.engine.store import Folder, Store
-from pruneexp.measure.counts import example
 from pruneexp.measure.folding import fused
 from pruneexp.storage.archive import Archive
 from pruneexp.storage.pack import tensors
-from pruneexp.tasks.shape import ImageShape, Shape
+from pruneexp.tasks.shape import Shape
 
 SUFFIX = ".pxp"
 
@@ -123,7 +122,7 @@ def _structure(model: nn.Module, shape: Shape, has_folded: bool) -> nn.Module:
     if not has_folded:
         return model
     device = next(model.parameters()).device
-    return fused(model.eval(), example(shape).to(device))
+    return fused(model.eval(), *[tensor.to(device) for tensor in shape.example()])
 
 
 def _refuse_code(path: Path, configuration: dict[str, Any]) -> None:
@@ -151,8 +150,6 @@ def _demand_fit(archive: Archive, model: nn.Module, shape: Shape) -> None:
     mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     if misfits := initial_weights.misfits(found, mine):
         raise files.Damaged(archive.path, f"it does not fit its own configuration:\n  {misfits}")
-    if isinstance(shape, ImageShape):
-        needed = 4 * shape.channels * shape.pixels**2
-        if needed > archive.limit:
-            why = f"one picture would take {needed:,} bytes, which its length does not justify"
-            raise files.Damaged(archive.path, why)
+    if shape.example_bytes > archive.limit:
+        why = f"one {shape.unit} would take {shape.example_bytes:,} bytes, which its length does"
+        raise files.Damaged(archive.path, f"{why} not justify")

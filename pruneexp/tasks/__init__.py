@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pruneexp.config.factory import call, check
+from pruneexp.config.factory import call, check, check_form
 from pruneexp.config.recipe import Fault, Invalid, demand, here
 from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, Folder, ImageNet
-from pruneexp.tasks.shape import ImageShape, TextShape
+from pruneexp.tasks.shape import ArrayShape, ImageShape, Shape, TextShape, sizes_of
 from pruneexp.tasks.task import Task, place_of
 
 if TYPE_CHECKING:
-    from pruneexp.tasks.loaded import Loaded
+    from pruneexp.tasks.loaded import LoadedTask
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class Glyphs(Task):
 
         return ImageShape(channels=1, pixels=PIXELS, classes=len(ALPHABET))
 
-    def load(self, cache: Path) -> "Loaded":
+    def load(self, cache: Path) -> "LoadedTask":
         from pruneexp.data import glyphs
         from pruneexp.tasks.images import Classification, Pictures
 
@@ -51,8 +51,19 @@ class Glyphs(Task):
 
 
 @dataclass(kw_only=True, slots=True)
-class Custom(Task):
-    """A person's own data: `factory` is called with `arguments` and returns a Classification."""
+class CustomTask(Task):
+    """Data of your own: `factory` is called with `arguments` and returns a `Classification`, a
+    `Supervised` or another `LoadedTask`.
+
+    What an example is must be known without the data, since a network is weighed without it: for
+    pictures `channels`, `pixels` and `classes`, for anything else `inputs` and `outputs`.
+
+    Arguments:
+        inputs: the shape of one example, or a list of shapes where a network takes several tensors.
+        outputs: the shape of what a network gives for one example.
+        unit: what an example is called.
+        root: where the data lies, handed to the factory when given.
+    """
 
     word: ClassVar[str] = "custom"
     factory: str = ""  # weighing a model needs no data, so `size` does without
@@ -60,26 +71,68 @@ class Custom(Task):
     channels: int = 3
     pixels: int = 224
     classes: int = 1000
-    root: str = here("")  # where the data lies, handed to the factory when given
+    inputs: list[Any] | None = None
+    outputs: list[int] | None = None
+    unit: str = "example"
+    root: str = here("")
 
     def __post_init__(self) -> None:
+        both = (self.inputs is None) == (self.outputs is None)
+        pictures = CustomTask.__dataclass_fields__
+        given = [
+            key
+            for key in ("channels", "pixels", "classes")
+            if getattr(self, key) != pictures[key].default
+        ]
         demand(
             self,
             channels=(self.channels > 0, "a number of channels above 0"),
             pixels=(self.pixels > 0, "a number of pixels above 0"),
             classes=(self.classes > 1, "a number of classes above 1"),
+            inputs=(
+                self.inputs is None or _are_shapes(self.inputs),
+                "a list of sizes such as [16], or a list of such lists",
+            ),
+            outputs=(
+                both and (self.outputs is None or _is_shape(self.outputs)),
+                "a list of sizes such as [1], together with task.inputs",
+            ),
         )
+        if self.inputs is not None and given:
+            why = f"={getattr(self, given[0])} is for pictures, task.inputs for anything else"
+            raise Invalid([Fault(given[0], f"{why}; give one of both")])
         if self.factory:
-            check(self.factory)
+            check_form(self.factory)
 
-    def shape(self) -> ImageShape:
-        return ImageShape(channels=self.channels, pixels=self.pixels, classes=self.classes)
+    def shape(self) -> Shape:
+        if self.inputs is None or self.outputs is None:
+            return ImageShape(channels=self.channels, pixels=self.pixels, classes=self.classes)
+        several = isinstance(self.inputs[0], list)
+        shapes = [sizes_of(each) for each in (self.inputs if several else [self.inputs])]
+        return ArrayShape(tuple(shapes), sizes_of(self.outputs), self.unit)
 
-    def load(self, cache: Path) -> "Loaded":
+    def ready(self) -> None:
+        if not self.factory:
+            raise Invalid([Fault("task.factory", "must be given: package.module:function")])
+        check(self.factory, "task.factory")
+
+    def load(self, cache: Path) -> "LoadedTask":
         if not self.factory:
             raise Invalid([Fault("task.factory", "must be given: package.module:function")])
         arguments = {**self.arguments, **({"root": self.root} if self.root else {})}
         return call("task.factory", self.factory, arguments)
+
+
+def _is_shape(sizes: list[Any]) -> bool:
+    return all(type(size) is int and size > 0 for size in sizes)
+
+
+def _are_shapes(shapes: list[Any]) -> bool:
+    if not shapes:
+        return False
+    if all(isinstance(shape, list) for shape in shapes):
+        return all(map(_is_shape, shapes))
+    return _is_shape(shapes)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -102,7 +155,7 @@ class Text(Task):
     def folder(self) -> Path:
         return Path(self.root)
 
-    def load(self, cache: Path) -> "Loaded":
+    def load(self, cache: Path) -> "LoadedTask":
         from pruneexp.data import text
         from pruneexp.tasks.language import LanguageModelling
 
@@ -152,7 +205,7 @@ class Grammar(Task):
 
         return TextShape(vocabulary=len(grammar.VOCABULARY))
 
-    def load(self, cache: Path) -> "Loaded":
+    def load(self, cache: Path) -> "LoadedTask":
         import hashlib
         import math
 
@@ -176,5 +229,5 @@ class Grammar(Task):
 
 OPTIONS: tuple[type[Task], ...] = (
     *(Glyphs, ImageNet, CIFAR10, CIFAR100, FashionMNIST, Folder),
-    *(Text, PennTreebank, Grammar, Custom),
+    *(Text, PennTreebank, Grammar, CustomTask),
 )

@@ -3,7 +3,7 @@
 import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from pruneexp.data import batches
 from pruneexp.data.batches import Place
 from pruneexp.engine import distributed
 from pruneexp.engine.record import Metric
-from pruneexp.tasks.loaded import Carry, Loaded, Setting
+from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 from pruneexp.tasks.shape import ImageShape
 
 Batch = tuple[Tensor, Tensor]
@@ -82,10 +82,10 @@ def shifted(pictures: Tensor, draws: Sequence[int]) -> Tensor:
     return torch.from_numpy(moved)
 
 
-class Classification(Loaded):
+class Classification(LoadedTask):
     """Pictures and their classes. The loss is the mean cross-entropy of a batch."""
 
-    metric: ClassVar[Metric] = Metric(name="accuracy", unit="%", higher_is_better=True, digits=1)
+    metric = Metric(name="accuracy", unit="%", higher_is_better=True, digits=1)
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import distributed
 from pruneexp.engine.record import Metric
-from pruneexp.tasks.loaded import Carry, Loaded, Setting
+from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 
 Batch = tuple[Tensor, Tensor, bool]  # words, the words after them, and whether an epoch begins
 EVALUATION_WORDS = 500  # read at once in an evaluation; any number gives the same sum
 
 
-class LanguageModelling(Loaded):
+class LanguageModelling(LoadedTask):
     """Truncated back-propagation as Zaremba et al. 2014: the text is cut into as many streams as
     the batch is large, a step goes `unroll` words along each, the state is zero at the start of an
     epoch and carried without gradient. The loss is summed over the unrolled words and averaged
     over the batch: their rates and their clipping belong to this sum."""
 
-    metric: ClassVar[Metric] = Metric(name="perplexity", higher_is_better=False)
+    metric = Metric(name="perplexity", higher_is_better=False)
 
     def __init__(
         self,

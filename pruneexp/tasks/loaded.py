@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +28,48 @@ class Setting:
     workers: int
 
 
-class Loaded:
-    """Three splits, how a batch becomes a loss, and what is reported. The number of chances, the
-    order of steps and the choice of the best state are the loop's."""
+class LoadedTask:
+    """A task whose data is there: three splits, how a batch becomes a loss, and what is reported.
+    The number of chances, the order of steps and the choice of the best state are the loop's.
 
-    metric: ClassVar[Metric]  # what validation chooses by
+    A subclass sets `metric` and defines `batches`, `loss` and `evaluate`. Batches must follow from
+    their step, so that a resumed run sees what the uninterrupted one would have seen.
+
+        class Sorting(LoadedTask):
+            metric = Metric(name="sorted", unit="%", higher_is_better=True)
+
+            def batches(self, first, last):
+                for step in range(first, last):
+                    yield make_batch(self.setting.seed, step)
+
+            def loss(self, model, batch, carry):
+                return my_loss(model(batch.inputs), batch.targets), None
+
+            def evaluate(self, model, split):
+                return {"sorted": share_that_is_sorted(model, split)}
+    """
+
+    metric: Metric  # what is reported first
     checksum: str = ""  # of the data's content, where it can be had
     setting: Setting
+
+    @property
+    def chosen_by(self) -> Metric:
+        """What validation chooses the best state by; a key of what `evaluate` returns."""
+        return self.__dict__.get("_chosen_by", self.metric)
+
+    @chosen_by.setter
+    def chosen_by(self, metric: Metric) -> None:
+        self.__dict__["_chosen_by"] = metric
 
     def settle(self, setting: Setting) -> None:
         """Take up a run's setting. Raises `Invalid` for what cannot be trained on."""
         self.setting = setting
+
+    def measure_once(self, model: nn.Module, split: str) -> dict[str, float]:
+        """Metrics that are too dear for each validation, such as BLEU by beam search: measured of
+        the chosen state alone, on validation and on test, and reported beside the others."""
+        return {}
 
     def examples_a_step(self) -> int:
         """How many examples (pictures, words) the weights see in a step."""
@@ -46,7 +77,7 @@ class Loaded:
 
     def batches(self, first: int, last: int) -> Iterator[Any]:
         """The training batches of the steps from `first` up to `last`."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
 
     def parts(self, batch: Any, count: int) -> list[Any]:
         """A batch cut into equal parts, whose gradients are added up one after the other."""
@@ -56,7 +87,7 @@ class Loaded:
 
     def loss(self, model: nn.Module, batch: Any, carry: Carry) -> tuple[Tensor, Carry]:
         """What is differentiated, and what the next step starts from."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
 
     def shown(self, loss: float) -> float:
         """The loss as people compare it: a mean over examples."""
@@ -64,7 +95,7 @@ class Loaded:
 
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """Metrics over a whole split; the model comes back as it was."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
 
     def references(self) -> dict[str, float]:
         """What the metric could be at best on this very test split, where that is known."""

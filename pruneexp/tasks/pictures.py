@@ -32,6 +32,18 @@ class OnDisk(Task):
     def __post_init__(self) -> None:
         self._demand()
 
+    def ready(self) -> None:
+        """The folder must be there, or be fetched."""
+        folder = self.folder()
+        downloads = getattr(self, "download", None)
+        if not (folder.is_dir() or downloads):
+            remedy = "task.download=true fetches it" if downloads is False else "put the data there"
+            raise Invalid([Fault("task.root", f"={folder} is no folder; {remedy}")])
+
+    def folder(self) -> Path:
+        """Where the data lies."""
+        return place_of(self.root, self.word)
+
     def _demand(self, **more: tuple[bool, str]) -> None:
         """The rules of all, and of one kind, checked together."""
         rules = {
@@ -98,13 +110,16 @@ class Folder(OnDisk):
     def shape(self) -> ImageShape:
         return ImageShape(channels=self.channels, pixels=self.pixels, classes=self.classes)
 
-    def load(self, cache: Path) -> "Classification":
-        from pruneexp.tasks.decoded import load
-
+    def folder(self) -> Path:
         if not self.root:
             why = "must be given: a folder with train/ and val/, in each a folder a class"
             raise Invalid([Fault("task.root", why)])
-        root = Path(self.root).expanduser()
+        return Path(self.root).expanduser()
+
+    def load(self, cache: Path) -> "Classification":
+        from pruneexp.tasks.decoded import load
+
+        root = self.folder()
         if (root / "test").is_dir() and self.valid:
             why = f"takes 0 where there is {root / 'test'}: val/ validates and test/ tests"
             raise Invalid([Fault("task.valid", f"{why}, got {self.valid:,}")])

@@ -9,18 +9,28 @@ from pruneexp.config.recipe import Fault, Invalid, Recipe
 from pruneexp.tasks.shape import Shape
 
 if TYPE_CHECKING:
-    from pruneexp.tasks.loaded import Loaded
+    from pruneexp.tasks.loaded import LoadedTask
 
 
 @dataclass(kw_only=True, slots=True)
 class Task(Recipe):
+    """What is learned from which data.
+
+    A subclass defines `shape`, known without data, and `load`, which gives a `LoadedTask`; its
+    fields say which data. It is added to `OPTIONS` and to conf/task/.
+    """
+
+    def ready(self) -> None:
+        """Raise `Invalid` where what the task needs is not there: data, a module. Nothing heavy is
+        read or imported."""
+
     def shape(self) -> Shape:
         """What goes into a model and what comes out, known without any data."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} has no shape")
 
-    def load(self, cache: Path) -> "Loaded":
+    def load(self, cache: Path) -> "LoadedTask":
         """Read or make the data; what is made is kept under `cache`."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} loads nothing")
 
 
 def place_of(root: str, word: str) -> Path:

@@ -16,7 +16,7 @@ from pruneexp import seeds
 from pruneexp.engine import distributed
 from pruneexp.engine.record import Progress
 from pruneexp.pruning.pruner import Pruner
-from pruneexp.tasks.loaded import Carry, Loaded
+from pruneexp.tasks.loaded import Carry, LoadedTask
 from pruneexp.training import Training
 from pruneexp.training.average import Average
 from pruneexp.training.parameter_groups import parameter_groups
@@ -69,7 +69,7 @@ class Fit:
     def __init__(
         self,
         model: nn.Module,
-        task: Loaded,
+        task: LoadedTask,
         pruner: Pruner,
         recipe: Training,
         *,
@@ -230,13 +230,18 @@ class Fit:
         with self.average.in_place() if self.average else nullcontext():
             self._measure_and_choose()
 
+    def measure_once(self, split: str) -> dict[str, float]:
+        """What is too dear to be measured at each validation."""
+        with self.precision():
+            return self.task.measure_once(self.model, split)
+
     def measure(self, split: str) -> dict[str, float]:
         """The metrics of the model as it is."""
         with self.precision():
             return self.task.evaluate(self.model, split)
 
     def _measure_and_choose(self) -> None:
-        state, name = self.state, self.task.metric.name
+        state, name = self.state, self.task.chosen_by.name
         metrics = self.measure("valid")
         if not all(isfinite(value) for value in metrics.values()):
             raise Diverged(state.step)
@@ -244,7 +249,7 @@ class Fit:
         may = state.step >= self.recipe.choose_after * self.steps and self.pruner.settled
         if not may and state.step < self.steps:
             return
-        sign = 1 if self.task.metric.higher_is_better else -1
+        sign = 1 if self.task.chosen_by.higher_is_better else -1
         best = state.best["valid"][name] if state.best else None
         if best is None or sign * metrics[name] > sign * best:
             weights = {key: value.cpu() for key, value in self.model.state_dict().items()}
@@ -260,7 +265,7 @@ class Fit:
 
     def _show(self, stage: str, seconds_left: float | None) -> None:
         history = self.state.history
-        key = f"valid_{self.task.metric.name}"
+        key = f"valid_{self.task.chosen_by.name}"
         self.watch(
             Progress(
                 step=self.state.step,
