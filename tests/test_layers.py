@@ -17,29 +17,33 @@ LAYERS = [
     {"engine.store", "tasks", "models"},
     {"pruning", "storage"},
     {"training", "measure.counts", "quantisation"},
-    {"config.run"},
+    {"config.run", "config.location", "config.short_forms"},
+    {"engine.launchers"},
     {"config.options"},
     {"config.read"},
     {"measure", "engine.lineage", "engine.initial_weights", "engine.device", "cli.hydra_errors"}
-    | {"cli.live"},
+    | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running"},
-    {"cli.tables"},
-    {"cli.models"},
-    {"cli.runs", "cli.run"},
+    {"cli.arguments", "cli.live", "cli.points", "cli.tables"},
+    {"cli.commands", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
+    {"cli.sweep"},
+    {"cli.run"},
     {"cli.main"},
     {"__main__", "__init__"},
 ]
 PACKAGES = {"cli", "config"}  # their own __init__ holds nothing
 LIGHT = [
     *("seeds", "engine.record", "engine.files", "engine.signals", "engine.store", "engine.plan"),
-    *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers.local"),
+    *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers"),
     *("config.recipe", "config.factory", "config.run", "config.options", "config.read"),
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
     *("pruning.allocation", "training", "training.optimiser", "training.decay", "quantisation"),
     *("storage", "storage.archive", "storage.weigh", "report"),
-    *("cli.main", "cli.messages", "cli.hydra_errors", "cli.live", "cli.tables", "cli.models"),
-    *("cli.runs", "cli.run"),
+    *("config.location", "config.short_forms"),
+    *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
+    *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
+    *("cli.points", "cli.compose"),
 ]
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from pruneexp.config.run import Run
 from pruneexp.engine.record import Counts
@@ -58,9 +59,21 @@ class Size:
         }
 
 
-def size(run: Run) -> Size:
+def network(run: Run) -> nn.Module:
+    """The run's network, without memory for its weights."""
     with torch.device("meta"):
-        model = run.model.build(run.task.shape())
+        return run.model.build(run.task.shape())
+
+
+def planned_counts(run: Run, model: nn.Module) -> Counts:
+    """What a run will count, without its multiply-adds; `model` is its `network`, which runs of one
+    model and one shape of task share."""
+    return _plan(run, model)[-1]
+
+
+def _plan(run: Run, model: nn.Module) -> tuple[Groups, Sizes, list[int], Counts]:
+    """The groups that are ranked, their sizes, how many weights are masked at the end, and what
+    that leaves."""
     groups = run.pruning.groups(model)
     parameters = dict(model.named_parameters())
     sizes = {
@@ -68,7 +81,13 @@ def size(run: Run) -> Size:
     }
     steps, _ = run.pruning.stage(run.training.steps)
     masked = run.pruning.masked(sizes, steps)
-    counts = count(model, groups, sum(masked))
+    return groups, sizes, masked, count(model, groups, sum(masked))
+
+
+def size(run: Run) -> Size:
+    model = network(run)
+    groups, sizes, masked, counts = _plan(run, model)
+    parameters = dict(model.named_parameters())
     shares = _shares(run, groups, sizes, masked)
     group_of = {name: group for group, names in groups.items() for name in names}
     work = multiply_adds(model, run.task.shape())
