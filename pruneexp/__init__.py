@@ -1,6 +1,8 @@
-"""For a given memory budget: train a small dense model or prune a large one? The library's face.
+"""For a given memory budget: train a small dense model or prune a large one?
 
-    pruner = pruneexp.Gradual(sparsity=0.9).attach(model, steps=1000)
+    pruner = pruneexp.Gradual(sparsity=0.9).attach(model, steps=1000)   # in a loop of your own
+    record = pruneexp.execute(run)                                      # a whole run
+    model = pruneexp.load("model.pxp", sparse=True)                     # a finished one
 
 Names are imported when first used, so that `import pruneexp` costs nothing.
 """
@@ -9,53 +11,75 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pruneexp.config.recipe import Invalid as Invalid
     from pruneexp.config.run import Run as Run
     from pruneexp.engine.execute import execute as execute
     from pruneexp.measure.planned import size as size
     from pruneexp.pruning import Dense as Dense
     from pruneexp.pruning import Gradual as Gradual
-    from pruneexp.pruning import Magnitude as Magnitude
-    from pruneexp.pruning import Random as Random
+    from pruneexp.pruning import Pruning as Pruning
+    from pruneexp.pruning.allocation import Allocation as Allocation
     from pruneexp.pruning.allocation import Global as Global
     from pruneexp.pruning.allocation import LayerwiseConstant as LayerwiseConstant
+    from pruneexp.pruning.allocation import PerLayer as PerLayer
     from pruneexp.pruning.allocation import Uniform as Uniform
+    from pruneexp.pruning.criterion import Criterion as Criterion
+    from pruneexp.pruning.criterion import Magnitude as Magnitude
+    from pruneexp.pruning.criterion import Random as Random
+    from pruneexp.pruning.pruner import Pruner as Pruner
     from pruneexp.pruning.schedule import Cubic as Cubic
     from pruneexp.pruning.schedule import Linear as Linear
     from pruneexp.pruning.schedule import OneShot as OneShot
+    from pruneexp.pruning.schedule import Schedule as Schedule
     from pruneexp.pruning.scope import All as All
     from pruneexp.pruning.scope import ModelScope as ModelScope
     from pruneexp.pruning.scope import Named as Named
+    from pruneexp.pruning.structure import Blocks as Blocks
+    from pruneexp.pruning.structure import NOfM as NOfM
+    from pruneexp.pruning.structure import Single as Single
+    from pruneexp.pruning.structure import Structure as Structure
     from pruneexp.running.load import load as load
     from pruneexp.tasks.images import Classification as Classification
 
-_HOMES = {
-    "Run": "config",
-    "execute": "execute",
+_MODULES = {
+    "Invalid": "config.recipe",
+    "Run": "config.run",
+    "execute": "engine.execute",
+    "size": "measure.planned",
     "Dense": "pruning",
     "Gradual": "pruning",
-    "Magnitude": "pruning",
-    "Random": "pruning",
+    "Pruning": "pruning",
+    "Allocation": "pruning.allocation",
     "Global": "pruning.allocation",
     "LayerwiseConstant": "pruning.allocation",
+    "PerLayer": "pruning.allocation",
     "Uniform": "pruning.allocation",
+    "Criterion": "pruning.criterion",
+    "Magnitude": "pruning.criterion",
+    "Random": "pruning.criterion",
+    "Pruner": "pruning.pruner",
     "Cubic": "pruning.schedule",
     "Linear": "pruning.schedule",
     "OneShot": "pruning.schedule",
+    "Schedule": "pruning.schedule",
     "All": "pruning.scope",
     "ModelScope": "pruning.scope",
     "Named": "pruning.scope",
+    "Blocks": "pruning.structure",
+    "NOfM": "pruning.structure",
+    "Single": "pruning.structure",
+    "Structure": "pruning.structure",
     "load": "running.load",
-    "size": "size",
     "Classification": "tasks.images",
 }
-__all__ = list(_HOMES)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"pruneexp has {', '.join(_HOMES)}; not {name}")
-    return getattr(import_module(f"pruneexp.{_HOMES[name]}"), name)
+    if name not in _MODULES:
+        raise AttributeError(f"pruneexp has {', '.join(_MODULES)}; not {name}")
+    return getattr(import_module(f"pruneexp.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted(_MODULES)

@@ -84,8 +84,15 @@ class Results:
             fingerprint=planned.fingerprint,
             name=planned.name,
             configuration=planned.run,
-            parent=None,
-            budget=Budget(steps=1000, examples=9000, total_steps=steps, total_examples=9 * steps),
+            parents={},
+            budget=Budget(
+                steps=1000,
+                examples=9000,
+                total_steps=steps,
+                total_examples=9 * steps,
+                spent_steps=steps,
+                spent_examples=9 * steps,
+            ),
             metric=metric,
             metrics={
                 "step": 900,

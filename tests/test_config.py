@@ -17,12 +17,13 @@ from pruneexp.config.read import read, restore
 from pruneexp.config.recipe import Invalid, Recipe, added, asked, digest, filled
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
-from pruneexp.engine.lineage import parent
+from pruneexp.engine.lineage import parents, settle
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual, Random
 from pruneexp.pruning.allocation import Global, LayerwiseConstant, PerLayer
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot
 from pruneexp.pruning.scope import All, Named
+from pruneexp.pruning.start import FromDense, FromTorchvision
 from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 from pruneexp.training.optimiser import Adam
@@ -63,6 +64,11 @@ def test_every_option_composes_and_is_restored(option: str) -> None:
     needs = {
         "model=custom": ["model.factory=math:sqrt"],
         "model=inception_v3": ["task=custom"],
+        "pruning/start=run": ["pruning.start.fingerprint=0123456789ab"],
+        "pruning/start=file": ["pruning.start.checksum=0123456789abcdef"],
+        "pruning/start=torchvision": [
+            *("model=resnet50", "task=imagenet", "pruning.start.weights=IMAGENET1K_V1")
+        ],
         "pruning/allocation=per_layer": ["pruning.allocation.at_most={classifier.weight: 0.5}"],
         "task=text": ["task.vocabulary=50", "model=lstm_lm"],
         "task=ptb": ["model=lstm_lm"],
@@ -132,9 +138,9 @@ def test_names_are_pinned() -> None:
     """Whoever changes these renames everybody's runs; add a field with `added` instead."""
     small = MobileNetV1(layout="small")
     dense = Run(task=Glyphs(), model=small, training=Training(), pruning=Dense())
-    assert name(dense) == "mobilenet_v1_small-w1-glyphs-dense-seed0-9a22a862d5d0"
-    sparse = replace(dense, pruning=Gradual(sparsity=0.9, start="dense"), seed=3)
-    assert name(sparse) == "mobilenet_v1_small-w1-glyphs-s0.9-from-dense-seed3-941d6bf08315"
+    assert name(dense) == "mobilenet_v1_small-w1-glyphs-dense-seed0-ae03a555f034"
+    sparse = replace(dense, pruning=Gradual(sparsity=0.9, start=FromDense()), seed=3)
+    assert name(sparse) == "mobilenet_v1_small-w1-glyphs-s0.9-from-dense-seed3-b18f638faf7a"
 
 
 def test_where_and_how_fast_are_no_part_of_a_name() -> None:
@@ -171,14 +177,18 @@ def test_a_younger_field_does_not_rename_older_runs() -> None:
 
 class TestParents:
     def test_dense_is_the_childs_configuration_without_pruning(self) -> None:
-        child = composed("pruning.start=dense", "pruning.steps=7", "seed=4", "model.width=0.5")
-        assert parent(child) == composed("pruning=none", "seed=4", "model.width=0.5")
+        child = composed(
+            *("pruning/start=dense", "pruning.start.steps=7", "seed=4", "model.width=0.5")
+        )
+        dense = composed("pruning=none", "seed=4", "model.width=0.5")
+        assert parents(child) == {"weights": dense}
         assert child.steps == 7
-        assert parent(composed()) is None
+        assert parents(composed()) == {}
 
     def test_siblings_share_a_parent(self) -> None:
         before = [
-            parent(composed("pruning.start=dense", f"pruning.sparsity={s}")) for s in (0, 0.9)
+            parents(composed("pruning/start=dense", f"pruning.sparsity={s}"))["weights"]
+            for s in (0, 0.9)
         ]
         assert name(before[0]) == name(before[1])
 
@@ -187,12 +197,21 @@ class TestParents:
             (tmp_path / folder).mkdir()
             (tmp_path / folder / "w.safetensors").write_bytes(b"the same")
         first, second = (
-            composed(f"pruning.start={tmp_path / folder / 'w.safetensors'}") for folder in "ab"
+            settle(
+                composed(
+                    "pruning/start=file",
+                    f"pruning.start.file={tmp_path / folder / 'w.safetensors'}",
+                )
+            )
+            for folder in "ab"
         )
         assert name(first) == name(second)
-        assert first.pruning.start == f"file:{files.checksum(b'the same')[:16]}"
+        assert first.pruning.start.checksum == files.checksum(b"the same")[:16]
         (tmp_path / "b" / "w.safetensors").write_bytes(b"another")
-        assert name(composed(f"pruning.start={tmp_path / 'b' / 'w.safetensors'}")) != name(first)
+        changed = composed(
+            "pruning/start=file", f"pruning.start.file={tmp_path / 'b' / 'w.safetensors'}"
+        )
+        assert name(settle(changed)) != name(first)
 
 
 def said(*overrides: str) -> list[str]:
@@ -258,10 +277,9 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["+pruning.sparsty=0.3", "+foo=1"],
             [
                 "foo is no key here; a run takes task, model, training, pruning, quantisation, "
-                "seed, title, keep, device, results, workers, dry_run or format",
+                "seed, title, keep, keep_steps, device, results, workers, dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
-                "sparsity, start, start_path, steps, rate, revive, schedule, scope, criterion or "
-                "allocation",
+                "sparsity, revive, start, schedule, scope, criterion, structure or allocation",
             ],
         ),
         (["training.learning_rate=inf"], ["training.learning_rate takes a finite number, got inf"]),
@@ -319,26 +337,31 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["pruning.allocation.at_most.a takes a number, got x"],
         ),
         (
-            ["pruning.start=torchvision:IMAGENET1K_V1"],
+            ["pruning/start=torchvision", "pruning.start.weights=IMAGENET1K_V1"],
             [
-                "pruning.start=torchvision:IMAGENET1K_V1: torchvision has nothing for "
+                "pruning.start.weights=IMAGENET1K_V1: torchvision has nothing for "
                 "mobilenet_v1; start from dense, a finished run or a file of weights"
             ],
         ),
         (
-            ["model=resnet50", "task=custom", "pruning.start=torchvision:IMAGENET1K_V3"],
             [
-                "pruning.start=torchvision:IMAGENET1K_V3: torchvision has IMAGENET1K_V1 or "
+                "model=resnet50",
+                "task=custom",
+                "pruning/start=torchvision",
+                "pruning.start.weights=IMAGENET1K_V3",
+            ],
+            [
+                "pruning.start.weights=IMAGENET1K_V3: torchvision has IMAGENET1K_V1 or "
                 "IMAGENET1K_V2 for resnet50"
             ],
         ),
         (
             [
                 *("model=inception_v3_small", "model.width=0.5"),
-                "pruning.start=torchvision:IMAGENET1K_V1",
+                *("pruning/start=torchvision", "pruning.start.weights=IMAGENET1K_V1"),
             ],
             [
-                "pruning.start=torchvision:IMAGENET1K_V1: fits model.width=1 (here 0.5) and "
+                "pruning.start.weights=IMAGENET1K_V1: fits model.width=1 (here 0.5) and "
                 "model.layout=published (here small) and channels=3 (here 1) and "
                 "classes=1000 (here 47) only"
             ],
@@ -362,16 +385,16 @@ def test_a_start_that_is_nothing_is_refused() -> None:
     with pytest.raises(
         Invalid, match=r"^pruning\.start takes .* got nothing_like_it: there is no such"
     ):
-        composed("pruning.start=nothing_like_it")
+        settle(composed("pruning/start=run", "pruning.start.run=nothing_like_it"))
 
 
 def test_torchvisions_weights_are_part_of_the_name() -> None:
-    start = "pruning.start=torchvision:IMAGENET1K_V"
-    first, second = (composed("model=resnet50", "task=custom", f"{start}{n}") for n in (1, 2))
-    assert first.pruning.start == "torchvision:IMAGENET1K_V1"
+    given = ("model=resnet50", "task=custom", "pruning/start=torchvision")
+    first, second = (composed(*given, f"pruning.start.weights=IMAGENET1K_V{n}") for n in (1, 2))
+    assert first.pruning.start == FromTorchvision(weights="IMAGENET1K_V1")
     assert name(first) != name(second)
     assert name(first).startswith("resnet50-w1-custom-s0.8-from-torchvision-seed0-")
-    assert parent(first) is None
+    assert parents(first) == {}
 
 
 def test_bounds_of_layers_come_from_the_command_line() -> None:

@@ -22,11 +22,12 @@ from pruneexp.config.recipe import Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
 from pruneexp.engine.execute import Busy, build, execute
-from pruneexp.engine.lineage import parent
+from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import BYTES, CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import Cubic
+from pruneexp.pruning.start import FromDense, FromFile, FromRun, FromTorchvision
 from pruneexp.tasks import Custom
 from pruneexp.training import fit
 from pruneexp.training.fit import Diverged, Stopped
@@ -124,20 +125,19 @@ def test_threads_are_kept_when_a_run_goes_on(tiny: Make) -> None:
 
 class TestParents:
     def test_a_dense_parent_is_made_once_and_found(self, tiny: Make) -> None:
-        first = tiny(tiny_gradual(start="dense", steps=5))
+        first = tiny(tiny_gradual(start=FromDense(steps=5)))
         record = execute(first, say=silent)
-        dense = parent(first)
-        assert dense is not None
+        dense = parents(first)["weights"]
         made = dense.store.folder(name(dense)).record_or_fail()
-        assert record.parent == made.fingerprint
+        assert record.parents == {"weights": made.fingerprint}
         assert record.budget.steps == 5 and record.budget.total_steps == 17
         assert record.budget.total_examples == 17 * 16
-        execute(tiny(tiny_gradual(start="dense", sparsity=0.5)), say=silent)
+        execute(tiny(tiny_gradual(start=FromDense(), sparsity=0.5)), say=silent)
         again = dense.store.folder(name(dense)).record_or_fail()
         assert again.circumstances == made.circumstances
 
     def test_the_stage_has_its_own_steps_and_a_tenth_of_the_rate(self, tiny: Make) -> None:
-        run = tiny(tiny_gradual(start="dense", steps=5))
+        run = tiny(tiny_gradual(start=FromDense(steps=5)))
         execute(run, say=silent)
         text = (run.store.folder(name(run)).path / HISTORY).read_text()
         rows = list(csv.DictReader(text.splitlines()))
@@ -145,33 +145,30 @@ class TestParents:
         assert float(rows[0]["rate"]) == pytest.approx(run.training.learning_rate / 10)
 
     def test_sparsity_0_is_the_control_that_keeps_every_weight(self, tiny: Make) -> None:
-        record = execute(tiny(tiny_gradual(start="dense", sparsity=0.0)), say=silent)
+        record = execute(tiny(tiny_gradual(start=FromDense(), sparsity=0.0)), say=silent)
         assert record.counts.nonzero == record.counts.parameters
         assert record.budget.total_steps == 24
 
     def test_weights_that_are_gone_are_made_again(self, tiny: Make) -> None:
-        child = tiny(tiny_gradual(start="dense"))
-        dense = parent(child)
-        assert dense is not None
+        child = tiny(tiny_gradual(start=FromDense()))
+        dense = parents(child)["weights"]
         before = execute(dense, say=silent)
         path = dense.store.folder(name(dense)).path / WEIGHTS
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         lines: list[str] = []
         execute(child, say=lines.append)
-        assert any("gone or damaged" in line and str(path) in line for line in lines)
+        assert any("gone or damaged" in line and str(path.parent) in line for line in lines)
         assert outcome(dense.store.folder(name(dense)).record_or_fail()) == outcome(before)
 
     def test_a_finished_run_or_a_file_can_be_the_start(self, tiny: Make, tmp_path: Path) -> None:
         dense = tiny()
         record = execute(dense, say=silent)
-        child = tiny(tiny_gradual(start=f"run:{record.fingerprint}", steps=5))
+        child = tiny(tiny_gradual(start=FromRun(fingerprint=record.fingerprint, steps=5)))
         from_run = execute(child, say=silent)
-        assert from_run.parent == record.fingerprint
+        assert from_run.parents == {"weights": record.fingerprint}
         weights = dense.store.folder(name(dense)).path / WEIGHTS
-        start = f"file:{files.checksum_of(weights)[:16]}"
-        from_file = execute(
-            tiny(tiny_gradual(start=start, start_path=str(weights), steps=5)), say=silent
-        )
+        start = FromFile(file=str(weights), steps=5)
+        from_file = execute(tiny(tiny_gradual(start=start)), say=silent)
         assert from_file.checksums["weights"] == from_run.checksums["weights"]
         assert from_file.budget.total_steps == 5  # nobody knows what the file has seen
 
@@ -182,9 +179,8 @@ class TestParents:
         weights["other"] = torch.zeros(1)
         path = tmp_path / "w.safetensors"
         save_file({key: value.contiguous() for key, value in weights.items()}, path)
-        start = f"file:{files.checksum_of(path)[:16]}"
         with pytest.raises(Invalid) as raised:
-            execute(tiny(tiny_gradual(start=start, start_path=str(path))), say=silent)
+            execute(tiny(tiny_gradual(start=FromFile(file=str(path)))), say=silent)
         message = str(raised.value)
         assert "classifier.bias is missing" in message
         assert "other is not in the model" in message
@@ -194,9 +190,8 @@ class TestParents:
     def test_a_file_that_holds_no_weights(self, tiny: Make, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"w{suffix}"
         path.write_bytes(b"not weights at all")
-        start = f"file:{files.checksum_of(path)[:16]}"
         with pytest.raises(Invalid, match="holds no weights"):
-            execute(tiny(tiny_gradual(start=start, start_path=str(path))), say=silent)
+            execute(tiny(tiny_gradual(start=FromFile(file=str(path)))), say=silent)
 
     def test_torchvisions_weights_are_taken_from_its_cache(
         self, tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +200,7 @@ class TestParents:
         monkeypatch.setenv("TORCH_HOME", str(tmp_path))
         monkeypatch.setattr(MobileNetV1, "torchvision", ("Some_Weights.V1",))
         monkeypatch.setattr(MobileNetV1, "unlike_torchvision", lambda *asked: "")
-        run = tiny(tiny_gradual(start="torchvision:V1", sparsity=0.0, steps=5))
+        run = tiny(tiny_gradual(start=FromTorchvision(weights="V1", steps=5), sparsity=0.0))
         state = build(replace(run, seed=7), torch.device("cpu")).state_dict()
         file = io.BytesIO()  # as of old: no counts of batches
         torch.save({k: v for k, v in state.items() if "num_batches" not in k}, file)
@@ -225,14 +220,13 @@ class TestParents:
         record = execute(run, say=silent)
         own = tmp_path / "w.safetensors"
         save_file(state, own)
-        start = f"file:{files.checksum_of(own)[:16]}"
-        same = replace(run.pruning, start=start, start_path=str(own))
+        same = replace(run.pruning, start=FromFile(file=str(own), steps=5))
         from_file = execute(replace(run, pruning=same), say=silent)
         assert record.checksums["weights"] == from_file.checksums["weights"]
 
     def test_a_run_that_does_not_fit_is_listed(self, tiny: Make) -> None:
         record = execute(tiny(), say=silent)
-        child = tiny(tiny_gradual(start=f"run:{record.fingerprint}"))
+        child = tiny(tiny_gradual(start=FromRun(fingerprint=record.fingerprint)))
         child = replace(child, model=replace(child.model, width=0.2))
         with pytest.raises(Invalid, match=r"does not fit the model:\n  stem\.0\.weight is"):
             execute(child, say=silent)
@@ -244,9 +238,8 @@ class TestParents:
 
         path = tmp_path / "w.pt"
         torch.save({"w": Harm()}, path)
-        start = f"file:{files.checksum_of(path)[:16]}"
         with pytest.raises(Invalid, match="holds no weights"):
-            execute(tiny(tiny_gradual(start=start, start_path=str(path))), say=silent)
+            execute(tiny(tiny_gradual(start=FromFile(file=str(path)))), say=silent)
         assert not (tmp_path / "harm").exists()
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine.execute import execute
-from pruneexp.engine.lineage import parent
+from pruneexp.engine.lineage import parents
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual
+from pruneexp.pruning.start import FromRun
 from pruneexp.tasks import Folder, ImageNet
 from pruneexp.tasks.pictures import AUGMENTATIONS
 from pruneexp.training import Training
@@ -138,8 +139,8 @@ class TestFolders:
         (tree / "val" / "cat" / "9.JPEG").rename(moved)
         record = execute(pieces, say=silent)
         assert outcome(record) == expected
-        child = replace(pieces, pruning=Gradual(start=f"run:{record.fingerprint}"))
-        assert parent(child) == run and parent(child).task.root == str(tree)
+        child = replace(pieces, pruning=Gradual(start=FromRun(fingerprint=record.fingerprint)))
+        assert parents(child)["weights"] == run and parents(child)["weights"].task.root == str(tree)
 
 
 def drop(path: Path) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 LAYERS = [
     {"seeds", "config.recipe", "engine.record", "engine.files", "engine.signals", "cli.messages"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
-    | {"tasks.shape"},
+    | {"tasks.shape", "engine.initial_weights"},
     {"engine.store", "tasks", "models"},
     {"pruning", "storage"},
     {"training", "measure.counts", "quantisation"},
@@ -21,7 +21,7 @@ LAYERS = [
     {"engine.launchers"},
     {"config.options"},
     {"config.read"},
-    {"measure", "engine.lineage", "engine.initial_weights", "engine.device", "cli.hydra_errors"}
+    {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
     | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running"},
@@ -38,7 +38,8 @@ LIGHT = [
     *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers"),
     *("config.recipe", "config.factory", "config.run", "config.options", "config.read"),
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
-    *("pruning.allocation", "training", "training.optimiser", "training.decay", "quantisation"),
+    *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
+    *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
     *("storage", "storage.archive", "storage.weigh", "report"),
     *("config.location", "config.short_forms"),
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
@@ -66,9 +67,13 @@ def layer(name: str) -> int:
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of the package that a file imports, wherever in the file."""
+    """The modules of the package that a file imports, wherever in the file, types apart."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pruneexp"):
             above = ".".join((node.module or "").split(".")[1:])
             for alias in node.names:

@@ -16,7 +16,7 @@ from torch import nn
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import fingerprint, name
 from pruneexp.engine.execute import Stopped, execute
-from pruneexp.engine.lineage import parent
+from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import MASKS, WEIGHTS
 from pruneexp.pruning import Dense
 from pruneexp.quantisation import WORDS, Aware, Rounding
@@ -99,8 +99,8 @@ class TestRuns:
     ) -> None:
         run = tiny(pruning, quantisation=Rounding(values=word))
         record = execute(run, say=silent)
-        before = parent(run)
-        assert before == tiny(pruning) and record.parent == fingerprint(before)
+        before = parents(run)["weights"]
+        assert before == tiny(pruning) and record.parents == {"weights": fingerprint(before)}
         assert record.budget.steps == 0 and record.budget.total_steps == 12
         first, second = (run.store.folder(name(one)).path for one in (before, run))
         weights = {key: value.numpy() for key, value in load_file(first / WEIGHTS).items()}
@@ -114,7 +114,7 @@ class TestRuns:
         run = tiny(tiny_gradual(), quantisation=Aware(values="int8", steps=6))
         record = execute(run, say=silent)
         assert record.budget.steps == 6 and record.budget.total_steps == 18
-        first, second = (run.store.folder(name(one)).path for one in (parent(run), run))
+        first, second = (run.store.folder(name(one)).path for one in (parents(run)["weights"], run))
         assert (first / MASKS).read_bytes() == (second / MASKS).read_bytes()
         before, after = load_file(first / WEIGHTS), load_file(second / WEIGHTS)
         masks = load_file(second / MASKS)
@@ -131,7 +131,7 @@ class TestRuns:
         given = {"quantisation": Aware(values="int8", steps=8), "checkpoint_seconds": 0}
         run = tiny(tiny_gradual(), **given)
         expected = execute(replace(run, results=str(tmp_path / "elsewhere")), say=silent)
-        execute(parent(run), say=silent)
+        execute(parents(run)["weights"], say=silent)
         with pytest.raises(Stopped):
             execute(run, stop=After(3), say=silent)
         assert outcome(execute(run, say=silent)) == outcome(expected)
@@ -147,7 +147,7 @@ class TestRuns:
 
     def test_a_parents_lost_masks_are_made_again(self, tiny: Make) -> None:
         run = tiny(tiny_gradual(), quantisation=Rounding())
-        before = parent(run)
+        before = parents(run)["weights"]
         execute(before, say=silent)
         path = run.store.folder(name(before)).path / MASKS
         lost = path.read_bytes()

@@ -13,6 +13,7 @@ from pruneexp.models import Custom, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import ModelScope, Named
+from pruneexp.pruning.start import FromDense
 from pruneexp.report import CONTENTS, read_contents, report
 from pruneexp.report.analysis import frontier
 from pruneexp.report.figures import sizes
@@ -264,7 +265,7 @@ class TestSeries:
 
     def test_where_pruning_started_and_what_goes_with_it(self, results: Results) -> None:
         results.finish(1000, 70.0, 1.0, 0.5)
-        results.finish(1000, 70.0, 1.0, 0.5, start="dense", rate=0.5)
+        results.finish(1000, 70.0, 1.0, 0.5, start=FromDense(rate=0.5))
         assert self.names(results) == {"sparse, from scratch", "sparse, from dense"}
 
     def test_dense_runs_of_differing_training(self, results: Results) -> None:
@@ -507,9 +508,9 @@ def test_a_dense_model_with_a_stage_more_is_a_dense_curve(results: Results) -> N
     long = Training(steps=2000)
     for width, nonzero in ((0.5, 200_000), (1.0, 400_000)):
         results.finish(nonzero, 70.0, width)
-        results.finish(nonzero, 71.0, width, 0.0, start="dense", steps=2000)
+        results.finish(nonzero, 71.0, width, 0.0, start=FromDense(), steps=2000)
         results.finish(nonzero, 72.0, width, training=long, steps=2000)
-    results.finish(300_000, 73.0, 1.0, 0.25, start="dense", steps=2000)
+    results.finish(300_000, 73.0, 1.0, 0.25, start=FromDense(), steps=2000)
     found = results.find()
     kinds = {name: curve[0].kind for name, curve in found.curves.items()}
     assert kinds == {

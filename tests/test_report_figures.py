@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from pruneexp.engine.record import HISTORY
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
+from pruneexp.pruning.start import FromDense
 from pruneexp.report import report
 from pruneexp.report.analysis import findings
 from pruneexp.report.figures import sizes, style
@@ -174,7 +175,7 @@ class TestSchedule:
         assert "6 of 8 pruned settings" in figure.axes[0].texts[0].get_text()
 
     def test_a_stage_of_its_own_is_said(self, results: Results) -> None:
-        results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000, history=history(0.9))
+        results.finish(1_000, 70.0, 1.0, 0.9, start=FromDense(), steps=2000, history=history(0.9))
         figure = sizes.schedule(results.find())
         assert figure is not None
         assert figure.axes[2].get_xlabel() == "steps of its own stage"

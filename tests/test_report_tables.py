@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pruneexp.pruning.start import FromDense
 from pruneexp.report.data import published_rows as published
 from pruneexp.report.format import short
 from pruneexp.report.output.tables import comparison, table
@@ -86,7 +87,7 @@ class TestBudgets:
 
     def test_unequal_ones_do(self, results: Results) -> None:
         results.finish(1_000, 60.0, 0.25)
-        results.finish(1_000, 70.0, 1.0, 0.9, start="dense", steps=2000)
+        results.finish(1_000, 70.0, 1.0, 0.9, start=FromDense(), steps=2000)
         found = results.find()
         assert found.warnings == [
             "Not the same budget: sparse was given 2,000 steps (18,000 examples), dense 1,000 "

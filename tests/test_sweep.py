@@ -20,6 +20,7 @@ from pruneexp.engine.launchers.local import workers_that_pay
 from pruneexp.engine.plan import plan, standings
 from pruneexp.engine.record import FAILURE, RECORD
 from pruneexp.engine.work import work
+from pruneexp.pruning.start import FromDense
 from pruneexp.training.optimiser import SGD
 from tests.conftest import tiny_gradual
 
@@ -42,13 +43,13 @@ def silent(line: str) -> None:
 
 class TestPlan:
     def test_parents_come_first_and_once(self, tiny: Make) -> None:
-        children = [tiny(tiny_gradual(start="dense", sparsity=s)) for s in (0.5, 0.9)]
+        children = [tiny(tiny_gradual(start=FromDense(), sparsity=s)) for s in (0.5, 0.9)]
         dense = tiny()
         made = plan("title", "mine", [children[0], dense, children[1]], [])
         names = [run.name for run in made.runs]
         assert names == [name(dense), name(children[0]), name(children[1])]
         assert [run.wanted for run in made.runs] == [True, True, True]
-        assert made.runs[1].parent == name(dense)
+        assert made.runs[1].parents == {"weights": name(dense)}
         alone = plan("title", "mine", children, [])
         assert [run.wanted for run in alone.runs] == [False, True, True]
 
@@ -103,7 +104,7 @@ class TestWork:
     def test_a_failing_run_fails_alone_and_holds_back_its_children(self, tiny: Make) -> None:
         diverging = {"learning_rate": 1e30, "optimiser": SGD(momentum=0.0)}
         bad = tiny(**diverging)
-        child = tiny(tiny_gradual(start="dense"), **diverging)
+        child = tiny(tiny_gradual(start=FromDense()), **diverging)
         good = tiny(tiny_gradual())
         made = plan("", "mine", [child, good], [])
         lines: list[str] = []

@@ -168,7 +168,7 @@ def test_compiled_steps_train(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_out_of_memory_says_what_to_change(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pruneexp.engine.execute import OutOfMemory
+    from pruneexp.engine.failure import OutOfMemory
 
     def full(self: Any, batch: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from pruneexp.cli import hydra_errors
 from pruneexp.cli.grids import Grids
-from pruneexp.config import options
+from pruneexp.config import options, short_forms
 from pruneexp.config.recipe import Fault, Invalid
 
 SWEEPING = ("-m", "--multirun")
@@ -45,7 +45,8 @@ class Composed:
 def compose(words: list[str]) -> Composed:
     """Let Hydra compose what the words ask for.
 
-    words: overrides and options of Hydra, in any order.
+    Arguments:
+        words: overrides, in short or long form, and options of Hydra, in any order.
 
     Raises `Invalid` with everything that is wrong with the words.
     """
@@ -55,6 +56,7 @@ def compose(words: list[str]) -> Composed:
     if fixed:
         why = "cannot be chosen; --config-dir FOLDER adds your own YAML"
         raise Invalid([Fault(fixed[0], why)])
+    words = short_forms.expand(words)
     options.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and this file says what is wrong
     composed: Any = Composed()

@@ -12,7 +12,6 @@ from pruneexp.config.read import restore
 from pruneexp.config.recipe import Invalid, asked, digest
 from pruneexp.config.run import Run
 from pruneexp.engine.plan import plan, standings
-from pruneexp.engine.record import Counts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +27,7 @@ def dry_run(runs: list[Run], unreadable: list[dict[str, str]]) -> int:
     for standing in standings(runs[0].store, planned):
         run = restore(standing.planned.run)
         try:
-            rows.append((standing, run, sizes.counts(run)))
+            rows.append((standing, run, sizes.nonzero(run)))
         except Invalid as invalid:
             faulty = True
             complain(f"{standing.planned.name}: {fault}" for fault in invalid.faults)
@@ -40,11 +39,11 @@ def dry_run(runs: list[Run], unreadable: list[dict[str, str]]) -> int:
                         "name": standing.planned.name,
                         "state": standing.state,
                         "steps": run.steps,
-                        "nonzero": counts.nonzero,
-                        "megabytes": counts.megabytes,
-                        "parent": standing.planned.parent,
+                        "nonzero": nonzero,
+                        "megabytes": tables.megabytes(nonzero),
+                        "parents": standing.planned.parents,
                     }
-                    for standing, run, counts in rows
+                    for standing, run, nonzero in rows
                 ]
             )
         )
@@ -55,22 +54,24 @@ def dry_run(runs: list[Run], unreadable: list[dict[str, str]]) -> int:
 
 
 class Sizes:
-    """What runs will count, each question asked once: runs that differ in their seed or their
-    learning rate have one size, and runs of one model and one shape of task one network."""
+    """How many weights runs will keep, each question asked once: runs that differ in their seed or
+    their learning rate keep the same number, and runs of one model and one shape of task share a
+    network."""
 
     def __init__(self) -> None:
-        self.networks: dict[str, nn.Module] = {}
-        self.sizes: dict[str, Counts] = {}
+        self._networks: dict[str, nn.Module] = {}
+        self._nonzero: dict[str, int | None] = {}
 
-    def counts(self, run: Run) -> Counts:
-        """Raises `Invalid` where the network cannot be built or pruned as asked."""
-        from pruneexp.measure.planned import network, planned_counts
+    def nonzero(self, run: Run) -> int | None:
+        """None where only training tells. Raises `Invalid` where the network cannot be built or
+        pruned as asked."""
+        from pruneexp.measure.planned import network, nonzero
 
         of_network = [asked(run.model), repr(run.task.shape())]
         built = digest(of_network)
         key = digest([*of_network, asked(run.pruning), run.training.steps])
-        if key not in self.sizes:
-            if built not in self.networks:
-                self.networks[built] = network(run)
-            self.sizes[key] = planned_counts(run, self.networks[built])
-        return self.sizes[key]
+        if key not in self._nonzero:
+            if built not in self._networks:
+                self._networks[built] = network(run)
+            self._nonzero[key] = nonzero(run, self._networks[built])
+        return self._nonzero[key]

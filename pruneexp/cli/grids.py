@@ -49,7 +49,8 @@ def points(
 ) -> list[list[str]]:
     """Every point of every grid multiplied with the arguments, as overrides; each point once.
 
-    loader: knows the options of a group, for axes such as `pruning/schedule=glob(*)`.
+    Arguments:
+        loader: knows the options of a group, for axes such as `pruning/schedule=glob(*)`.
     """
     chosen: dict[tuple[str, ...], None] = {}
     for axes in _grids(union, arguments, loader):

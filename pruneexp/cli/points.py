@@ -17,6 +17,7 @@ from pruneexp.cli.grids import Grids
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
+from pruneexp.engine.lineage import settle
 
 MANY = 10_000  # points; reading so many takes half a minute
 A_SECOND = 300  # points that are read in a second, about
@@ -26,7 +27,8 @@ def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[
     """Every point of the grids: the runs, and the points that are none, each as its `overrides` and
     its `error`. A point that cannot be read fails alone.
 
-    ask_first: refuse more than `MANY` points before expanding them.
+    Arguments:
+        ask_first: refuse more than `MANY` points before expanding them.
 
     Raises `Invalid` where the grids themselves cannot be read.
     """
@@ -54,7 +56,7 @@ def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[
 
 def _read(composer: "Composer", point: list[str]) -> Run:
     try:
-        return read(composer.compose(point))
+        return settle(read(composer.compose(point)))
     except Invalid:
         raise
     except hydra_errors.EXPECTED as error:

@@ -19,6 +19,7 @@ from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
 from pruneexp.engine import distributed, files
+from pruneexp.engine.lineage import settle
 from pruneexp.engine.record import FAILURE, Record
 from pruneexp.engine.signals import stopping
 
@@ -31,7 +32,9 @@ def run_command(words: list[str]) -> int:
     composed = compose([word for word in words if word != YES])
     if composed.grids is not None:
         return sweep(read_sweep(composed.grids, ask_first=YES not in words))
-    return max([run(read(configuration)) for configuration in composed.configurations], default=0)
+    return max(
+        [run(settle(read(configuration))) for configuration in composed.configurations], default=0
+    )
 
 
 def size_command(words: list[str]) -> int:
@@ -40,7 +43,9 @@ def size_command(words: list[str]) -> int:
     if composed.grids is not None:
         why = "size takes one configuration; `pruneexp run ... dry_run=true` weighs a sweep"
         raise Invalid([Fault("", why)])
-    return max([weigh(read(configuration)) for configuration in composed.configurations], default=0)
+    return max(
+        [weigh(settle(read(configuration))) for configuration in composed.configurations], default=0
+    )
 
 
 def weigh(run: Run) -> int:
@@ -68,7 +73,8 @@ def run(asked: Run) -> int:
         return _show_outcome(asked, folder.record_or_fail())
     console = Console(stderr=True, quiet=not distributed.is_first())
     with stopping() as stop, Display(called, console) as display:
-        from pruneexp.engine.execute import execute, failure
+        from pruneexp.engine.execute import execute
+        from pruneexp.engine.failure import failure
         from pruneexp.training.fit import Stopped
 
         display.show([Row(called, "running")])

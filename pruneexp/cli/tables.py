@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from pruneexp.config.run import Run
     from pruneexp.engine.plan import Standing
-    from pruneexp.engine.record import Counts
     from pruneexp.measure.planned import Layer, Size
     from pruneexp.running.latency import Latency
 
@@ -34,7 +33,7 @@ def size(weighed: "Size", width: int) -> Table:
     if width >= WIDE:
         shown.add_column("rule")
     shown.add_column("sparsity", justify="right")
-    shown.add_column("non-zero", justify="right", footer=f"{counts.nonzero:,}")
+    shown.add_column("non-zero", justify="right", footer=_number(weighed.nonzero))
     if width >= WIDE:
         shown.add_column("multiply-adds", justify="right", footer=f"{weighed.multiply_adds:,}")
         shown.add_column("sparse", justify="right", footer=_number(weighed.sparse_multiply_adds))
@@ -44,7 +43,7 @@ def size(weighed: "Size", width: int) -> Table:
     shown.caption_justify = "left"
     shown.caption = (
         f"{counts.prunable:,} prunable · biases count, batch-norm's {counts.batch_norm:,} do not · "
-        f"{counts.nonzero * BYTES_PER_WEIGHT / MEGABYTE:.3f} MB at 4 bytes a non-zero"
+        f"{_megabytes(weighed.nonzero)} MB at 4 bytes a non-zero"
     )
     if width < WIDE:
         shown.caption += f" · {WIDE} columns or format=json also tell shapes, rules, multiply-adds"
@@ -98,7 +97,7 @@ def outcome(record: Record) -> Table:
     return shown
 
 
-def dry_run(rows: "list[tuple[Standing, Run, Counts]]", width: int) -> Table:
+def dry_run(rows: "list[tuple[Standing, Run, int | None]]", width: int) -> Table:
     """What would run, what is done, and what each weighs."""
     shown = table_of()
     shown.add_column("run", overflow="fold")
@@ -106,14 +105,14 @@ def dry_run(rows: "list[tuple[Standing, Run, Counts]]", width: int) -> Table:
     shown.add_column("steps", justify="right")
     shown.add_column("non-zero", justify="right")
     shown.add_column("MB", justify="right")
-    for standing, run, counts in rows:
+    for standing, run, nonzero in rows:
         called = standing.planned.name
         shown.add_row(
             called if width >= WIDE else called.rpartition("-")[0],
             Text(standing.state, COLOURS.get(standing.state, "")),
             f"{run.steps:,}",
-            f"{counts.nonzero:,}",
-            f"{counts.megabytes:.3f}",
+            _number(nonzero),
+            _megabytes(nonzero),
         )
     open_ = sum(standing.state != "finished" for standing, _, _ in rows)
     shown.caption = f"{open_} of {len(rows)} would run"
@@ -128,8 +127,8 @@ def record(found: Record) -> Table:
     for row in found.counts.groups:
         share = row["masked"] / row["weights"]
         shown.add_row(row["name"], f"{row['masked']:,} of {row['weights']:,} masked, {share:.2%}")
-    if found.parent:
-        shown.add_row("parent", found.parent)
+    for role, fingerprint in found.parents.items():
+        shown.add_row(f"{role} from", fingerprint)
     for title in ("checksums", "circumstances"):
         for key, value in getattr(found, title).items():
             shown.add_row(key, str(value))
@@ -286,6 +285,16 @@ def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             lines[f"{prefix}{key}"] = value
     return lines
+
+
+def megabytes(nonzero: int | None) -> float | None:
+    """At four bytes a non-zero weight, as the paper counts."""
+    return None if nonzero is None else nonzero * BYTES_PER_WEIGHT / MEGABYTE
+
+
+def _megabytes(nonzero: int | None) -> str:
+    size = megabytes(nonzero)
+    return "-" if size is None else f"{size:.3f}"
 
 
 def _number(value: int | None) -> str:

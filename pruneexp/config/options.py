@@ -12,7 +12,7 @@ from pruneexp.config.location import CONF as CONF
 from pruneexp.config.recipe import Recipe, is_part
 from pruneexp.config.run import Run
 from pruneexp.engine import launchers
-from pruneexp.pruning import allocation, schedule, scope
+from pruneexp.pruning import allocation, criterion, schedule, scope, start, structure
 from pruneexp.training import decay, optimiser
 
 OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
@@ -24,7 +24,9 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "pruning": pruning.OPTIONS,
     "pruning/schedule": schedule.OPTIONS,
     "pruning/scope": scope.OPTIONS,
-    "pruning/criterion": pruning.CRITERIA,
+    "pruning/start": start.OPTIONS,
+    "pruning/criterion": criterion.OPTIONS,
+    "pruning/structure": structure.OPTIONS,
     "pruning/allocation": allocation.OPTIONS,
     "quantisation": quantisation.OPTIONS,
     "hydra/launcher": launchers.OPTIONS,

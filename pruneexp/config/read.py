@@ -3,31 +3,25 @@
 Nothing passes beyond `read` but plain dataclasses.
 """
 
-import re
-from dataclasses import MISSING, Field, fields, replace
-from pathlib import Path
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from pruneexp import pruning
 from pruneexp.config.options import OPTIONS
-from pruneexp.config.recipe import Fault, Invalid, Recipe, filled, finite, is_part, no_key, show
+from pruneexp.config.recipe import Fault, Invalid, Recipe, filled, finite, is_part, no_key
 from pruneexp.config.run import Run
-from pruneexp.engine import files
-
-# A start that names its weights already.
-SETTLED = re.compile(r"scratch|dense|run:[0-9a-f]{12}|file:[0-9a-f]{16}|torchvision:.*")
 
 
 def read(node: DictConfig) -> Run:
-    """The composed configuration as a `Run`. Raises `Invalid` with all faults at once."""
+    """The composed configuration as a `Run`; nothing is looked up on the disk. Raises `Invalid`
+    with all faults at once."""
     faults: list[Fault] = []
     run = _read(node, "", faults)
     if faults:
         raise Invalid(faults)
     assert isinstance(run, Run)
-    return _settle_start(run)
+    return run
 
 
 def read_part(node: DictConfig, key: str) -> Recipe:
@@ -80,27 +74,6 @@ def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
 
 def _stand_in(item: Field[Any]) -> Any:
     return None if item.default_factory is MISSING else item.default_factory()
-
-
-def _settle_start(run: Run) -> Run:
-    """Turn a file or a run that pruning starts from into what names it: checksum, fingerprint."""
-    if not isinstance(run.pruning, pruning.Gradual):
-        return run
-    start = run.pruning.start
-    if SETTLED.fullmatch(start):
-        return run
-    path = Path(start)
-    if path.is_file():
-        settled = f"file:{files.checksum_of(path)[:16]}"
-        return replace(run, pruning=replace(run.pruning, start=settled, start_path=start))
-    found = run.store.search(start.removeprefix("run:"))
-    if len(found) == 1 and found[0].status() == "finished":
-        start = f"run:{found[0].fingerprint}"
-        return replace(run, pruning=replace(run.pruning, start=start))
-    why = f"there is no such file, and no such run in {run.store.runs}"
-    if found:
-        why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in found)
-    raise Invalid([Fault("pruning.start", f"takes {pruning.STARTS}, got {show(start)}: {why}")])
 
 
 def restore(data: dict[str, Any]) -> Run:

@@ -21,6 +21,7 @@ class Fault:
     message: str
 
     def under(self, prefix: str) -> "Fault":
+        """The same fault of a recipe that is a part of another one."""
         return Fault(f"{prefix}.{self.key}" if prefix else self.key, self.message)
 
     def __str__(self) -> str:
@@ -37,7 +38,20 @@ class Invalid(ValueError):
 
 @dataclass(kw_only=True, slots=True)
 class Recipe:
-    """Base of all recipes. `word` is the option's name in YAML and on the command line."""
+    """Base of all recipes: small dataclasses without tensors that say what is wanted.
+
+        @dataclass(kw_only=True, slots=True)
+        class Linear(Decay):
+            word: ClassVar[str] = "linear"
+            last: float = 0.0
+
+            def __post_init__(self) -> None:
+                demand(self, last=(self.last >= 0, "a number of 0 or more"))
+
+    `word` is the option's name in YAML and on the command line, fields are its keys; a field whose
+    type is a recipe is a group of options of its own. In slotted dataclasses `super()` without
+    arguments fails: call `Base.__post_init__(self)`.
+    """
 
     word: ClassVar[str] = ""
     # Raised when a correction changes what the same values give; part of a run's name.
@@ -72,6 +86,7 @@ def demand(recipe: Recipe, *others: Fault, **rules: tuple[bool, str]) -> None:
 
 
 def show(value: Any) -> str:
+    """A value as it is typed."""
     if isinstance(value, Recipe):
         return value.word
     return value if isinstance(value, str) and value else repr(value)
@@ -139,6 +154,7 @@ def no_key(key: str, known: Iterable[str]) -> Fault:
 
 
 def either(words: Sequence[str]) -> str:
+    """Words as a list: a, b or c."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
 
 

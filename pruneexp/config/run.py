@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pruneexp import models, pruning, tasks, training
+from pruneexp import models, tasks, training
 from pruneexp.config.recipe import Fault, Recipe, asked, demand, digest, either, here
 from pruneexp.engine.store import Store
+from pruneexp.pruning import Pruning
 from pruneexp.quantisation import Quantisation
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -15,19 +16,35 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 @dataclass(kw_only=True, slots=True)
 class Run(Recipe):
-    """One configuration, whole: everything a run is named by, and where it happens."""
+    """One configuration, whole: everything that a run is named by, and where it happens.
+
+        run = Run(task=Glyphs(), model=MobileNetV1(), training=Training(), pruning=Gradual())
+        record = pruneexp.execute(run)
+
+    Arguments:
+        task, model, training, pruning: what is learned by which network, how long and how fast,
+            and how it is pruned.
+        quantisation: a last stage with fewer bits a value; none by default.
+        seed: governs first weights, order of examples and all other draws.
+        title: of the experiment's report.
+        keep: weights or none, once the run is finished.
+        keep_steps: after which steps the whole state is kept.
+        device: auto, cpu, cuda, cuda:N or mps.
+        results: the folder of all runs, plans and reports.
+        workers: runs of a sweep side by side; 0 is as many as pay.
+        dry_run, format: of the command line.
+    """
 
     task: tasks.Task
     model: models.Model
     training: training.Training
-    pruning: pruning.Pruning
-    # As of a field that was `added`: runs made before it rounded nothing.
-    quantisation: Quantisation = field(
-        default_factory=Quantisation, metadata={"before": Quantisation()}
-    )
+    pruning: Pruning
+    quantisation: Quantisation = field(default_factory=Quantisation)
     seed: int = 0
     title: str = here("")  # of the experiment's report
     keep: str = here("weights")  # weights or none, once the run is finished
+    # Steps of the stage after which the whole state is kept, for runs that begin there.
+    keep_steps: list[int] = field(default_factory=list, compare=False, metadata={"here": True})
     device: str = here("auto")
     results: str = here("results")
     workers: int = here(0)  # runs of a sweep side by side; 0: as many as pay
@@ -46,21 +63,35 @@ class Run(Recipe):
                 DEVICE.fullmatch(self.device) is not None,
                 "auto, cpu, cuda, cuda:N or mps",
             ),
+            keep_steps=self._keep_steps_rule(),
             workers=(self.workers >= 0, "a number of processes, 0 for as many as pay"),
             format=(self.format in ("table", "json"), "table or json"),
         )
 
+    def _keep_steps_rule(self) -> tuple[bool, str]:
+        most = self.steps if self.training and self.pruning else 0
+        whole = all(type(step) is int and step >= 0 for step in self.keep_steps)
+        within = not most or all(step <= most for step in self.keep_steps)
+        return whole and within, f"a list of steps from 0 to {most}"
+
     @property
     def store(self) -> Store:
+        """The run folders, plans and reports under `results`."""
         return Store(Path(self.results))
+
+    @property
+    def last(self) -> Pruning | Quantisation:
+        """What the run's own stage does: it quantises, or else prunes (or leaves dense)."""
+        return self.quantisation or self.pruning
 
     @property
     def stage(self) -> tuple[int, float]:
         """Steps of this run's own stage and the factor on its learning rate."""
-        return (self.quantisation or self.pruning).stage(self.training.steps)
+        return self.last.stage(self.training.steps)
 
     @property
     def steps(self) -> int:
+        """Optimiser steps of this run's own stage."""
         return self.stage[0]
 
 
@@ -70,17 +101,15 @@ def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
 
 
 def _misfits(
-    model: models.Model | None, task: tasks.Task | None, pruned: pruning.Pruning | None
+    model: models.Model | None, task: tasks.Task | None, pruned: Pruning | None
 ) -> Iterator[Fault]:
     """What the parts, each right by itself, cannot be together."""
     if model is None or task is None or not _fits(model, task):
         return
     shape = task.shape()
     yield from (fault.under("model") for fault in model.misfits(shape))
-    start, _, weights = (pruned.starts_from if pruned else "").partition(":")
-    why = model.unlike_torchvision(weights, shape) if start == "torchvision" else ""
-    if why:
-        yield Fault("pruning.start", f"=torchvision:{weights}: {why}")
+    if pruned is not None:
+        yield from (fault.under("pruning") for fault in pruned.misfits(model, shape))
 
 
 def _unrounded(last: Quantisation | None, given: training.Training | None) -> Iterator[Fault]:
@@ -99,11 +128,15 @@ def _kind(task: tasks.Task) -> type:
 
 
 def fingerprint(run: Run) -> str:
+    """Twelve hex digits over what is asked for, and nothing of where or how fast."""
     return digest(asked(run))
 
 
 def name(run: Run) -> str:
-    """A run's folder: words for people, the fingerprint for everything else."""
+    """A run's folder: words for people, the fingerprint for everything else. Only a settled run
+    has one (`engine.lineage.settle`)."""
+    if not run.pruning.starts_from.is_settled:
+        raise ValueError("the run has no name yet: engine.lineage.settle(run) looks up its start")
     last = f"-{run.quantisation.label()}" if run.quantisation else ""
     words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}{last}-seed{run.seed}"
     return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"

@@ -40,7 +40,8 @@ NUMBER = re.compile(r"[+-]?[\d_.]+(e[+-]?[\d_]+)?", re.IGNORECASE)
 def expand(overrides: list[str]) -> list[str]:
     """Overrides with each short form replaced by its long form, in the same order.
 
-    overrides: what a user typed, or an axis of a grid; a list of values (`a,b`) is a sweep.
+    Arguments:
+        overrides: what a user typed, or an axis of a grid; a list of values (`a,b`) is a sweep.
 
     Raises `Invalid` where one sweep holds several kinds, which no pair of overrides can say::
 

@@ -1,40 +1,37 @@
 """execute(run) -> Record: the one place where everything meets.
 
-It finds or makes the parent, loads data, builds and prunes the model in `fit`, checks that exactly
-what was planned is masked, measures the chosen state on test once, and writes the record last.
+It finds or makes the runs that this one is made from, loads data, builds and prunes the network in
+`Fit`, checks that exactly what was planned is masked, measures the chosen state on test once, and
+writes the record last.
 """
 
 import platform
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from pruneexp import seeds
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
-from pruneexp.engine import distributed, files, initial_weights
-from pruneexp.engine.device import settle
-from pruneexp.engine.lineage import parent
+from pruneexp.engine import distributed, files
+from pruneexp.engine.device import settle as settle_device
+from pruneexp.engine.failure import explained, failure
+from pruneexp.engine.lineage import Ancestor, parents, settle
 from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Budget, Progress, Record
 from pruneexp.engine.store import Folder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
-from pruneexp.pruning.pruner import Pruner
+from pruneexp.pruning.start import WEIGHTS_OF
 from pruneexp.tasks.loaded import Loaded, Setting
-from pruneexp.training.fit import Diverged, Fit, Stopped, unpack
-
-Watch = Callable[[Progress], None]
-Stop = Callable[[], bool]
-Say = Callable[[str], None]
+from pruneexp.training.fit import Fit, Stopped, unpack
 
 PATIENCE = 0.5  # seconds between two tries to get a folder that another process holds
 
@@ -43,219 +40,301 @@ class Busy(Exception):
     """Another process has this run."""
 
 
-def quiet(progress: Progress) -> None:
+def ignore_progress(progress: Progress) -> None:
     """Watch nothing."""
 
 
-def silent(line: str) -> None:
-    """Say nothing."""
-
-
 def never() -> bool:
+    """Never stop."""
     return False
 
 
 def to_errors(line: str) -> None:
+    """Say a line on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asked for the run: what they are told, and how they ask it to stop."""
+
+    watch: Callable[[Progress], None] = ignore_progress
+    stop: Callable[[], bool] = never
+    say: Callable[[str], None] = to_errors
+    wait: bool = True  # for another process that has the run; else `Busy`
+
+
 def execute(
-    run: Run, *, watch: Watch = quiet, stop: Stop = never, say: Say = to_errors, wait: bool = True
+    run: Run,
+    *,
+    watch: Callable[[Progress], None] = ignore_progress,
+    stop: Callable[[], bool] = never,
+    say: Callable[[str], None] = to_errors,
+    wait: bool = True,
 ) -> Record:
     """Train one run to the end, or return its record at once if it is finished.
 
-    An interrupted run goes on where it stood, and a parent that is missing is made first. If
-    another process has the run, wait for it and say so, or raise `Busy`.
+        record = pruneexp.execute(run)
+        print(record.test["accuracy"])
+
+    An interrupted run goes on where it stood, and runs that it is made from are trained first if
+    they are missing.
+
+    Arguments:
+        run: what to train, and the results folder it belongs to.
+        watch: called with a `Progress` about twice a second.
+        stop: asked after each step; once it is true, the run writes a checkpoint and raises
+            `Stopped`.
+        say: called with a line for a person, such as that a run goes on from a checkpoint.
+        wait: for another process that has the run; otherwise `Busy` is raised.
+
+    Raises `Invalid` for what cannot be trained, `Diverged`, `Stopped`, `Busy`, `files.Damaged` and
+    `files.CannotWrite`.
     """
     distributed.join()
+    caller = Caller(watch=watch, stop=stop, say=say, wait=wait)
     if not distributed.is_first():
-        watch, say = quiet, silent
-    folder = run.store.folder(name(run))
-    finished = _finished(folder, say)
-    if finished is not None:
-        return finished
-    before = parent(run)
-    ancestor = None if before is None else _with_weights(before, watch, stop, say, wait)
-    with _held(folder, watch, stop, say, wait):
-        finished = _finished(folder, say)  # perhaps by the process that had it
-        return finished or _try(run, folder, ancestor, watch, stop, say)
+        caller = Caller(stop=stop, say=lambda line: None, wait=wait)
+    return Execution(settle(run), caller).record()
 
 
-def _finished(folder: Folder, say: Say) -> Record | None:
-    return distributed.agree(lambda: _record(folder, say))
+class Execution:
+    """One run on its way from its parents to its record. The methods follow in running order."""
 
+    def __init__(self, run: Run, caller: Caller) -> None:
+        self.run = run
+        self.caller = caller
+        self.folder = run.store.folder(name(run))
 
-def _record(folder: Folder, say: Say) -> Record | None:
-    try:
-        return folder.record()
-    except files.Damaged as error:
-        say(f"{error}; the run is made again")
-        error.path.unlink(missing_ok=True)
-        return None
+    def record(self) -> Record:
+        """The finished run's record, after whatever is left to do."""
+        finished = self._finished()
+        if finished is not None:
+            return finished
+        ancestors = {role: self._ancestor(parent) for role, parent in parents(self.run).items()}
+        with self._held():
+            finished = self._finished()  # perhaps by the process that had it
+            return finished or self._attempt(ancestors)
 
+    def _finished(self) -> Record | None:
+        return distributed.agree(self._read_record)
 
-def _with_weights(run: Run, watch: Watch, stop: Stop, say: Say, wait: bool) -> Record:
-    """A finished run whose weights can be loaded. Weights that are gone or damaged are made again:
-    the same configuration gives the same bits."""
-    if run.store.folder(name(run)).status() != "finished":
-        say(f"first the run it starts from: {name(run)}")
-    record = execute(run, watch=watch, stop=stop, say=say, wait=wait)
-    folder = run.store.folder(record.name)
-    if distributed.agree(lambda: folder.weights_are_good(record)):
-        return record
-    say(f"{folder.path / WEIGHTS} is gone or damaged; the run is made again")
-    with _held(folder, watch, stop, say, wait):
-        if distributed.is_first() and not folder.weights_are_good(record):
-            folder.reopen()
-    return execute(run, watch=watch, stop=stop, say=say, wait=wait)
+    def _read_record(self) -> Record | None:
+        try:
+            return self.folder.record()
+        except files.Damaged as error:
+            self.caller.say(f"{error}; the run is made again")
+            error.path.unlink(missing_ok=True)
+            return None
 
-
-@contextmanager
-def _held(folder: Folder, watch: Watch, stop: Stop, say: Say, wait: bool) -> Iterator[None]:
-    if not distributed.is_first():  # the first holds it for all
-        yield
-        return
-    said = False
-    while True:
-        with folder.lease() as mine:
-            if mine:
-                yield
-                return
-        if not wait:
-            raise Busy(folder.path.name)
-        if not said:
-            said = True
-            say(f"waiting for the process that works on {folder.path.name}")
-        watch(Progress(stage="waiting for another process"))
-        if stop():
-            raise Stopped
-        time.sleep(PATIENCE)
-
-
-def _try(
-    run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
-) -> Record:
-    """One stage, with what went wrong kept beside it."""
-    if distributed.is_first():
-        folder.forget_failure()
-    try:
-        return _train(run, folder, ancestor, watch, stop, say)
-    except (Stopped, KeyboardInterrupt):
-        raise
-    except Exception as error:  # only noted here; whoever asked for the run gets it
-        told = _out_of_memory(run, error) or error
-        if distributed.is_first():
-            folder.fail(failure(told))
-        raise told from (error if told is not error else None)
-
-
-class OutOfMemory(Exception):
-    """The device's memory does not hold the run."""
-
-
-def _out_of_memory(run: Run, error: Exception) -> OutOfMemory | None:
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    if not (on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
-        return None
-    asked_for = f"training.batch_size={run.training.batch_size}"
-    return OutOfMemory(
-        f"out of memory at {asked_for}: training.accumulate={2 * run.training.accumulate} halves "
-        "what is held at once, training.precision=bf16 too; a smaller batch changes the training"
-    )
-
-
-def failure(error: Exception) -> dict[str, Any]:
-    """What is kept of an error, for `show` and the report."""
-    kind, message = type(error).__name__, str(error)
-    for_a_person = Invalid | Diverged | OutOfMemory | OSError | files.Damaged
-    told = isinstance(error, for_a_person)
-    return {
-        "error": kind,
-        "message": message if told and message else f"{kind}: {message}",
-        "step": getattr(error, "step", None),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
-
-
-def _train(
-    run: Run, folder: Folder, ancestor: Record | None, watch: Watch, stop: Stop, say: Say
-) -> Record:
-    watch(Progress(steps=run.steps))
-    saved = distributed.agree(lambda: _checkpoint(folder, say))
-    device, threads = settle(run, saved)
-    task = _load(run)
-    if not isinstance(task, Loaded):
-        kind = type(task).__name__
-        raise Invalid([Fault("task.factory", f"must return a Classification, got {kind}")])
-    task.settle(setting(run, device))
-    model = build(run, device)
-    if ancestor is not None:
-        initial_weights.load(model, run.store.folder(ancestor.name).path / WEIGHTS)
-    elif run.pruning.starts_from.startswith("file:"):
-        initial_weights.load(model, initial_weights.stated_file(run))
-    elif run.pruning.starts_from.startswith("torchvision:"):
-        initial_weights.load(
-            model, distributed.agree(lambda: initial_weights.torchvision_file(run))
+    def _ancestor(self, parent: Run) -> Ancestor:
+        """A finished run with all that it was to keep. What is gone or damaged is made again: the
+        same configuration gives the same bits."""
+        execution = Execution(settle(parent), self.caller)
+        if execution.folder.status() != "finished":
+            self.caller.say(f"first the run it starts from: {execution.folder.path.name}")
+        ancestor = Ancestor(run=parent, record=execution.record(), folder=execution.folder)
+        if distributed.agree(ancestor.is_complete):
+            return ancestor
+        self.caller.say(
+            f"weights or states in {execution.folder.path} are gone or damaged; the run is made "
+            "again"
         )
-    steps, factor = run.stage
-    pruner: Pruner
-    if run.quantisation and ancestor is not None:
-        kept = initial_weights.masks(run.store.folder(ancestor.name))
-        pruner = run.quantisation.attach(model, kept)
-    else:
-        pruner = run.pruning.attach(model, steps=steps, seed=run.seed)
-    fit = Fit(
-        model,
-        task,
-        pruner,
-        run.training,
-        steps=steps,
-        rate=run.training.rate * factor,
-        save=folder.save_checkpoint,
-        watch=_both(watch, folder.show),
-        stop=stop,
-    )
-    fit.facts = {
-        "device": device.type,
-        "threads": threads,
-        "ranks": distributed.count(),
-        "data": task.checksum,
-    }
-    if saved is not None:
-        if saved["facts"]["data"] != task.checksum:
-            raise ValueError(
-                f"the data of {run.task.word} is not what {folder.path.name} began with; bring it "
-                "back, or remove that folder to begin anew"
-            )
-        fit.go_on_from(saved)
-        say(f"{folder.path.name} goes on at step {saved['step']} of {steps}")
-    chosen = fit.run()
-    watch(Progress(step=steps, steps=steps, sparsity=pruner.sparsity, stage="testing"))
-    masks = {key: mask.cpu() for key, mask in pruner.finish().items()}
-    chosen["test"] = fit.measure("test")
-    record = Record(
-        fingerprint=fingerprint(run),
-        name=name(run),
-        configuration=asked(run),
-        parent=ancestor.fingerprint if ancestor else None,
-        budget=_budget(steps, steps * task.examples_a_step(), ancestor),
-        metric={**asdict(task.metric), "references": task.references()},
-        metrics=chosen,
-        counts=count_masks(model, run.pruning.groups(model), masks, _work(run, model, say)),
-        checksums={"data": task.checksum},
-        circumstances=_circumstances(device, threads, fit.seconds(), saved),
-    )
-    if distributed.is_first():
-        _write(folder, run, model, masks, record, fit, say)
-    return distributed.agree(lambda: record)
+        with execution._held():
+            if distributed.is_first() and not ancestor.is_complete():
+                execution.folder.reopen()
+        return Ancestor(run=parent, record=execution.record(), folder=execution.folder)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Inside, no other process works in the run's folder."""
+        if not distributed.is_first():  # the first rank holds it for all
+            yield
+            return
+        said = False
+        while True:
+            with self.folder.lease() as is_ours:
+                if is_ours:
+                    yield
+                    return
+            if not self.caller.wait:
+                raise Busy(self.folder.path.name)
+            if not said:
+                said = True
+                self.caller.say(f"waiting for the process that works on {self.folder.path.name}")
+            self.caller.watch(Progress(stage="waiting for another process"))
+            if self.caller.stop():
+                raise Stopped
+            time.sleep(PATIENCE)
+
+    def _attempt(self, ancestors: dict[str, Ancestor]) -> Record:
+        """Train; what goes wrong is kept in the run's folder, and raised."""
+        if distributed.is_first():
+            self.folder.forget_failure()
+        try:
+            return Training(self.run, self.folder, ancestors, self.caller).record()
+        except (Stopped, KeyboardInterrupt):
+            raise
+        except Exception as error:  # noted here, and raised to whoever asked for the run
+            told = explained(error, self.run)
+            if distributed.is_first():
+                self.folder.fail(failure(told))
+            raise told from (error if told is not error else None)
 
 
-def _load(run: Run) -> Any:
-    """The data. Where it must be drawn or fetched, the first rank does so before the others."""
-    if distributed.is_first():
-        task = run.task.load(run.store.cache)
-    distributed.agree(lambda: None)
-    return task if distributed.is_first() else run.task.load(run.store.cache)
+class Training:
+    """The run's own stage, while its folder is held. The methods follow in running order."""
+
+    def __init__(
+        self, run: Run, folder: Folder, ancestors: dict[str, Ancestor], caller: Caller
+    ) -> None:
+        self.run = run
+        self.folder = folder
+        self.ancestors = ancestors
+        self.caller = caller
+        self.steps, self.factor = run.stage
+
+    def record(self) -> Record:
+        """Train from the start, or from the checkpoint, to the record."""
+        self._watch(Progress(steps=self.steps))
+        self.saved = distributed.agree(self._checkpoint)
+        self.device, self.threads = settle_device(self.run, self.saved)
+        self.task = self._task()
+        self.model = build(self.run, self.device)
+        self.run.last.load(self.model, self.run.model, self.ancestors)
+        self.pruner = self.run.last.attach(
+            self.model, steps=self.steps, seed=self.run.seed, ancestors=self.ancestors
+        )
+        self.fit = self._fit()
+        chosen = self.fit.run()
+        testing = Progress(step=self.steps, steps=self.steps, stage="testing")
+        testing.sparsity = self.pruner.sparsity
+        self._watch(testing)
+        masks = {key: mask.cpu() for key, mask in self.pruner.finish().items()}
+        chosen["test"] = self.fit.measure("test")
+        record = self._record(chosen, masks)
+        if distributed.is_first():
+            self._write(record, masks)
+        return distributed.agree(lambda: record)
+
+    def _watch(self, progress: Progress) -> None:
+        self.caller.watch(progress)
+        self.folder.show(progress)
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """The newest good checkpoint. A damaged one is named, and the one before it serves."""
+        for path in self.folder.checkpoints():
+            try:
+                return unpack(files.load_checked(path))
+            except files.Damaged as error:
+                self.caller.say(f"{error}; going on from the state before it")
+                path.unlink()
+            except ValueError as error:
+                self.caller.say(f"{path} cannot be used: {error}; the run goes on without it")
+                path.unlink()
+        return None
+
+    def _task(self) -> Loaded:
+        """The data. Where it must be drawn or fetched, the first rank does so before the others."""
+        cache = self.run.store.cache
+        if distributed.is_first():
+            task = self.run.task.load(cache)
+        distributed.agree(lambda: None)
+        if not distributed.is_first():
+            task = self.run.task.load(cache)
+        if not isinstance(task, Loaded):
+            kind = type(task).__name__
+            raise Invalid([Fault("task.factory", f"must return a Classification, got {kind}")])
+        task.settle(setting(self.run, self.device))
+        return task
+
+    def _fit(self) -> Fit:
+        """The loop, where the checkpoint left it."""
+        fit = Fit(
+            self.model,
+            self.task,
+            self.pruner,
+            self.run.training,
+            steps=self.steps,
+            rate=self.run.training.rate * self.factor,
+            facts={
+                "device": self.device.type,
+                "threads": self.threads,
+                "ranks": distributed.count(),
+                "data": self.task.checksum,
+            },
+            save=self.folder.save_checkpoint,
+            keep_steps=self.run.keep_steps,
+            keep=self.folder.save_state,
+            watch=self._watch,
+            stop=self.caller.stop,
+        )
+        if self.saved is not None:
+            if self.saved["facts"]["data"] != self.task.checksum:
+                raise ValueError(
+                    f"the data of {self.run.task.word} is not what {self.folder.path.name} began "
+                    "with; bring it back, or remove that folder to begin anew"
+                )
+            fit.go_on_from(self.saved)
+            step = self.saved["step"]
+            self.caller.say(f"{self.folder.path.name} goes on at step {step} of {self.steps}")
+        return fit
+
+    def _record(self, chosen: dict[str, Any], masks: dict[str, Tensor]) -> Record:
+        groups = self.run.pruning.groups(self.model)
+        return Record(
+            fingerprint=fingerprint(self.run),
+            name=name(self.run),
+            configuration=asked(self.run),
+            parents={role: one.record.fingerprint for role, one in self.ancestors.items()},
+            budget=budget(self.steps, self.task.examples_a_step(), self.ancestors),
+            metric={**asdict(self.task.metric), "references": self.task.references()},
+            metrics=chosen,
+            counts=count_masks(self.model, groups, masks, self._work()),
+            checksums={"data": self.task.checksum},
+            circumstances=self._circumstances(),
+        )
+
+    def _work(self) -> dict[str, int] | None:
+        """The multiply-adds of one example. A network of a user's own may refuse the example; that
+        must not cost the finished training."""
+        try:
+            return multiply_adds(self.model, self.run.task.shape())
+        except Exception as error:  # anything that a user's forward may raise
+            why = f"{type(error).__name__}: {error}"
+            self.caller.say(f"multiply-adds of {self.run.model.word} are not known ({why})")
+            return None
+
+    def _circumstances(self) -> dict[str, Any]:
+        """What may differ between equal runs."""
+        on_gpu = self.device.type == "cuda"
+        return {
+            "seconds": round(self.fit.seconds(), 2),
+            "resumed_at": self.saved["step"] if self.saved else 0,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "device": torch.cuda.get_device_name(self.device) if on_gpu else self.device.type,
+            "threads": self.threads,
+            "ranks": distributed.count(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "pruneexp": version("pruneexp"),
+        }
+
+    def _write(self, record: Record, masks: dict[str, Tensor]) -> None:
+        """History, weights, masks, what they weigh, and last the record that marks the run as
+        finished."""
+        weights = self.model.state_dict()
+        state = {key: value.cpu().contiguous().clone() for key, value in weights.items()}
+        self.folder.save_history(self.fit.state.history)
+        for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
+            payload = save({key: value.contiguous() for key, value in tensors.items()})
+            record.checksums[file.partition(".")[0]] = files.checksum(payload)
+            if self.run.keep == "weights":
+                files.save_bytes(self.folder.path / file, payload)
+        sizes = packed.weighed(self.model, self.run.task.shape(), masks, self.caller.say)
+        if sizes is not None:
+            files.save_json(self.folder.path / BYTES, sizes)
+        self.folder.finish(record)
 
 
 def build(run: Run, device: torch.device) -> nn.Module:
@@ -266,6 +345,7 @@ def build(run: Run, device: torch.device) -> nn.Module:
 
 
 def setting(run: Run, device: torch.device) -> Setting:
+    """How the run trains on its data."""
     last = run.training.channels_last
     return Setting(
         device=device,
@@ -279,89 +359,21 @@ def setting(run: Run, device: torch.device) -> Setting:
     )
 
 
-def _write(
-    folder: Folder,
-    run: Run,
-    model: nn.Module,
-    masks: dict[str, torch.Tensor],
-    record: Record,
-    fit: Fit,
-    say: Say,
-) -> None:
-    """History, weights, masks, what they weigh, and last the record that marks the run as
-    finished."""
-    state = {key: value.cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    folder.save_history(fit.state.history)
-    for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
-        payload = save({key: value.contiguous() for key, value in tensors.items()})
-        record.checksums[file.partition(".")[0]] = files.checksum(payload)
-        if run.keep == "weights":
-            files.save_bytes(folder.path / file, payload)
-    weighed = packed.weighed(model, run.task.shape(), masks, say)
-    if weighed is not None:
-        files.save_json(folder.path / BYTES, weighed)
-    folder.finish(record)
-
-
-def _work(run: Run, model: nn.Module, say: Say) -> dict[str, int] | None:
-    """The multiply-adds of one example. A network of somebody's own may refuse the example; that
-    must not cost the finished training."""
-    try:
-        return multiply_adds(model, run.task.shape())
-    except Exception as error:  # anything a forward of somebody's own may raise
-        say(f"multiply-adds of {run.model.word} are not known ({type(error).__name__}: {error})")
-        return None
-
-
-def _budget(steps: int, examples: int, ancestor: Record | None) -> Budget:
-    before = (
-        ancestor.budget
-        if ancestor
-        else Budget(steps=0, examples=0, total_steps=0, total_examples=0)
-    )
+def budget(steps: int, examples_a_step: int, ancestors: dict[str, Ancestor]) -> Budget:
+    """What the run's weights have seen, and what was spent on it and on all that it needed."""
+    examples = steps * examples_a_step
+    spent: dict[str, list[int]] = {}
+    for ancestor in ancestors.values():
+        before = ancestor.record.budget
+        spent |= before.ancestors
+        spent[ancestor.record.fingerprint] = [before.steps, before.examples]
+    weights = ancestors.get(WEIGHTS_OF)
     return Budget(
         steps=steps,
         examples=examples,
-        total_steps=steps + before.total_steps,
-        total_examples=examples + before.total_examples,
+        total_steps=steps + (weights.record.budget.total_steps if weights else 0),
+        total_examples=examples + (weights.record.budget.total_examples if weights else 0),
+        spent_steps=steps + sum(each[0] for each in spent.values()),
+        spent_examples=examples + sum(each[1] for each in spent.values()),
+        ancestors=spent,
     )
-
-
-def _both(watch: Watch, show: Watch) -> Watch:
-    def watcher(progress: Progress) -> None:
-        watch(progress)
-        show(progress)
-
-    return watcher
-
-
-def _checkpoint(folder: Folder, say: Say) -> dict[str, Any] | None:
-    """The newest good checkpoint. A damaged one is named, and the one before it serves."""
-    for path in folder.checkpoints():
-        try:
-            return unpack(files.load_checked(path))
-        except files.Damaged as error:
-            say(f"{error}; going on from the state before it")
-            path.unlink()
-        except ValueError as error:
-            say(f"{path} cannot be used: {error}; the run goes on without it")
-            path.unlink()
-    return None
-
-
-def _circumstances(
-    device: torch.device, threads: int, seconds: float, saved: dict[str, Any] | None
-) -> dict[str, Any]:
-    """What may differ between equal runs."""
-    on_gpu = device.type == "cuda"
-    return {
-        "seconds": round(seconds, 2),
-        "resumed_at": saved["step"] if saved else 0,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "threads": threads,
-        "ranks": distributed.count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pruneexp": version("pruneexp"),
-    }

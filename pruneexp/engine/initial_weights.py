@@ -1,7 +1,10 @@
-"""Weights that a run starts from: another run's, torchvision's, or a file a person already has."""
+"""Weights that a network begins with: a run's, torchvision's, or a file that someone already has.
+
+Nothing here runs code from a file: safetensors, and what torch loads with `weights_only`.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,59 +15,48 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pruneexp.config.recipe import Fault, Invalid
-from pruneexp.config.run import Run
-from pruneexp.engine import files
-from pruneexp.engine.record import MASKS
-from pruneexp.engine.store import Folder
-from pruneexp.pruning import Gradual
+from pruneexp.engine import distributed, files
 
-COUNT = ".num_batches_tracked"
+KEY = "pruning.start"
+BATCH_COUNT = ".num_batches_tracked"
 
 
-def load(model: nn.Module, path: Path) -> None:
-    """Weights of a run or of a file. What does not fit is listed, by name."""
+def load(model: nn.Module, path: Path, key: str = KEY) -> None:
+    """Put the weights of a file into the model. Raises `Invalid` under `key` with the names of
+    what does not fit."""
     try:
         if path.suffix == ".safetensors":
-            found = load_file(path)
+            weights: Any = load_file(path)
         else:
-            found = torch.load(path, weights_only=True, map_location="cpu")
+            weights = torch.load(path, weights_only=True, map_location="cpu")
     except (SafetensorError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
         why = f"={path} holds no weights that can be loaded without running code"
-        raise Invalid([Fault("pruning.start", why)]) from error
-    mine = model.state_dict()
-    if isinstance(found, dict):  # files older than torch 0.4.1 lack batch-norm's count of batches
-        counts = {key: value for key, value in mine.items() if key.endswith(COUNT)}
-        found = {**counts, **found}
-    if problems := _misfits(found, mine):
-        raise Invalid([Fault("pruning.start", f"={path} does not fit the model:\n  {problems}")])
-    model.load_state_dict(found)
+        raise Invalid([Fault(key, why)]) from error
+    load_state(model, weights, str(path), key)
 
 
-def masks(folder: Folder) -> dict[str, torch.Tensor]:
-    """Of a finished run, True where a weight is kept; none of a dense one."""
-    return load_file(folder.path / MASKS)
+def load_state(model: nn.Module, weights: Any, source: str, key: str = KEY) -> None:
+    """Put weights by name into the model; `source` names where they come from in a message."""
+    own = model.state_dict()
+    if isinstance(weights, dict):  # files older than torch 0.4.1 lack batch-norm's count of batches
+        counts = {key: value for key, value in own.items() if key.endswith(BATCH_COUNT)}
+        weights = {**counts, **weights}
+    if problems := _problems(weights, own):
+        raise Invalid([Fault(key, f"={source} does not fit the model:\n  {problems}")])
+    model.load_state_dict(weights)
 
 
-def stated_file(run: Run) -> Path:
-    """The file that pruning starts from, if it still is what named the run."""
-    assert isinstance(run.pruning, Gradual)
-    path, stated = Path(run.pruning.start_path), run.pruning.start.partition(":")[2]
-    if not run.pruning.start_path:
-        why = f"={run.pruning.start} is a checksum; give the path of that file"
-        raise Invalid([Fault("pruning.start", why)])
-    if not path.is_file() or files.checksum_of(path)[:16] != stated:
-        why = f"={path} is no longer the file that this run was named by ({stated})"
-        raise Invalid([Fault("pruning.start", why)])
-    return path
+def torchvision_file(name: str, known: Sequence[str], key: str = KEY) -> Path:
+    """The file of torchvision's weights, fetched once, by the first rank, into torch's own cache.
+    Its name ends in the first digits of its SHA-256, so that the weights' name stands for their
+    content. `known` are the full names, such as "ResNet50_Weights.IMAGENET1K_V1"."""
+    return distributed.agree(lambda: _torchvision_file(name, known, key))
 
 
-def torchvision_file(run: Run) -> Path:
-    """The file of torchvision's weights, fetched once into torch's own cache. Its name ends in
-    the first digits of its SHA-256, so that the name of the weights stands for their content."""
+def _torchvision_file(name: str, known: Sequence[str], key: str) -> Path:
     from torchvision.models import get_weight
 
-    name = run.pruning.starts_from.partition(":")[2]
-    full = next(full for full in run.model.torchvision if full.endswith(f".{name}"))
+    full = next(full for full in known if full.endswith(f".{name}"))
     url = get_weight(full).url
     path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     stated = re.findall(r"-([0-9a-f]{8,})\.", path.name)[-1]
@@ -73,32 +65,29 @@ def torchvision_file(run: Run) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=stated, progress=False)
         except (OSError, RuntimeError) as error:
-            why = f"={run.pruning.starts_from}: {url} cannot be fetched ({error})"
-            raise Invalid(
-                [Fault("pruning.start", f"{why}; fetch it by hand and put it at {path}")]
-            ) from error
+            why = f"={name}: {url} cannot be fetched ({error}); fetch it by hand and put it at "
+            raise Invalid([Fault(key, f"{why}{path}")]) from error
     if not files.checksum_of(path).startswith(stated):
-        why = f"={run.pruning.starts_from}: {path} is not the file of {url}; remove it"
-        raise Invalid([Fault("pruning.start", why)])
+        raise Invalid([Fault(key, f"={name}: {path} is not the file of {url}; remove it")])
     return path
 
 
-def _misfits(weights: Any, mine: dict[str, torch.Tensor]) -> str:
+def _problems(weights: Any, own: dict[str, torch.Tensor]) -> str:
     if not isinstance(weights, dict) or not all(
         isinstance(value, torch.Tensor) for value in weights.values()
     ):
         return "it is not a dictionary of tensors, as state_dict() gives"
-    shapes = [{key: tuple(value.shape) for key, value in each.items()} for each in (weights, mine)]
+    shapes = [{key: tuple(value.shape) for key, value in each.items()} for each in (weights, own)]
     return misfits(*shapes)
 
 
-def misfits(shapes: Mapping[str, tuple[int, ...]], mine: Mapping[str, tuple[int, ...]]) -> str:
+def misfits(shapes: Mapping[str, tuple[int, ...]], own: Mapping[str, tuple[int, ...]]) -> str:
     """How names and shapes of tensors differ from the model's, a line each; nothing if they fit."""
-    problems = [f"{key} is missing" for key in mine if key not in shapes]
-    problems += [f"{key} is not in the model" for key in shapes if key not in mine]
+    problems = [f"{key} is missing" for key in own if key not in shapes]
+    problems += [f"{key} is not in the model" for key in shapes if key not in own]
     problems += [
         f"{key} is {shapes[key]}, the model has {shape}"
-        for key, shape in mine.items()
+        for key, shape in own.items()
         if key in shapes and shapes[key] != shape
     ]
     more = [f"and {len(problems) - 12} more"] if len(problems) > 12 else []

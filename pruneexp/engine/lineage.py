@@ -1,37 +1,108 @@
-"""The runs that a run is made from."""
+"""The runs that a run is made from: looked up, by role, and found finished."""
 
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from pruneexp import pruning
 from pruneexp.config.read import restore
 from pruneexp.config.recipe import Recipe
 from pruneexp.config.run import Run
-from pruneexp.quantisation import Quantisation
+from pruneexp.engine import files
+from pruneexp.engine.record import MASKS, WEIGHTS, Record
+from pruneexp.engine.store import Folder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-def parent(run: Run) -> Run | None:
-    """The run whose weights this one starts from: the same question without its last stage."""
-    if run.quantisation:
-        return replace(run, quantisation=Quantisation(), keep="weights")
-    start, _, reference = run.pruning.starts_from.partition(":")
-    if start == "dense":
-        return replace(run, pruning=pruning.Dense(), keep="weights")
-    if start == "run":
-        found = restore(run.store.find(reference).record_or_fail().configuration)
+def settle(run: Run) -> Run:
+    """The run with everything looked up that its name depends on: the checksum of a file of
+    weights, the fingerprint of a run. Reading a configuration looks up nothing, so this is the one
+    step between a configuration and a name. Raises `Invalid` for what is not there.
+
+        run = settle(read(composed))
+        print(name(run))
+    """
+    return replace(run, pruning=run.pruning.settled(run.store))
+
+
+def parents(run: Run) -> dict[str, Run]:
+    """The runs that must be finished before this one, by role: "weights" is the one whose weights
+    it begins with; a method may know others, such as a mask or a teacher."""
+
+    def find(reference: str) -> Run:
+        parent = restore(run.store.find(reference).record_or_fail().configuration)
         return replace(
-            found,
+            parent,
             results=run.results,
             device=run.device,
-            task=_there(found.task, run.task),
-            training=_there(found.training, run.training),
+            task=_where(parent.task, run.task),
+            training=_where(parent.training, run.training),
         )
-    return None
+
+    stages: list[Callable[[Run, Callable[[str], Run]], dict[str, Run]]] = [
+        run.quantisation.parents,
+        run.pruning.parents,
+    ]
+    return next(filter(None, (stage(run, find) for stage in stages)), {})
 
 
-def _there(found: Any, given: Recipe) -> Any:
-    """`found`, where and as fast as `given` says: a record does not hold that."""
-    if type(found) is not type(given):
-        return found
-    names = [item.name for item in fields(found) if item.metadata.get("here")]
-    return replace(found, **{name: getattr(given, name) for name in names})
+def _where(recipe: Any, given: Recipe) -> Any:
+    """`recipe`, where and as fast as `given` says: a record does not hold that."""
+    if type(recipe) is not type(given):
+        return recipe
+    names = [item.name for item in fields(recipe) if item.metadata.get("here")]
+    return replace(recipe, **{name: getattr(given, name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ancestor:
+    """A finished run that another one is made from."""
+
+    run: Run
+    record: Record
+    folder: Folder
+
+    def is_complete(self) -> bool:
+        """Whether weights, masks and the states that it was to keep are there and undamaged."""
+        states = [self.folder.state_path(step) for step in self.run.keep_steps]
+        return self.folder.weights_are_good(self.record) and all(map(_is_good, states))
+
+    def masks(self) -> "dict[str, Tensor]":
+        """True where a weight is kept; none of a dense run."""
+        from safetensors.torch import load_file
+
+        return load_file(self.folder.path / MASKS)
+
+    def load(self, network: "nn.Module", step: int | None = None) -> None:
+        """Put the run's weights into a network: its chosen state, or that after `step` steps."""
+        from pruneexp.engine import initial_weights
+
+        if step is None:
+            initial_weights.load(network, self.folder.path / WEIGHTS)
+        else:
+            state = self.state(step)
+            initial_weights.load_state(network, state["model"], f"{self.folder.path} step {step}")
+
+    def state(self, step: int) -> dict[str, Any]:
+        """All that the run was after `step` steps: model, optimiser, pruner and so on."""
+        from pruneexp.training.fit import unpack
+
+        return unpack(files.load_checked(self.folder.state_path(step)))
+
+    def network(self) -> "nn.Module":
+        """The trained network, in eval mode, on the CPU."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            network = self.run.model.build(self.run.task.shape())
+        self.load(network)
+        return network.eval()
+
+
+def _is_good(path: Any) -> bool:
+    try:
+        files.load_checked(path)
+    except (OSError, files.Damaged):
+        return False
+    return True

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pruneexp.config.recipe import asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
-from pruneexp.engine.lineage import parent
+from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import Plan, Planned, Progress
 from pruneexp.engine.store import Folder, Store
 
@@ -22,30 +22,33 @@ class Standing:
 
 
 def plan(title: str, called: str, runs: list[Run], unreadable: list[dict[str, str]]) -> Plan:
-    """A plan with every run once, each after all the runs that it starts from.
+    """A plan with every run once, each after those it is made from. A run that others are made from
+    keeps its weights, and the states that any of them begins with.
 
-    title: of the report.
-    called: the plan's name, which is the name of its file.
-    runs: what was asked for; the runs they start from are added.
-    unreadable: points of the sweep that are no run, as their overrides and what is wrong.
+    Arguments:
+        title: of the report.
+        called: the plan's name, which is the name of its file.
+        runs: what was asked for; the runs that they are made from are added.
+        unreadable: points of the sweep that are no run, each its overrides and its error.
     """
     planned: dict[str, Planned] = {}
 
     def add(run: Run, wanted: bool) -> str:
         key = name(run)
-        before = parent(run)
-        waits_for = None if before is None else add(before, False)
+        names = {role: add(parent, False) for role, parent in parents(run).items()}
         if key not in planned:
             planned[key] = Planned(
                 fingerprint=fingerprint(run),
                 name=key,
                 run=asked(run, everything=True),
-                parent=waits_for,
+                parents=names,
                 wanted=wanted,
             )
-        planned[key].wanted |= wanted
-        if not wanted:  # others start from it, so its weights are kept
-            planned[key].run["keep"] = "weights"
+        one = planned[key]
+        one.wanted |= wanted
+        one.run["keep_steps"] = sorted({*one.run["keep_steps"], *run.keep_steps})
+        if not wanted:
+            one.run["keep"] = "weights"
         return key
 
     for run in runs:
@@ -54,8 +57,8 @@ def plan(title: str, called: str, runs: list[Run], unreadable: list[dict[str, st
 
 
 def parents_of(planned: Planned) -> list[str]:
-    """The names of all runs that this one waits for."""
-    return [planned.parent] if planned.parent else []
+    """The names of all runs that this one waits for, each once."""
+    return list(dict.fromkeys(planned.parents.values()))
 
 
 class Standings:

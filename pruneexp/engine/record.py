@@ -13,6 +13,7 @@ BYTES = "bytes.json"  # what it weighs under each encoding and type of values
 LATENCY = "latency.json"  # seconds of a call, dense and sparse, as measured on some machines
 CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
 PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged
+STATE = "state-{:06}.bin"  # all that an unfinished run was after so many steps, where asked for
 LEASE = "lease"  # locked while a process works in the folder
 
 LATENCY_VERSION = 1  # of the data in `LATENCY`
@@ -33,12 +34,17 @@ class Metric:
 
 @dataclass(kw_only=True, slots=True)
 class Budget:
-    """What the weights have seen. `total_*` includes the ancestors a run started from."""
+    """What training was spent. `total_*` is what the weights have seen: this stage and those of the
+    runs whose weights it began with. `spent_*` counts every run that was needed, once: also one
+    that gave a mask or was a teacher."""
 
     steps: int
     examples: int
     total_steps: int
     total_examples: int
+    spent_steps: int
+    spent_examples: int
+    ancestors: dict[str, list[int]] = field(default_factory=dict)  # fingerprint: steps, examples
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,7 +75,7 @@ class Record:
     fingerprint: str
     name: str
     configuration: dict[str, Any]
-    parent: str | None  # the fingerprint of the run it started from
+    parents: dict[str, str]  # the fingerprints of the runs it was made from, by role
     budget: Budget
     metric: dict[str, Any]  # name, unit, higher_is_better of what validation chose by
     metrics: dict[str, Any]  # valid and test of the chosen state, and its step
@@ -90,12 +96,12 @@ class Record:
 
 @dataclass(kw_only=True, slots=True)
 class Planned:
-    """One run of a plan: its name, everything it needs to start, and the run it waits for."""
+    """One run of a plan: its name, everything it needs to start, and the runs it waits for."""
 
     fingerprint: str
     name: str
     run: dict[str, Any]
-    parent: str | None = None  # a name too
+    parents: dict[str, str] = field(default_factory=dict)  # names of runs it waits for, by role
     wanted: bool = True  # False: only here because another run starts from it
 
 

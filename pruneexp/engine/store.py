@@ -28,6 +28,7 @@ from pruneexp.engine.record import (
     PREVIOUS,
     PROGRESS,
     RECORD,
+    STATE,
     WEIGHTS,
     Plan,
     Progress,
@@ -240,6 +241,14 @@ class Folder:
         if newest.exists():
             newest.replace(self.path / PREVIOUS)
         files.save_checked(newest, payload)
+
+    def state_path(self, step: int) -> Path:
+        """Where the state after `step` steps is kept, if it was asked for."""
+        return self.path / STATE.format(step)
+
+    def save_state(self, step: int, payload: bytes) -> None:
+        """Keep a state for runs that begin there."""
+        files.save_checked(self.state_path(step), payload)
 
     def checkpoints(self) -> list[Path]:
         """What a run may go on from, the newest first."""

@@ -27,11 +27,13 @@ def work(
 ) -> None:
     """Take runs of the plan, one after the other, until none is left to take.
 
-    watch: is told where the run under way stands.
-    stop: is asked between steps; once it says True, the run writes its checkpoint and work ends.
-    say: is given lines for the user.
+    Arguments:
+        watch: is told where the run under way stands.
+        stop: is asked between steps; once it is true, the run writes its checkpoint and work ends.
+        say: is given lines for the user.
     """
-    from pruneexp.engine.execute import Busy, execute, failure
+    from pruneexp.engine.execute import Busy, execute
+    from pruneexp.engine.failure import failure
     from pruneexp.training.fit import Stopped
 
     given_up: set[str] = set()  # runs that failed here, or whose parents cannot finish

@@ -7,10 +7,8 @@ import torch
 from torch import nn
 
 from pruneexp.config.run import Run
-from pruneexp.engine.record import Counts
+from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Counts
 from pruneexp.measure.counts import count, multiply_adds, remaining
-from pruneexp.pruning import Gradual, Groups
-from pruneexp.pruning.allocation import Global, Sizes
 
 
 @dataclass(kw_only=True, slots=True)
@@ -29,30 +27,39 @@ class Layer:
 
 @dataclass(kw_only=True, slots=True)
 class Size:
+    """A network before training: what it counts, and its layers. `nonzero` is None for a method
+    whose sparsity is an outcome of training."""
+
     counts: Counts
+    nonzero: int | None
     layers: list[Layer]
 
     @property
+    def megabytes(self) -> float | None:
+        """At four bytes a non-zero weight, as the paper counts."""
+        return None if self.nonzero is None else self.nonzero * BYTES_PER_WEIGHT / MEGABYTE
+
+    @property
     def multiply_adds(self) -> int:
+        """Of one example in the dense network."""
         return sum(layer.multiply_adds or 0 for layer in self.layers)
 
     @property
     def sparse_multiply_adds(self) -> int | None:
-        each = [layer.sparse_multiply_adds for layer in self.layers]
-        if any(
-            sparse is None and layer.multiply_adds
-            for sparse, layer in zip(each, self.layers, strict=True)
-        ):
+        """Of one example where masked weights are skipped; None where only training tells."""
+        working = [layer for layer in self.layers if layer.multiply_adds]
+        if any(layer.sparse_multiply_adds is None for layer in working):
             return None
-        return sum(sparse or 0 for sparse in each)
+        return sum(layer.sparse_multiply_adds or 0 for layer in working)
 
     def to_plain(self) -> dict[str, Any]:
+        """The same as plain data."""
         return {
             "parameters": self.counts.parameters,
             "prunable": self.counts.prunable,
-            "nonzero": self.counts.nonzero,
+            "nonzero": self.nonzero,
             "batch_norm": self.counts.batch_norm,
-            "megabytes": self.counts.megabytes,
+            "megabytes": self.megabytes,
             "multiply_adds": self.multiply_adds,
             "sparse_multiply_adds": self.sparse_multiply_adds,
             "layers": [asdict(layer) for layer in self.layers],
@@ -65,78 +72,57 @@ def network(run: Run) -> nn.Module:
         return run.model.build(run.task.shape())
 
 
-def planned_counts(run: Run, model: nn.Module) -> Counts:
-    """What a run will count, without its multiply-adds; `model` is its `network`, which runs of one
-    model and one shape of task share."""
-    return _plan(run, model)[-1]
+def nonzero(run: Run, model: nn.Module) -> int | None:
+    """The weights and biases that a run will keep; None where only training tells.
 
-
-def _plan(run: Run, model: nn.Module) -> tuple[Groups, Sizes, list[int], Counts]:
-    """The groups that are ranked, their sizes, how many weights are masked at the end, and what
-    that leaves."""
-    groups = run.pruning.groups(model)
-    parameters = dict(model.named_parameters())
-    sizes = {
-        group: sum(parameters[name].numel() for name in names) for group, names in groups.items()
-    }
+    Arguments:
+        model: the run's `network`, which runs of one model and one shape of task can share.
+    """
     steps, _ = run.pruning.stage(run.training.steps)
-    masked = run.pruning.masked(sizes, steps)
-    return groups, sizes, masked, count(model, groups, sum(masked))
+    total = run.pruning.plan(run.pruning.ranked_groups(model), steps).total
+    if total is None:
+        return None
+    return count(model, run.pruning.groups(model), total).nonzero
 
 
 def size(run: Run) -> Size:
+    """What a run would weigh, and what work its network is, without data or training.
+
+        pruneexp.size(run).nonzero
+
+    Raises `Invalid` for a pruning that the network cannot have.
+    """
     model = network(run)
-    groups, sizes, masked, counts = _plan(run, model)
-    parameters = dict(model.named_parameters())
-    shares = _shares(run, groups, sizes, masked)
-    group_of = {name: group for group, names in groups.items() for name in names}
+    names = run.pruning.groups(model)
+    groups = run.pruning.ranked_groups(model)
+    steps, _ = run.pruning.stage(run.training.steps)
+    plan = run.pruning.plan(groups, steps)
+    counts = count(model, names, plan.total or 0)
+    group_of = {tensor: group for group in groups for tensor in group.shapes}
     work = multiply_adds(model, run.task.shape())
     layers = []
-    for name, parameter in parameters.items():
-        if parameter.dim() < 2:
+    for name, weight in model.named_parameters():
+        if weight.dim() < 2:
             continue
         group = group_of.get(name)
-        share = shares[group] if group else 0.0
-        kept = None if share is None else parameter.numel() - round(share * parameter.numel())
-        if group and len(groups[group]) > 1 and share:
-            kept = None  # ranked together: how many of which tensor go, training will tell
+        masked = plan.by_group[group.name] if group else 0
+        # Of tensors that are ranked together, only training tells how many of which go.
+        alone = group is None or len(group.shapes) == 1 or masked == 0
+        kept = weight.numel() - masked if masked is not None and alone else None
         adds = work.get(name)
         layers.append(
             Layer(
                 name=name,
-                shape=tuple(parameter.shape),
-                weights=parameter.numel(),
-                rule=_rule(run, group, groups),
-                sparsity=share if group else None,
+                shape=tuple(weight.shape),
+                weights=weight.numel(),
+                rule=run.pruning.rule(group.name if group else None, names),
+                sparsity=masked / group.weights if group and masked is not None else None,
                 nonzero=kept,
                 multiply_adds=adds,
                 sparse_multiply_adds=None
                 if adds is None or kept is None
-                else remaining(adds, parameter.numel(), kept),
+                else remaining(adds, weight.numel(), kept),
             )
         )
-    return Size(counts=counts, layers=layers)
-
-
-def _shares(run: Run, groups: Groups, sizes: Sizes, masked: list[int]) -> dict[str, float | None]:
-    """The share of each group that will be masked; None where one threshold runs over several."""
-    if not isinstance(run.pruning, Gradual):
-        return dict.fromkeys(groups, 0.0)
-    shares: dict[str, float | None] = {}
-    names = list(groups)
-    for pool, count_ in zip(run.pruning.allocation.pools(len(groups)), masked, strict=True):
-        for group in pool:
-            known = len(pool) == 1 or count_ == 0
-            shares[names[group]] = count_ / sizes[names[group]] if known else None
-    return shares
-
-
-def _rule(run: Run, group: str | None, groups: Groups) -> str:
-    if not isinstance(run.pruning, Gradual):
-        return "dense run"
-    if group is None:
-        return f"kept: not in scope {run.pruning.scope.word}"
-    together = " with its group" if len(groups[group]) > 1 else ""
-    if isinstance(run.pruning.allocation, Global):
-        together = " with all"
-    return f"pruned: {run.pruning.criterion.word}{together}"
+    kept_in_all = None if plan.total is None else counts.nonzero
+    return Size(counts=counts, nonzero=kept_in_all, layers=layers)

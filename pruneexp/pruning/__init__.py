@@ -1,80 +1,125 @@
-"""Recipes of pruning: what is pruned, when, how much of each tensor, and by which score.
+"""Recipes of pruning: what is removed, when, how much of each tensor, and by which score.
 
 `Gradual` holds its parts, so a dense run has no schedule to forget. Everything here is arithmetic
-over names and numbers; the pruners beside this file do the work on tensors.
+over names and numbers; the pruners in the files of this package do the work on tensors.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Dial, Fault, Invalid, Recipe, demand, here
-from pruneexp.pruning.allocation import Allocation, Sizes, Uniform
+from pruneexp.config.recipe import Dial, Fault, Invalid, Recipe, demand
+from pruneexp.pruning.allocation import Allocation, Uniform
+from pruneexp.pruning.criterion import Criterion, Magnitude, Random
+from pruneexp.pruning.group import Group, MaskPlan, groups_of
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
+from pruneexp.pruning.start import Scratch, Start
+from pruneexp.pruning.structure import Single, Structure
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from pruneexp.config.run import Run
+    from pruneexp.engine.lineage import Ancestor
+    from pruneexp.engine.store import Store
+    from pruneexp.models import Model
     from pruneexp.pruning.pruner import Pruner
+    from pruneexp.tasks.shape import Shape
 
 Groups = dict[str, list[str]]  # a ranked group's name -> the names of its tensors
-STARTS = "scratch, dense, torchvision:NAME, a finished run or a file of weights"
+NO_ANCESTORS: "Mapping[str, Ancestor]" = {}
 
-
-@dataclass(kw_only=True, slots=True)
-class Criterion(Recipe):
-    """Which weights count as the least worth keeping. The pruner asks it for scores."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Magnitude(Criterion):
-    """The smallest absolute values go first (the paper, section 3)."""
-
-    word: ClassVar[str] = "magnitude"
-
-
-@dataclass(kw_only=True, slots=True)
-class Random(Criterion):
-    """Fixed random scores, so that a pruned weight stays pruned: the control of Gale et al."""
-
-    word: ClassVar[str] = "random"
+__all__ = ["OPTIONS", "Criterion", "Dense", "Gradual", "Magnitude", "Pruning", "Random"]
 
 
 @dataclass(kw_only=True, slots=True)
 class Pruning(Recipe):
-    @property
-    def starts_from(self) -> str:
-        """scratch, dense, or a reference to a finished run, a file or torchvision's weights."""
-        return "scratch"
+    """A method: how a network loses weights, or does not. Everything outside this package asks a
+    method only through these calls, so that a new one is a subclass, an entry in `OPTIONS` and a
+    YAML in conf/pruning/.
 
-    def stage(self, steps: int) -> tuple[int, float]:
-        """Steps of this run's own stage and the factor on its learning rate."""
-        return steps, 1.0
-
-    def groups(self, model: "nn.Module") -> Groups:
-        """The groups of tensors that are ranked together."""
-        raise AssertionError(type(self))
-
-    def masked(self, sizes: Sizes, steps: int) -> list[int]:
-        """How many weights are masked at the end in each pool of the allocation."""
-        raise AssertionError(type(self))
-
-    def attach(self, model: "nn.Module", *, steps: int, seed: int = 0) -> "Pruner":
-        """Take hold of the model's weights; call before the optimiser is made."""
-        raise AssertionError(type(self))
+    A subclass defines `groups`, `attach` and `label`. Where the number of masked weights is known
+    before training it defines `plan`; otherwise sparsity is an outcome, told at the end by the
+    masks that the pruner's `finish` returns. `dial` says which setting is turned along its curve.
+    """
 
     @property
     def prunes(self) -> bool:
         """Whether anything is removed; a run without is dense."""
         return True
 
+    @property
+    def starts_from(self) -> Start:
+        """Which weights the run begins with."""
+        return Scratch()
+
+    def stage(self, steps: int) -> tuple[int, float]:
+        """Steps of the run's own stage, from `training.steps`, and the factor on its rate."""
+        return self.starts_from.stage(steps)
+
+    def load(
+        self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
+    ) -> None:
+        """Put the weights that the run begins with into the fresh network that `model` built."""
+        self.starts_from.load(network, model, ancestors)
+
+    def settled(self, store: "Store") -> "Pruning":
+        """The same method with what a run's name depends on looked up. Raises `Invalid`."""
+        return self
+
+    def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
+        """The runs that must be finished before this one, by role: "weights" for those it begins
+        with, and whatever roles a method knows (a mask, a teacher)."""
+        return self.starts_from.parents(run, find)
+
+    def misfits(self, model: "Model", shape: "Shape") -> Iterator[Fault]:
+        """What keeps the method from this network on this task."""
+        yield from self.starts_from.misfits(model, shape)
+
     def dial(self) -> Dial | None:
         """The setting that is turned along a curve of this method, and its value; None where
         there is none, as for a dense run."""
         return None
 
+    def groups(self, model: "nn.Module") -> Groups:
+        """The groups of tensors that are ranked together: names of tensors by name of group."""
+        raise NotImplementedError(f"{type(self).__name__} defines no groups")
+
+    def ranked_groups(self, model: "nn.Module") -> list[Group]:
+        """The same with shapes."""
+        return groups_of(model, self.groups(model))
+
+    def plan(self, groups: Sequence[Group], steps: int) -> MaskPlan:
+        """How many weights will be masked after a stage of so many steps. Raises `Invalid` for
+        what cannot be."""
+        return MaskPlan(None, dict.fromkeys((group.name for group in groups), None))
+
+    def rule(self, group: str | None, groups: Groups) -> str:
+        """Why a tensor of this group is pruned, or (None) not, in a few words."""
+        return "kept: not in scope" if group is None else f"pruned: {self.word}"
+
+    def attach(
+        self,
+        model: "nn.Module",
+        *,
+        steps: int,
+        seed: int = 0,
+        ancestors: "Mapping[str, Ancestor]" = NO_ANCESTORS,
+    ) -> "Pruner":
+        """Take hold of a model's weights; call it before the optimiser is made.
+
+        Arguments:
+            model: the network that will be trained.
+            steps: optimiser steps of the stage; schedules are fractions of it.
+            seed: governs whatever is drawn.
+            ancestors: the finished runs of `parents`, by role, with their weights and masks.
+        """
+        raise NotImplementedError(f"{type(self).__name__} attaches no pruner")
+
     def label(self) -> str:
-        raise AssertionError(type(self))
+        """A few letters for a run's name."""
+        raise NotImplementedError(f"{type(self).__name__} has no label")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -94,10 +139,20 @@ class Dense(Pruning):
         except Invalid:
             return {}
 
-    def masked(self, sizes: Sizes, steps: int) -> list[int]:
-        return [0] * len(sizes)
+    def plan(self, groups: Sequence[Group], steps: int) -> MaskPlan:
+        return MaskPlan(0, {group.name: 0 for group in groups})
 
-    def attach(self, model: "nn.Module", *, steps: int, seed: int = 0) -> "Pruner":
+    def rule(self, group: str | None, groups: Groups) -> str:
+        return "dense run"
+
+    def attach(
+        self,
+        model: "nn.Module",
+        *,
+        steps: int,
+        seed: int = 0,
+        ancestors: "Mapping[str, Ancestor]" = NO_ANCESTORS,
+    ) -> "Pruner":
         from pruneexp.pruning.pruner import Pruner
 
         return Pruner()
@@ -108,42 +163,36 @@ class Dense(Pruning):
 
 @dataclass(kw_only=True, slots=True)
 class Gradual(Pruning):
-    """Gradual magnitude pruning as in section 3 of the paper, and what other schedules, scopes,
-    criteria and allocations make of it."""
+    """Gradual magnitude pruning as in section 3 of Zhu and Gupta 2017, and what other schedules,
+    scopes, criteria, structures and allocations make of it.
+
+        pruner = Gradual(sparsity=0.9).attach(model, steps=1000)
+
+    Arguments:
+        sparsity: the share of the weights in scope that is masked at the end.
+        revive: masked weights are ranked by the value they had when masked, so that they may come
+            back; False masks for good.
+        start: the weights to begin with, and steps and rate of a stage of its own.
+        schedule: how much is masked when.
+        scope: which tensors are pruned, and which of them are ranked together.
+        criterion: the score of a weight; the lowest go first.
+        structure: single weights, n of m, or blocks.
+        allocation: the sparsity of each group.
+    """
 
     word: ClassVar[str] = "gradual"
     sparsity: float = 0.8
-    # scratch: pruned inside one training. dense: from a trained dense run of the same
-    # configuration. torchvision:IMAGENET1K_V1: its weights of that name. Else a finished run's
-    # name or fingerprint, or a file of weights.
-    start: str = "scratch"
-    start_path: str = here("")  # where that file lies; its checksum stands in `start`
-    steps: int | None = None  # of the prune stage when it starts from a model; as training.steps
-    rate: float = 0.1  # factor on the learning rate of that stage (the paper, section 4.1)
-    revive: bool = True  # rank masked weights by the value they had when masked; False: for good
+    revive: bool = True
+    start: Start = field(default_factory=Scratch)
     schedule: Schedule = field(default_factory=Cubic)
     scope: Scope = field(default_factory=ModelScope)
     criterion: Criterion = field(default_factory=Magnitude)
+    structure: Structure = field(default_factory=Single)
     allocation: Allocation = field(default_factory=Uniform)
 
     def __post_init__(self) -> None:
-        scratch = self.start == "scratch"
         initial = self.schedule.initial
-        demand(
-            self,
-            sparsity=(0 <= self.sparsity < 1, "a number in [0, 1)"),
-            start=(bool(self.start), STARTS),
-            steps=(
-                self.steps is None or (self.steps > 0 and not scratch),
-                "a number of steps above 0, and only with a pruning.start other than scratch "
-                "(there training.steps rules)",
-            ),
-            rate=(
-                self.rate > 0 and (not scratch or self.rate == 0.1),
-                "a factor above 0, and only with a pruning.start other than scratch "
-                "(there training.learning_rate rules)",
-            ),
-        )
+        demand(self, sparsity=(0 <= self.sparsity < 1, "a number in [0, 1)"))
         if initial > self.sparsity > 0:
             takes = f"takes a number not above pruning.sparsity={self.sparsity:g}, got {initial:g}"
             raise Invalid([Fault("schedule.initial_sparsity", takes)])
@@ -152,43 +201,69 @@ class Gradual(Pruning):
     def prunes(self) -> bool:
         return self.sparsity > 0
 
+    @property
+    def starts_from(self) -> Start:
+        return self.start
+
+    def settled(self, store: "Store") -> "Pruning":
+        return self if self.start.is_settled else replace(self, start=self.start.settled(store))
+
     def dial(self) -> Dial:
         return Dial("sparsity", self.sparsity, f"{100 * self.sparsity:g} %")
 
-    @property
-    def starts_from(self) -> str:
-        return self.start
-
-    def stage(self, steps: int) -> tuple[int, float]:
-        if self.start == "scratch":
-            return steps, 1.0
-        return self.steps or steps, self.rate
-
     def groups(self, model: "nn.Module") -> Groups:
-        found = self.scope.groups(model)
-        shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
-        pruned = [name for names in found.values() for name in names]
-        self.allocation.check(self.sparsity, {name: shapes[name] for name in pruned})
-        return found
+        return self.scope.groups(model)
 
-    def masked(self, sizes: Sizes, steps: int) -> list[int]:
-        counts = self.allocation.masked(sizes, self.schedule, self.sparsity, steps, steps)
-        if self.sparsity > 0 and sum(counts) == 0:
-            why = f"={self.sparsity:g} masks none of the {sum(sizes.values()):,} weights in scope"
+    def ranked_groups(self, model: "nn.Module") -> list[Group]:
+        groups = [
+            replace(group, unit=self.structure.unit(next(iter(group.shapes.values()))))
+            for group in groups_of(model, self.groups(model))
+        ]
+        levels = self.allocation.levels(groups, self.sparsity)
+        for group, level in zip(groups, levels, strict=True):
+            self.structure.check(group, level)
+        return groups
+
+    def plan(self, groups: Sequence[Group], steps: int) -> MaskPlan:
+        counts = self.allocation.masked(groups, self.schedule, self.sparsity, steps, steps)
+        by_group: dict[str, int | None] = {}
+        total = 0
+        for pool, count in zip(self.allocation.pools(groups), counts, strict=True):
+            masked = count * groups[pool[0]].unit
+            total += masked
+            known = len(pool) == 1 or count == 0
+            by_group |= {groups[number].name: masked if known else None for number in pool}
+        if self.sparsity > 0 and total == 0:
+            weights = sum(group.weights for group in groups)
+            why = f"={self.sparsity:g} masks none of the {weights:,} weights in scope"
             raise Invalid([Fault("pruning.sparsity", why)])
-        return counts
+        return MaskPlan(total, {group.name: by_group[group.name] for group in groups})
 
-    def attach(self, model: "nn.Module", *, steps: int, seed: int = 0) -> "Pruner":
+    def rule(self, group: str | None, groups: Groups) -> str:
+        if group is None:
+            return f"kept: not in scope {self.scope.word}"
+        together = " with its group" if len(groups[group]) > 1 else ""
+        several = [Group(name, {}) for name in groups]
+        if len(groups) > 1 and len(self.allocation.pools(several)) == 1:
+            together = " with all"
+        return f"pruned: {self.criterion.word}{together}"
+
+    def attach(
+        self,
+        model: "nn.Module",
+        *,
+        steps: int,
+        seed: int = 0,
+        ancestors: "Mapping[str, Ancestor]" = NO_ANCESTORS,
+    ) -> "Pruner":
         from pruneexp.pruning.gradual import GradualPruner
 
         return GradualPruner(model, self, steps=steps, seed=seed)
 
     def label(self) -> str:
-        words = [f"s{self.sparsity:g}"]
-        if self.start != "scratch":
-            words.append(f"from-{self.start.partition(':')[0]}")
-        for part in (self.schedule, self.scope, self.criterion, self.allocation):
-            if part.word not in ("cubic", "model", "magnitude", "uniform"):
+        words = [f"s{self.sparsity:g}", *filter(None, [self.start.label()])]
+        for part in (self.schedule, self.scope, self.criterion, self.structure, self.allocation):
+            if part.word not in ("cubic", "model", "magnitude", "single", "uniform"):
                 words.append(part.word)
         if self.scope.recurrent != "together":
             words.append(self.scope.recurrent)
@@ -196,4 +271,3 @@ class Gradual(Pruning):
 
 
 OPTIONS: tuple[type[Pruning], ...] = (Dense, Gradual)
-CRITERIA: tuple[type[Criterion], ...] = (Magnitude, Random)

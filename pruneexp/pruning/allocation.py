@@ -1,66 +1,68 @@
-"""Which sparsity for which tensor: arithmetic from sizes and a step to numbers of masked weights.
+"""Which sparsity for which group: arithmetic from shapes and a step to numbers of masked units.
 
-A pool is what one threshold runs over: usually one ranked group, for `global` all of them. The
-size table, the pruner and the check at the end of a run use the same lines.
+A pool is what one threshold runs over: usually one ranked group, for `global` all of them. A unit
+is what the structure binds together, usually a single weight. The size table, the pruner and the
+check at the end of a run use the same lines.
+
+To add an allocation: a class here that defines `levels` (or `pools`, or `masked`), an entry in
+`OPTIONS`, a YAML in conf/pruning/allocation/.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pruneexp.config.recipe import Fault, Invalid, Recipe, demand
+from pruneexp.pruning.group import Group
 from pruneexp.pruning.schedule import Schedule
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Shapes = dict[str, tuple[int, ...]]  # a tensor's name -> its shape
-Sizes = dict[str, int]  # a ranked group's name -> how many weights it has, in forward order
 
 
 @dataclass(kw_only=True, slots=True)
 class Allocation(Recipe):
-    def pools(self, groups: int) -> list[list[int]]:
-        """Which of the groups, by number, share a threshold."""
-        return [[group] for group in range(groups)]
+    """How the final sparsity is spread over the groups, and when each group gets its share.
 
-    def updates(self, schedule: Schedule, groups: int, steps: int) -> list[int]:
+    This base gives every group the same. A subclass overrides `levels` for another final sparsity
+    of each group, `pools` for thresholds over several groups, `masked` for another order in time.
+
+        class HalfOfTheFirst(Allocation):
+            word: ClassVar[str] = "half_of_the_first"
+
+            def levels(self, groups, final):
+                return [final / 2, *[final] * (len(groups) - 1)]
+    """
+
+    def levels(self, groups: Sequence[Group], final: float) -> list[float]:
+        """The final sparsity of each group; of a pool's groups all alike. Raises `Invalid`."""
+        return [final] * len(groups)
+
+    def pools(self, groups: Sequence[Group]) -> list[list[int]]:
+        """Which of the groups, by number, share a threshold; each group is in one pool."""
+        return [[number] for number in range(len(groups))]
+
+    def updates(self, schedule: Schedule, groups: Sequence[Group], steps: int) -> list[int]:
+        """Every step at which masks are chosen."""
         return schedule.updates(steps)
 
     def masked(
-        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
+        self, groups: Sequence[Group], schedule: Schedule, final: float, step: int, steps: int
     ) -> list[int]:
-        """How many weights are masked in each pool at a step, from the sizes of the groups."""
-        share = schedule.at(step, steps, final)
-        weights = list(sizes.values())
+        """How many units are masked in each pool at a step of a run of so many steps."""
+        levels = self.levels(groups, final)
         return [
-            count(share, sum(weights[group] for group in pool)) for pool in self.pools(len(sizes))
+            count(
+                schedule.at(step, steps, levels[pool[0]]),
+                sum(groups[number].units for number in pool),
+            )
+            for pool in self.pools(groups)
         ]
-
-    # Weights may be bound to each other; what is ranked is then not the single weight.
-
-    def check(self, final: float, shapes: Shapes) -> None:
-        """Raise `Invalid` for a sparsity or for tensors that this allocation cannot have."""
-
-    def ranked(self, scores: "Tensor") -> "Tensor":
-        """A tensor's scores as they are ranked."""
-        return scores
-
-    def spread(self, kept: "Tensor", shape: tuple[int, ...]) -> "Tensor":
-        """A mask over what was ranked as a mask over weights."""
-        return kept
-
-    @property
-    def bound(self) -> int:
-        """Weights that stay or go together."""
-        return 1
 
 
 @dataclass(kw_only=True, slots=True)
 class Uniform(Allocation):
-    """Every group the same sparsity (the paper's standard)."""
+    """Every group the same sparsity (the papers' standard)."""
 
     word: ClassVar[str] = "uniform"
 
@@ -71,14 +73,18 @@ class Global(Allocation):
 
     word: ClassVar[str] = "global"
 
-    def pools(self, groups: int) -> list[list[int]]:
-        return [list(range(groups))]
+    def pools(self, groups: Sequence[Group]) -> list[list[int]]:
+        return [list(range(len(groups)))]
 
 
 @dataclass(kw_only=True, slots=True)
 class LayerwiseConstant(Allocation):
     """One group after the other: the span is cut into equal parts, and a group follows the
-    schedule inside its part. Published for GNMT without order or ramp; these are ours."""
+    schedule inside its part. Published for GNMT without order or ramp; these are ours.
+
+    Arguments:
+        order: forward begins with the group nearest to the inputs, backward with the last.
+    """
 
     word: ClassVar[str] = "layerwise_constant"
     order: str = "forward"
@@ -86,28 +92,32 @@ class LayerwiseConstant(Allocation):
     def __post_init__(self) -> None:
         demand(self, order=(self.order in ("forward", "backward"), "forward or backward"))
 
-    def updates(self, schedule: Schedule, groups: int, steps: int) -> list[int]:
-        return schedule.updates(steps, parts=groups)
+    def updates(self, schedule: Schedule, groups: Sequence[Group], steps: int) -> list[int]:
+        return schedule.updates(steps, parts=len(groups))
 
     def masked(
-        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
+        self, groups: Sequence[Group], schedule: Schedule, final: float, step: int, steps: int
     ) -> list[int]:
-        parts = len(sizes)
+        parts = len(groups)
         turns = range(parts) if self.order == "forward" else reversed(range(parts))
         return [
-            count(schedule.at(step, steps, final, part, parts), size)
-            for part, size in zip(turns, sizes.values(), strict=True)
+            count(schedule.at(step, steps, final, part, parts), group.units)
+            for part, group in zip(turns, groups, strict=True)
         ]
 
 
 @dataclass(kw_only=True, slots=True)
 class PerLayer(Allocation):
-    """Uniform, but no group above the bound of a pattern that its name fits (* and ? as in a
-    shell), as in the "extended" pruning of Gale et al. 2019: `{conv1.weight: 0, fc.weight: 0.8}`.
+    """Uniform, but no group above the bound of a pattern that fits its name, as in the "extended"
+    pruning of Gale et al. 2019: `PerLayer(at_most={"conv1.weight": 0, "fc.weight": 0.8})`.
+
+    Arguments:
+        at_most: the highest sparsity by pattern of group names (* and ? as in a shell); where
+            several fit, the smallest.
     """
 
     word: ClassVar[str] = "per_layer"
-    at_most: dict[str, float]  # pattern of group names -> the highest sparsity there
+    at_most: dict[str, float]
 
     def __post_init__(self) -> None:
         numbers = all(isinstance(bound, int | float) for bound in self.at_most.values())
@@ -117,102 +127,21 @@ class PerLayer(Allocation):
         # 0 and 0.0 are one run.
         self.at_most = {pattern: float(bound) for pattern, bound in self.at_most.items()}
 
-    def masked(
-        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
-    ) -> list[int]:
+    def levels(self, groups: Sequence[Group], final: float) -> list[float]:
+        names = [group.name for group in groups]
         for pattern in self.at_most:
-            if not any(fnmatchcase(name, pattern) for name in sizes):
-                known = list(sizes)[:6] + ([f"and {len(sizes) - 6} more"] if len(sizes) > 6 else [])
-                near = get_close_matches(pattern, sizes, n=1, cutoff=0.5)
+            if not any(fnmatchcase(name, pattern) for name in names):
+                known = names[:6] + ([f"and {len(names) - 6} more"] if len(names) > 6 else [])
+                near = get_close_matches(pattern, names, n=1, cutoff=0.5)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 why = f"has a pattern {pattern} that fits no pruned layer{hint}; there are "
                 raise Invalid([Fault("pruning.allocation.at_most", why + ", ".join(known))])
-        return [
-            count(schedule.at(step, steps, min(final, self.highest(name))), size)
-            for name, size in sizes.items()
-        ]
+        return [min(final, self.highest(name)) for name in names]
 
     def highest(self, group: str) -> float:
+        """The bound of a group; 1 where no pattern fits its name."""
         fitting = [b for pattern, b in self.at_most.items() if fnmatchcase(group, pattern)]
         return min(fitting, default=1.0)
-
-
-@dataclass(kw_only=True, slots=True)
-class NOfM(Allocation):
-    """At most `keep` of each `among` neighbours along the input stay. 2 of 4 is what some GPUs
-    run faster. On the way there the lowest of those that will go anyway go first."""
-
-    word: ClassVar[str] = "n_of_m"
-    keep: int = 2
-    among: int = 4
-
-    def __post_init__(self) -> None:
-        demand(
-            self,
-            among=(self.among > 1, "a number of neighbours above 1"),
-            keep=(0 < self.keep < self.among, f"a number from 1 to {self.among - 1}"),
-        )
-
-    def check(self, final: float, shapes: Shapes) -> None:
-        share = 1 - self.keep / self.among
-        if abs(final - share) > 1e-9:
-            takes = f"takes {share:g} where {self.keep} of {self.among} stay, got {final:g}"
-            raise Invalid([Fault("pruning.sparsity", takes)])
-        _divide(shapes, 1, self.among)
-
-    def ranked(self, scores: "Tensor") -> "Tensor":
-        from pruneexp.pruning import ranking
-
-        return ranking.lowest_of_each(scores, self.among, self.among - self.keep)
-
-
-@dataclass(kw_only=True, slots=True)
-class Blocks(Allocation):
-    """Uniform, by blocks of `rows` outputs x `columns` inputs that stay or go together; a block's
-    score is the sum of its weights'."""
-
-    word: ClassVar[str] = "blocks"
-    rows: int = 1
-    columns: int = 4
-
-    def __post_init__(self) -> None:
-        takes = "a number of weights above 0"
-        demand(self, rows=(self.rows > 0, takes), columns=(self.columns > 0, takes))
-
-    @property
-    def bound(self) -> int:
-        return self.rows * self.columns
-
-    def check(self, final: float, shapes: Shapes) -> None:
-        _divide(shapes, self.rows, self.columns)
-
-    def masked(
-        self, sizes: Sizes, schedule: Schedule, final: float, step: int, steps: int
-    ) -> list[int]:
-        blocks = {name: size // self.bound for name, size in sizes.items()}
-        found = Allocation.masked(self, blocks, schedule, final, step, steps)
-        return [self.bound * masked for masked in found]
-
-    def ranked(self, scores: "Tensor") -> "Tensor":
-        from pruneexp.pruning import ranking
-
-        return ranking.block_sums(scores, self.rows, self.columns)
-
-    def spread(self, kept: "Tensor", shape: tuple[int, ...]) -> "Tensor":
-        from pruneexp.pruning import ranking
-
-        return ranking.over_blocks(kept, shape, self.rows, self.columns)
-
-
-def _divide(shapes: Shapes, rows: int, columns: int) -> None:
-    """Outputs and inputs (the first two dimensions) must be whole numbers of blocks."""
-    uneven = [name for name, shape in shapes.items() if shape[0] % rows or shape[1] % columns]
-    if uneven:
-        name = uneven[0]
-        more = f" and {len(uneven) - 1} more" if len(uneven) > 1 else ""
-        block = f"{rows} x {columns}" if rows > 1 else str(columns)
-        why = f"cuts tensors into {block}, and {name} is {shapes[name]}{more}"
-        raise Invalid([Fault("pruning.allocation", f"{why}; leave it out by pruning.scope")])
 
 
 def count(sparsity: float, weights: int) -> int:
@@ -221,4 +150,4 @@ def count(sparsity: float, weights: int) -> int:
     return math.floor(sparsity * weights + 0.5)
 
 
-OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global, NOfM, Blocks)
+OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global)

@@ -11,33 +11,42 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp import seeds
-from pruneexp.pruning import Gradual, Random, ranking
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.pruning import Gradual
 from pruneexp.pruning.pruner import Pruner
+from pruneexp.pruning.ranking import keep_highest
 
 
 class GradualPruner(Pruner):
+    """Raises the sparsity of a model's weights as a `Gradual` recipe says.
+
+    A method that chooses masks in another way may inherit from it and override `choose`.
+    """
+
     def __init__(self, model: nn.Module, recipe: Gradual, *, steps: int, seed: int) -> None:
         self.recipe = recipe
         self.steps = steps
         self.seed = seed
         self.step = 0
-        groups = recipe.groups(model)
+        self.groups = recipe.ranked_groups(model)
         parameters = dict(model.named_parameters())
-        self.names = [name for names in groups.values() for name in names]
+        self.names = [name for group in self.groups for name in group.shapes]
         self.weights: list[Tensor] = [parameters[name] for name in self.names]
         # 1 kept, 0 masked, in the weights' own type and memory order: a product with a boolean
         # takes ten times as long.
         self.kept = [torch.ones_like(weight) for weight in self.weights]
         self.before = [weight.detach().clone() for weight in self.weights]  # values when masked
+        self.gradients: list[Tensor | None] = [None] * len(self.weights)
         self.masked = 0
-        self._prunable = sum(weight.numel() for weight in self.weights)
-        self._sizes = {
-            group: sum(parameters[name].numel() for name in names)
-            for group, names in groups.items()
-        }
-        self._updates = recipe.allocation.updates(recipe.schedule, len(groups), steps)
-        recipe.masked(self._sizes, steps)  # refuses a sparsity that masks nothing
-        self._pools = _members(list(groups.values()), recipe.allocation.pools(len(groups)))
+        self._prunable = sum(group.weights for group in self.groups)
+        self._numbers = _tensor_numbers([len(group.shapes) for group in self.groups])
+        self._updates = set(recipe.allocation.updates(recipe.schedule, self.groups, steps))
+        self._last_update = max(self._updates)
+        recipe.plan(self.groups, steps)  # refuses a sparsity that masks nothing
+        if recipe.criterion.uses_gradients and 0 in self._updates:
+            why = "takes a fraction above 0: there is no gradient before the first step, and "
+            why += f"criterion {recipe.criterion.word} needs one"
+            raise Invalid([Fault("pruning.schedule.begin", why)])
         self._update()
 
     @property
@@ -46,22 +55,26 @@ class GradualPruner(Pruner):
 
     @property
     def settled(self) -> bool:
-        return self.step >= self._updates[-1]
+        return self.step >= self._last_update
 
     def after_backward(self) -> None:
+        super().after_backward()
+        if self.recipe.criterion.uses_gradients and self.step + 1 in self._updates:
+            self.gradients = [
+                None if weight.grad is None else weight.grad.clone() for weight in self.weights
+            ]
         if self.masked:
-            grads, kept_too = [], []
-            for weight, kept in zip(self.weights, self.kept, strict=True):
-                if weight.grad is not None:
-                    grads.append(weight.grad)
-                    kept_too.append(kept)
-            torch._foreach_mul_(grads, kept_too)
+            pairs = [
+                (weight.grad, kept)
+                for weight, kept in zip(self.weights, self.kept, strict=True)
+                if weight.grad is not None
+            ]
+            torch._foreach_mul_([gradient for gradient, _ in pairs], [kept for _, kept in pairs])
 
     def after_step(self, *, zeros_moved: bool = True) -> None:
         self.step += 1
-        if (
-            self.masked and zeros_moved
-        ):  # momentum, or decay of an optimiser of its own mind, may have moved zeros
+        # Momentum, or weight decay in an optimiser's own way, may have moved zeros.
+        if self.masked and zeros_moved:
             with torch.no_grad():
                 torch._foreach_mul_(self.weights, self.kept)
         self._update()
@@ -71,49 +84,70 @@ class GradualPruner(Pruner):
         """Choose new masks if this step is one of the schedule's."""
         if self.step not in self._updates:
             return
-        recipe = self.recipe
-        counts = recipe.allocation.masked(
-            self._sizes, recipe.schedule, recipe.sparsity, self.step, self.steps
-        )
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             before.copy_(torch.where(kept.bool(), weight, before))
-        for pool, count in zip(self._pools, counts, strict=True):
-            ranked = [recipe.allocation.ranked(self._scores(index)) for index in pool]
-            chosen = ranking.keep_highest(ranked, count // recipe.allocation.bound)
-            for index, mask in zip(pool, chosen, strict=True):
-                shape = tuple(self.kept[index].shape)
-                self.kept[index].copy_(recipe.allocation.spread(mask, shape))
+        for number, mask in self.choose().items():
+            self.kept[number].copy_(mask)
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             weight.copy_(torch.where(kept.bool(), before, 0))
-        self.masked = sum(counts)
+        self.gradients = [None] * len(self.weights)
 
-    def _scores(self, index: int) -> Tensor:
-        """What ranks a tensor's weights, masked ones by the value they had when masked."""
-        before = self.before[index]
-        if isinstance(self.recipe.criterion, Random):
-            draws = seeds.generator(self.seed, "random criterion", index)
-            scores = torch.from_numpy(draws.random(before.shape, dtype="float32"))
-            scores = scores.to(before.device)
-        else:
-            scores = before.abs()
+    def choose(self) -> dict[int, Tensor]:
+        """The masks of this step by number of tensor; `self.masked` becomes what they mask."""
+        recipe, structure = self.recipe, self.recipe.structure
+        pools = recipe.allocation.pools(self.groups)
+        counts = recipe.allocation.masked(
+            self.groups, recipe.schedule, recipe.sparsity, self.step, self.steps
+        )
+        self.masked = 0
+        chosen: dict[int, Tensor] = {}
+        for pool, count in zip(pools, counts, strict=True):
+            numbers = [number for group in pool for number in self._numbers[group]]
+            self.masked += count * self.groups[pool[0]].unit
+            if count == 0:  # what stays dense need not fit the structure
+                chosen |= {number: torch.ones_like(self.kept[number]) for number in numbers}
+                continue
+            scores = [score for group in pool for score in self._scores(group)]
+            kept = keep_highest([structure.ranked(score) for score in scores], count)
+            for number, units in zip(numbers, kept, strict=True):
+                chosen[number] = structure.mask(units, tuple(self.kept[number].shape))
+        return chosen
+
+    def _scores(self, group: int) -> list[Tensor]:
+        """What ranks the weights of a group's tensors; without `revive`, masked weights lie below
+        all others."""
+        numbers = self._numbers[group]
+        scores = self.recipe.criterion.scores(
+            [self.before[number] for number in numbers],
+            [self.gradients[number] for number in numbers],
+            [seeds.generator(self.seed, "random criterion", number) for number in numbers],
+        )
         if not self.recipe.revive:
-            scores = torch.where(self.kept[index].bool(), scores, -1.0)
+            scores = [
+                torch.where(self.kept[number].bool(), score, -torch.inf)
+                for number, score in zip(numbers, scores, strict=True)
+            ]
         return scores
 
     def finish(self) -> dict[str, Tensor]:
         assert self.settled, f"step {self.step} of {self.steps}: the masks are not final"
-        found = {name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)}
-        planned = self.recipe.masked(self._sizes, self.steps)
-        for pool, count in zip(self._pools, planned, strict=True):
-            names = [self.names[index] for index in pool]
-            achieved = sum(int((~found[name]).sum()) for name in names)
+        masks = {name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)}
+        counts = self.recipe.allocation.masked(
+            self.groups, self.recipe.schedule, self.recipe.sparsity, self.steps, self.steps
+        )
+        pools = self.recipe.allocation.pools(self.groups)
+        for pool, count in zip(pools, counts, strict=True):
+            planned = count * self.groups[pool[0]].unit
+            numbers = [number for group in pool for number in self._numbers[group]]
+            names = [self.names[number] for number in numbers]
+            achieved = sum(int((~masks[name]).sum()) for name in names)
             moved = sum(
-                int(torch.count_nonzero(self.weights[index][~found[self.names[index]]]))
-                for index in pool
+                int(torch.count_nonzero(self.weights[number][~masks[self.names[number]]]))
+                for number in numbers
             )
-            assert achieved == count, f"{names}: {achieved} masked, {count} planned"
+            assert achieved == planned, f"{names}: {achieved} masked, {planned} planned"
             assert moved == 0, f"{names}: {moved} masked weights are not zero"
-        return found
+        return masks
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -131,12 +165,10 @@ class GradualPruner(Pruner):
             before.copy_(state["before"][name])
 
 
-def _members(groups: list[list[str]], pools: list[list[int]]) -> list[list[int]]:
-    """Each pool as the numbers of its tensors, where tensors are numbered through all groups."""
-    first = [0]
-    for names in groups:
-        first.append(first[-1] + len(names))
-    return [
-        [tensor for group in pool for tensor in range(first[group], first[group + 1])]
-        for pool in pools
-    ]
+def _tensor_numbers(sizes: list[int]) -> list[list[int]]:
+    """The numbers of each group's tensors, where tensors are numbered through all groups."""
+    numbers, first = [], 0
+    for size in sizes:
+        numbers.append(list(range(first, first + size)))
+        first += size
+    return numbers

@@ -1,4 +1,8 @@
-"""How much is masked when. Step t is the moment after t optimiser steps."""
+"""How much is masked when. Step t is the moment after t optimiser steps.
+
+To add a schedule: a class that defines `sparsity`, an entry in config/options.py, a YAML in
+conf/pruning/schedule/.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,12 +12,22 @@ from pruneexp.config.recipe import Recipe, demand
 
 @dataclass(kw_only=True, slots=True)
 class Schedule(Recipe):
-    """`begin` and `end` are fractions of the run, so that a shorter run keeps its shape."""
+    """When masks are chosen, and how much is masked at each of these steps. Fractions of the run
+    are used, so that a shorter run keeps its shape.
+
+        Cubic(begin=0.2, end=0.7).at(50, 100, 0.9)    # the sparsity at step 50 of 100
+
+    A subclass defines `sparsity`, and `span` and `updates` unless it inherits from `Ramp`.
+
+    Arguments:
+        begin: the fraction of the run at which pruning begins.
+    """
 
     begin: float = 0.2
 
     @property
     def initial(self) -> float:
+        """The sparsity at `begin`."""
         return 0.0
 
     def span(self, steps: int) -> tuple[int, int]:
@@ -47,8 +61,14 @@ class Schedule(Recipe):
 
 @dataclass(kw_only=True, slots=True)
 class Ramp(Schedule):
-    """From `initial_sparsity` to the final one between begin and end. The paper publishes neither
-    begin nor end; these are ours."""
+    """From `initial_sparsity` to the final sparsity between begin and end. The paper publishes
+    neither begin nor end; the defaults are ours.
+
+    Arguments:
+        begin, end: fractions of the run.
+        interval: steps between updates; None is 100, or a twentieth of the span where that is less.
+        initial_sparsity: what is masked at once at `begin`.
+    """
 
     power: ClassVar[int] = 1
     end: float = 0.7
@@ -100,6 +120,8 @@ class Cubic(Ramp):
 
 @dataclass(kw_only=True, slots=True)
 class Linear(Ramp):
+    """As much at each update as at the one before."""
+
     word: ClassVar[str] = "linear"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Fault, Invalid, Recipe, added, demand
+from pruneexp.config.recipe import Fault, Invalid, Recipe, demand
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,8 +20,17 @@ RECURRENT = re.compile(r"weight_[ih]h_(l\d+(_reverse)?)$")
 
 @dataclass(kw_only=True, slots=True)
 class Scope(Recipe):
-    # A recurrent layer's input and recurrent weights: ranked together or apart.
-    recurrent: str = added(default="together", before="together")
+    """Which tensors of a network are pruned, and which of them are ranked together.
+
+        Named(include=["encoder.*"], exclude=["*.bias"]).groups(model)
+
+    A subclass defines `chosen`.
+
+    Arguments:
+        recurrent: a recurrent layer's input and recurrent weights are ranked together or apart.
+    """
+
+    recurrent: str = "together"
 
     def __post_init__(self) -> None:
         demand(self, recurrent=(self.recurrent in ("together", "apart"), "together or apart"))
@@ -41,7 +50,7 @@ class Scope(Recipe):
 
     def chosen(self, model: "nn.Module") -> dict[str, list[str]]:
         """The groups, a layer's recurrent weights together."""
-        raise AssertionError(type(self))
+        raise NotImplementedError(f"{type(self).__name__} chooses no tensors")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,8 +76,11 @@ class All(Scope):
 
 @dataclass(kw_only=True, slots=True)
 class Named(Scope):
-    """Tensors whose names fit a pattern of `include` and none of `exclude` (* and ? as in a
-    shell), with two or more dimensions."""
+    """Tensors with two or more dimensions whose names fit a pattern of `include` and none of
+    `exclude` (* and ? as in a shell).
+
+        Named(include=["encoder.*"], exclude=["*embedding*"])
+    """
 
     word: ClassVar[str] = "named"
     include: list[str] = field(default_factory=lambda: ["*"])
@@ -100,6 +112,7 @@ class Named(Scope):
 
 
 def all_groups(model: "nn.Module") -> dict[str, list[str]]:
+    """Every tensor with two or more dimensions, a recurrent layer's weights together."""
     groups = dict(_all(model))
     if not groups:
         raise _nothing(model, "all tensors with two or more dimensions")

@@ -5,16 +5,20 @@ A quantised run is the child of the same run without: it begins with that run's 
 forward pass. What comes out is what a .pxp file of these values holds.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pruneexp.config.recipe import Recipe, demand
+from pruneexp.pruning.start import WEIGHTS_OF
 from pruneexp.storage import values
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
+    from pruneexp.config.run import Run
+    from pruneexp.engine.lineage import Ancestor
+    from pruneexp.models import Model
     from pruneexp.pruning.pruner import Pruner
 
 WORDS = tuple(word for word in values.WORDS if word != "fp32")
@@ -34,7 +38,19 @@ class Quantisation(Recipe):
         """Steps of this stage and the factor on its learning rate."""
         raise AssertionError(type(self))
 
-    def attach(self, model: "nn.Module", masks: "Mapping[str, Tensor]") -> "Pruner":
+    def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
+        """The run whose weights are made smaller, under the role "weights"."""
+        return {}
+
+    def load(
+        self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
+    ) -> None:
+        """Put the weights of that run into a fresh network."""
+        raise AssertionError(type(self))
+
+    def attach(
+        self, model: "nn.Module", *, steps: int, seed: int, ancestors: "Mapping[str, Ancestor]"
+    ) -> "Pruner":
         """Take hold of the model's weights; call before the optimiser is made."""
         raise AssertionError(type(self))
 
@@ -59,10 +75,22 @@ class Rounding(Quantisation):
     def stage(self, steps: int) -> tuple[int, float]:
         return 0, 1.0
 
-    def attach(self, model: "nn.Module", masks: "Mapping[str, Tensor]") -> "Pruner":
+    def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
+        return {
+            WEIGHTS_OF: replace(run, quantisation=Quantisation(), keep="weights", keep_steps=[])
+        }
+
+    def load(
+        self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
+    ) -> None:
+        ancestors[WEIGHTS_OF].load(network)
+
+    def attach(
+        self, model: "nn.Module", *, steps: int, seed: int, ancestors: "Mapping[str, Ancestor]"
+    ) -> "Pruner":
         from pruneexp.quantisation.rounder import Rounder
 
-        return Rounder(model, masks, self.values)
+        return Rounder(model, ancestors[WEIGHTS_OF].masks(), self.values)
 
     def label(self) -> str:
         return self.values

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pruneexp.config.recipe import Recipe, added, demand, here
+from pruneexp.config.recipe import Recipe, demand, here
 from pruneexp.training.decay import Cosine, Decay
 from pruneexp.training.optimiser import SGD, Optimiser
 
@@ -19,13 +19,13 @@ class Training(Recipe):
     batch_size: int = 128
     learning_rate: float = 0.1
     # Of a batch of how many examples; other batches get it in proportion. null: of any batch.
-    learning_rate_per: int | None = added(default=None, before=None)
+    learning_rate_per: int | None = None
     # The rate rises in equal steps over this fraction of the stage, times the decay's factor.
-    warm_up: float = added(default=0.0, before=0.0)
+    warm_up: float = 0.0
     optimiser: Optimiser = field(default_factory=SGD)
     decay: Decay = field(default_factory=Cosine)
     clip: float | None = None  # the gradients' norm is cut to this, after masking
-    unroll: int = added(default=0, before=0)  # words a step goes along each stream of a text
+    unroll: int = 0  # words a step goes along each stream of a text
     label_smoothing: float = 0.0
     channels_last: bool = True  # pictures in the memory order that is faster on most devices
     evaluations: int = 8  # validations, evenly spaced, the last at the end
@@ -34,10 +34,10 @@ class Training(Recipe):
     choose_after: float = 0.7
     # Decay of a moving average over the weights, which is then what is measured and kept; it begins
     # after the last mask update. null: none.
-    average: float | None = added(default=None, before=None)
-    accumulate: int = added(default=1, before=1)  # parts of a batch, one after the other
-    precision: str = added(default="fp32", before="fp32")  # of forward and backward passes
-    compile: bool = added(default=False, before=False)  # by torch.compile
+    average: float | None = None
+    accumulate: int = 1  # parts of a batch, one after the other
+    precision: str = "fp32"  # of forward and backward passes
+    compile: bool = False  # by torch.compile
     threads: int = here(1)  # fixed when a run starts: more threads are other bits
     workers: int = here(0)  # processes that load data; the same bits at any number
     checkpoint_seconds: float = here(30.0)

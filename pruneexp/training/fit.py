@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -54,7 +54,16 @@ class State:
 
 
 class Fit:
-    """One stage of training. `run` goes from wherever the state stands to the end."""
+    """One stage of training. `run` goes from wherever the state stands to the end.
+
+    Arguments:
+        model, task, pruner, recipe: what is trained on what, and how.
+        steps, rate: of the stage; the rate is that of the first step.
+        facts: what must be the same when the run goes on, kept in its checkpoints.
+        save: takes a checkpoint's bytes.
+        keep_steps, keep: the steps after which the whole state is kept, and what takes it.
+        watch, stop: told where the run stands; asked whether it should stop.
+    """
 
     def __init__(
         self,
@@ -65,15 +74,20 @@ class Fit:
         *,
         steps: int,
         rate: float,
+        facts: dict[str, Any] | None = None,
         save: Callable[[bytes], None] = lambda payload: None,
+        keep_steps: Sequence[int] = (),
+        keep: Callable[[int, bytes], None] = lambda step, payload: None,
         watch: Callable[[Progress], None] = lambda progress: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.model, self.task, self.pruner, self.recipe = model, task, pruner, recipe
         self.steps = steps
         self.save, self.watch, self.stop = save, watch, stop
+        self.keep_steps, self.keep = set(keep_steps), keep
         self.rate = rate  # of the first step
         self.optimiser = recipe.optimiser.build(decayed.groups(model, recipe.optimiser), rate)
+        pruner.use(self.optimiser)
         self.precision = Precision(recipe.precision, task.setting.device)
         self.average = None if recipe.average is None else Average(model, recipe.average)
         # What the batches go through; `model` is the plain network inside.
@@ -82,7 +96,7 @@ class Fit:
             self.network = cast(nn.Module, torch.compile(self.network))
         self.state = State()
         self._began, self._seconds_before = time.monotonic(), 0.0
-        self.facts: dict[str, Any] = {}  # what must be the same when the run goes on
+        self.facts = facts or {}
         # Losses stay on the device between these steps, since reading one waits for it.
         self._look_every = 1 if task.setting.device.type == "cpu" else 20
 
@@ -94,6 +108,7 @@ class Fit:
         waiting: list[Tensor] = []
         if first == 0:
             self._show("training", None)
+            self._keep_state()
         for batch in self.task.batches(first, self.steps):
             try:
                 waiting.append(self._step(batch))
@@ -101,6 +116,9 @@ class Fit:
                 self._take(waiting)
                 raise Diverged(self.state.step) from None
             state = self.state
+            if state.step in self.keep_steps:
+                self._take(waiting)
+                self._keep_state()
             if len(waiting) < self._look_every and not self._marks(state.step):
                 continue
             self._take(waiting)
@@ -135,9 +153,10 @@ class Fit:
         loss = self._backward(batch)
         scaler.unscale_(self.optimiser)
         self.pruner.after_backward()
-        if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        scaler.step(self.optimiser)
+        if not self.pruner.skips_step:
+            if self.recipe.clip is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+            scaler.step(self.optimiser)
         scaler.update()
         self.state.step += 1
         self.pruner.after_step(zeros_moved=self.recipe.optimiser.moves_zeros)
@@ -250,6 +269,10 @@ class Fit:
                 stage=stage,
             )
         )
+
+    def _keep_state(self) -> None:
+        if self.state.step in self.keep_steps and distributed.is_first():
+            self.keep(self.state.step, self._pack())
 
     def _save(self) -> None:
         if distributed.is_first():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pruneexp.config.recipe import Recipe, added, demand
+from pruneexp.config.recipe import Recipe, demand
 
 if TYPE_CHECKING:
     import torch
@@ -15,8 +15,8 @@ Parameters = Any  # what optimisers of torch take: parameters, or groups of them
 class Optimiser(Recipe):
     weight_decay: float = 0.0
     # Whether it acts on biases and batch-norm's scale and shift, and on depthwise filters.
-    decay_vectors: bool = added(default=True, before=True)
-    decay_depthwise: bool = added(default=True, before=True)
+    decay_vectors: bool = True
+    decay_depthwise: bool = True
 
     @property
     def moves_zeros(self) -> bool:

@@ -92,10 +92,11 @@ class Launcher(Recipe):
     def start(self, store: Store, plan: Path, runs: Sequence[Run]) -> Started:
         """Start workers over a plan, and return without waiting for them.
 
-        store: where the runs' folders are.
-        plan: the plan's file; each worker takes runs of it with `engine.work.work`.
-        runs: the runs that are not finished, one or more, to decide how many workers are worth
-            starting and what each of them needs.
+        Arguments:
+            store: where the runs' folders are.
+            plan: the plan's file; each worker takes runs of it with `engine.work.work`.
+            runs: the runs that are not finished, one or more, to decide how many workers are worth
+                starting and what each of them needs.
 
         Raises `Invalid` where the launcher cannot start anything.
         """

@@ -270,19 +270,14 @@ def _absent(store: Store, plan: Plan, planned: Planned) -> Missing:
         return Missing(name=planned.name, state=state, why=_failure(folder))
     if state in ("running", "interrupted"):
         return Missing(name=planned.name, state=state, why=_standing(folder))
-    parent = next(
-        (
-            run
-            for run in plan.runs
-            if planned.parent and planned.parent in (run.name, run.fingerprint)
-        ),
-        None,
-    )
-    if parent is None or store.folder(parent.name).status() == "finished":
-        return Missing(name=planned.name, state="never ran")
-    above = _absent(store, plan, parent)
-    why = f"it starts from {above.name}, {above.state}" + (f": {above.why}" if above.why else "")
-    return Missing(name=planned.name, state="never ran", why=why)
+    for parent in plan.runs:
+        waits = parent.name in planned.parents.values()
+        if waits and store.folder(parent.name).status() != "finished":
+            above = _absent(store, plan, parent)
+            why = f"it starts from {above.name}, {above.state}"
+            why += f": {above.why}" if above.why else ""
+            return Missing(name=planned.name, state="never ran", why=why)
+    return Missing(name=planned.name, state="never ran")
 
 
 def _failure(folder: Folder) -> str:

@@ -1,0 +1,87 @@
+"""Which weights are the least worth keeping: a score for each, the lowest go first.
+
+To add a criterion: a class here (or in a file beside this one) that defines `scores`, an entry in
+`OPTIONS`, a YAML in conf/pruning/criterion/. docs/extending.md has a worked example.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pruneexp.config.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@dataclass(kw_only=True, slots=True)
+class Criterion(Recipe):
+    """Scores weights; those with the lowest scores are masked first.
+
+    A subclass defines `scores`. One that needs gradients sets `uses_gradients`; the pruner then
+    keeps the dense gradients of the step before each mask update.
+
+        class Largest(Criterion):
+            word: ClassVar[str] = "largest"
+
+            def scores(self, weights, gradients, generators):
+                return [-weight.abs() for weight in weights]
+    """
+
+    uses_gradients: ClassVar[bool] = False
+
+    def scores(
+        self,
+        weights: "Sequence[Tensor]",
+        gradients: "Sequence[Tensor | None]",
+        generators: "Sequence[np.random.Generator]",
+    ) -> "list[Tensor]":
+        """A tensor of scores for each tensor of a ranked group, each of its tensor's shape.
+
+        Arguments:
+            weights: values as they rank: masked weights have the value they had when masked.
+            gradients: of the last step, before masking; all None without `uses_gradients`, and
+                where a weight had none.
+            generators: one for each tensor, for whatever is drawn; the same draws at each update.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no scores")
+
+
+@dataclass(kw_only=True, slots=True)
+class Magnitude(Criterion):
+    """The smallest absolute values go first (Zhu and Gupta 2017, section 3)."""
+
+    word: ClassVar[str] = "magnitude"
+
+    def scores(
+        self,
+        weights: "Sequence[Tensor]",
+        gradients: "Sequence[Tensor | None]",
+        generators: "Sequence[np.random.Generator]",
+    ) -> "list[Tensor]":
+        return [weight.abs() for weight in weights]
+
+
+@dataclass(kw_only=True, slots=True)
+class Random(Criterion):
+    """Scores that are drawn once, so that a pruned weight stays pruned: the control of Gale et al.
+    2019."""
+
+    word: ClassVar[str] = "random"
+
+    def scores(
+        self,
+        weights: "Sequence[Tensor]",
+        gradients: "Sequence[Tensor | None]",
+        generators: "Sequence[np.random.Generator]",
+    ) -> "list[Tensor]":
+        import torch
+
+        return [
+            torch.from_numpy(generator.random(weight.shape, dtype="float32")).to(weight.device)
+            for weight, generator in zip(weights, generators, strict=True)
+        ]
+
+
+OPTIONS: tuple[type[Criterion], ...] = (Magnitude, Random)
