@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {"seeds", "config.recipe", "engine.record", "engine.files", "engine.signals", "cli.messages"},
+    {"seeds", "config.recipe", "engine.record", "engine.files", "engine.signals", "cli.messages"}
+    | {"cli.imports"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights"},
     {"engine.store", "tasks", "models"},
@@ -25,7 +26,7 @@ LAYERS = [
     | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running"},
-    {"cli.arguments", "cli.live", "cli.points", "cli.tables"},
+    {"cli.arguments", "cli.live", "cli.points", "cli.sizes", "cli.tables"},
     {"cli.commands", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
     {"cli.sweep"},
     {"cli.run"},
@@ -44,7 +45,7 @@ LIGHT = [
     *("config.location", "config.short_forms"),
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
-    *("cli.points", "cli.compose"),
+    *("cli.points", "cli.compose", "cli.imports", "cli.sizes"),
 ]
 
 

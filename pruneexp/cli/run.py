@@ -12,6 +12,7 @@ from rich.console import Console
 from pruneexp.cli import tables
 from pruneexp.cli.compose import compose
 from pruneexp.cli.dry_run import dry_run
+from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import Display, Row
 from pruneexp.cli.messages import FAILED, FINISHED, INTERRUPTED
 from pruneexp.cli.sweep import read_sweep, sweep
@@ -50,6 +51,7 @@ def size_command(words: list[str]) -> int:
 
 def weigh(run: Run) -> int:
     """Show how large a configuration will be, tensor by tensor."""
+    import_torch()
     from pruneexp.measure.planned import size
 
     weighed = size(run)
@@ -73,6 +75,7 @@ def run(asked: Run) -> int:
         return _show_outcome(asked, folder.record_or_fail())
     console = Console(stderr=True, quiet=not distributed.is_first())
     with stopping() as stop, Display(called, console) as display:
+        import_torch()
         from pruneexp.engine.execute import execute
         from pruneexp.engine.failure import failure
         from pruneexp.training.fit import Stopped

@@ -11,6 +11,7 @@ from threading import Event, Thread
 from rich.console import Console
 
 from pruneexp.cli import tables
+from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import rows, table, table_of
 from pruneexp.cli.messages import FINISHED
 from pruneexp.engine import files
@@ -203,6 +204,7 @@ def work_command(options: argparse.Namespace, store: Store) -> int:
     alone = Event()
     if options.attached:  # the other end closes when the process that started this one is gone
         Thread(target=_wait_for_end_of_input, args=[alone], daemon=True).start()
+    import_torch()
     with stopping() as stop:
         work(store, store.find_plan(options.plan), stop=lambda: stop() or alone.is_set())
     return FINISHED
