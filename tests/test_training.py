@@ -12,10 +12,12 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.engine.execute import execute
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.training import Training, decayed, fit
+from pruneexp.training import Training, fit
 from pruneexp.training.average import Average
 from pruneexp.training.decay import Exponential, Stepwise
-from pruneexp.training.optimiser import SGD, RMSProp
+from pruneexp.training.optimiser import SGD, Adam, AdamW, Optimiser, RMSProp
+from pruneexp.training.optimiser_state import zero_optimiser_state
+from pruneexp.training.parameter_groups import parameter_groups
 from tests.conftest import After, Make, outcome, silent, tiny_gradual
 from tests.test_data import setting
 
@@ -63,10 +65,10 @@ class TestOptimisers:
             nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
         )
         depthwise, scale, shift, pointwise, bias = network.parameters()
-        every = decayed.groups(network, SGD(weight_decay=0.1))
+        every = parameter_groups(network, SGD(weight_decay=0.1))
         assert [id(parameter) for parameter in every] == [id(p) for p in network.parameters()]
         recipe = SGD(weight_decay=0.1, decay_vectors=False, decay_depthwise=False)
-        decays, spared = decayed.groups(network, recipe)
+        decays, spared = parameter_groups(network, recipe)
         assert [id(parameter) for parameter in decays["params"]] == [id(pointwise)]
         kept = [id(parameter) for parameter in (depthwise, scale, shift, bias)]
         assert [id(parameter) for parameter in spared["params"]] == kept
@@ -176,3 +178,39 @@ def test_out_of_memory_says_what_to_change(tiny: Make, monkeypatch: pytest.Monke
     monkeypatch.setattr(fit.Fit, "_step", full)
     with pytest.raises(OutOfMemory, match=r"at training.batch_size=\d+: training.accumulate=2"):
         execute(tiny(), say=silent)
+
+
+class TestOptimiserState:
+    @pytest.mark.parametrize(
+        ("recipe", "anew"),
+        [
+            (SGD(momentum=0.9), {"momentum_buffer": 0.0}),
+            (Adam(), {"exp_avg": 0.0, "exp_avg_sq": 0.0}),
+            (AdamW(), {"exp_avg": 0.0, "exp_avg_sq": 0.0}),
+            (RMSProp(), {"square": 1.0, "move": 0.0}),
+        ],
+        ids=lambda value: value.word if isinstance(value, Optimiser) else "",
+    )
+    def test_some_entries_begin_anew(self, recipe: Optimiser, anew: dict[str, float]) -> None:
+        weight = nn.Parameter(torch.ones(3))
+        optimiser = recipe.build([weight], 0.1)
+        where = torch.tensor([True, False, True])
+        zero_optimiser_state(optimiser, weight, where)  # before the first step there is none
+        for _ in range(2):
+            weight.grad = torch.full((3,), 2.0)
+            optimiser.step()
+        before = {key: value.clone() for key, value in optimiser.state[weight].items()}
+        zero_optimiser_state(optimiser, weight, where)
+        after = optimiser.state[weight]
+        assert after.keys() == before.keys() >= anew.keys()
+        for name, initial in anew.items():
+            assert after[name].tolist() == [initial, before[name][1].item(), initial]
+        assert all(torch.equal(after[k], before[k]) for k in before.keys() - anew.keys())
+
+    def test_plain_sgd_keeps_nothing(self) -> None:
+        weight = nn.Parameter(torch.ones(3))
+        optimiser = SGD(momentum=0.0).build([weight], 0.1)
+        weight.grad = torch.ones(3)
+        optimiser.step()
+        zero_optimiser_state(optimiser, weight, torch.ones(3, dtype=torch.bool))
+        assert weight.tolist() == pytest.approx([0.9] * 3)

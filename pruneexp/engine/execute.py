@@ -172,7 +172,7 @@ class Execution:
         if distributed.is_first():
             self.folder.forget_failure()
         try:
-            return Training(self.run, self.folder, ancestors, self.caller).record()
+            return Stage(self.run, self.folder, ancestors, self.caller).record()
         except (Stopped, KeyboardInterrupt):
             raise
         except Exception as error:  # noted here, and raised to whoever asked for the run
@@ -182,7 +182,7 @@ class Execution:
             raise told from (error if told is not error else None)
 
 
-class Training:
+class Stage:
     """The run's own stage, while its folder is held. The methods follow in running order."""
 
     def __init__(

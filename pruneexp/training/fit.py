@@ -17,8 +17,9 @@ from pruneexp.engine import distributed
 from pruneexp.engine.record import Progress
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.tasks.loaded import Carry, Loaded
-from pruneexp.training import Training, decayed
+from pruneexp.training import Training
 from pruneexp.training.average import Average
+from pruneexp.training.parameter_groups import parameter_groups
 from pruneexp.training.precision import Precision
 
 SHOW_SECONDS = 0.5  # between two looks at where a run stands
@@ -86,7 +87,9 @@ class Fit:
         self.save, self.watch, self.stop = save, watch, stop
         self.keep_steps, self.keep = set(keep_steps), keep
         self.rate = rate  # of the first step
-        self.optimiser = recipe.optimiser.build(decayed.groups(model, recipe.optimiser), rate)
+        self.optimiser = recipe.optimiser.build(
+            parameter_groups(model, recipe.optimiser, undecayed=pruner.parameters()), rate
+        )
         pruner.use(self.optimiser)
         self.precision = Precision(recipe.precision, task.setting.device)
         self.average = None if recipe.average is None else Average(model, recipe.average)
