@@ -23,6 +23,7 @@ from pruneexp.config import options, short_forms
 from pruneexp.config.recipe import Fault, Invalid
 
 SWEEPING = ("-m", "--multirun")
+CONFIG_DIR = ("--config-dir", "-cd")
 
 
 class Composed:
@@ -84,13 +85,18 @@ def _faults(words: list[str], error: Exception) -> list[Fault]:
 
 def _flags_first(words: list[str]) -> list[str]:
     """Hydra's own parser takes no override after a flag that follows one."""
-    flags = [word for word in words if word in SWEEPING]
-    return [*flags, *(word for word in words if word not in flags)]
+    flags: list[str] = []
+    others: list[str] = []
+    for index, word in enumerate(words):
+        is_value = index > 0 and words[index - 1] in CONFIG_DIR
+        is_flag = is_value or word in (*SWEEPING, *CONFIG_DIR)
+        (flags if is_flag else others).append(word)
+    return [*flags, *others]
 
 
 def _config_dir(words: list[str]) -> str | None:
     for index, word in enumerate(words):
-        if word in ("--config-dir", "-cd") and index + 1 < len(words):
+        if word in CONFIG_DIR and index + 1 < len(words):
             return os.path.abspath(words[index + 1])
         if word.startswith("--config-dir="):
             return os.path.abspath(word.partition("=")[2])

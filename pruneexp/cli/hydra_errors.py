@@ -73,6 +73,8 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
         group, word = option["group"], option["word"]
         known = sorted(set(re.findall(r"^\t([\w-]+)$", text, re.M)))
         known = [name for name in known if not name.startswith("base_")]
+        if group == "hydra/launcher":
+            known = [name for name in known if name != "basic"]  # Hydra's own starts no workers
         if word.startswith("base_"):
             known = [f"base_{option.word}" for option in OPTIONS.get(group, ())]
         near = get_close_matches(word, known, n=1, cutoff=0.5)

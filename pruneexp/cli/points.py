@@ -4,6 +4,7 @@ are applied to a copy, by the same function of Hydra's.
 """
 
 import copy
+import re
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -21,6 +22,7 @@ from pruneexp.engine.lineage import settle
 
 MANY = 10_000  # points; reading so many takes half a minute
 A_SECOND = 300  # points that are read in a second, about
+OF_HYDRA = re.compile(r"\$\{[\s.]*hydra\b")  # an interpolation of Hydra's own node
 
 
 def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[str, str]]]:
@@ -67,9 +69,9 @@ def _read(composer: "Composer", point: list[str]) -> Run:
 class Composer:
     """Composes the points of one sweep.
 
-    `compose(point)` gives what `loader.load_sweep_config(config, point)` gives, without the node
-    `hydra`, and raises what that raises. The two are compared over all experiments in
-    `tests/test_points.py`.
+    `compose(point)` gives what `loader.load_sweep_config(config, point)` gives, though perhaps
+    without the node `hydra`, and raises what that raises. The two are compared over all experiments
+    in `tests/test_points.py`.
 
     It rests on the order in which Hydra composes: groups first, whose choice does not depend on
     values; then the values, one after the other (`ConfigLoaderImpl._load_configuration_impl`).
@@ -88,11 +90,15 @@ class Composer:
     def compose(self, point: list[str]) -> DictConfig:
         """The configuration of one point, given as overrides without sweeps."""
         try:
-            overrides = [self._parse(text) for text in point]
-            values = [override for override in overrides if self._is_value(override)]
-            base = self._base(
-                [text for text, o in zip(point, overrides, strict=True) if o not in values]
-            )
+            groups: list[str] = []
+            values: list[Override] = []
+            for text in point:
+                override = self._parse(text)
+                if self._is_value(override):
+                    values.append(override)
+                else:
+                    groups.append(text)
+            base = self._base(groups)
             if base is None or any(map(_reaches_hydra, values)):
                 return self._whole(point)
             composed = copy.deepcopy(base)
@@ -103,16 +109,19 @@ class Composer:
         return composed
 
     def _whole(self, point: list[str]) -> DictConfig:
-        composed = self.loader.load_sweep_config(self.config, point)
-        return _without_hydra(composed)
+        return self.loader.load_sweep_config(self.config, point)
 
     def _base(self, groups: list[str]) -> DictConfig | None:
-        """What the choices of groups compose, or None where a point must be composed as a whole,
-        since something in it depends on the node `hydra`."""
+        """What the choices of groups compose, or None where a point must be composed as a whole:
+        the choices are at fault, or something in them depends on the node `hydra`."""
         key = tuple(groups)
         if key not in self.bases:
-            base = self._whole(groups)
-            self.bases[key] = None if "${hydra" in OmegaConf.to_yaml(base) else base
+            try:
+                base = _without_hydra(self._whole(groups))
+            except hydra_errors.EXPECTED:  # which composing a point as a whole raises again
+                self.bases[key] = None
+            else:
+                self.bases[key] = None if OF_HYDRA.search(OmegaConf.to_yaml(base)) else base
         return self.bases[key]
 
     def _parse(self, text: str) -> Override:
@@ -129,7 +138,7 @@ class Composer:
 
 
 def _reaches_hydra(override: Override) -> bool:
-    return override.is_hydra_override() or "${hydra" in (override.input_line or "")
+    return override.is_hydra_override() or bool(OF_HYDRA.search(override.input_line or ""))
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
