@@ -30,7 +30,7 @@ def clean(parser: ArgumentParser) -> None:
 
 
 def work(parser: ArgumentParser) -> None:
-    parser.add_argument("plan")
+    parser.add_argument("plan", help="a plan's name or file")
     parser.add_argument("--attached", action="store_true", help="leave when stdin closes")
 
 
@@ -96,7 +96,9 @@ def _run(parser: ArgumentParser) -> None:
 
 
 def _format(parser: ArgumentParser) -> None:
-    parser.add_argument("--format", choices=["table", "json"], default="table")
+    parser.add_argument(
+        "--format", choices=["table", "json"], default="table", help="for people or for programs"
+    )
 
 
 def _out(parser: ArgumentParser, what: str) -> None:

@@ -63,8 +63,8 @@ class Command:
     def load(self) -> Callable[..., int]:
         """The function that does the work."""
         module, _, function = self.act.partition(":")
-        found: Callable[..., int] = getattr(import_module(f"pruneexp.cli.{module}"), function)
-        return found
+        act: Callable[..., int] = getattr(import_module(f"pruneexp.cli.{module}"), function)
+        return act
 
 
 _CONFIG_DIR = {"--config-dir FOLDER": "your own YAML beside the package's"}

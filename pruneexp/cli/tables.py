@@ -92,7 +92,7 @@ def outcome(record: Record) -> Table:
         shown.add_row("left with nothing", Text(", ".join(counts.empty), "yellow"))
     total = f"{budget.total_steps:,} steps, {budget.total_examples:,} examples"
     own = "" if budget.steps == budget.total_steps else f" ({budget.steps:,} in this stage)"
-    shown.add_row("the weights saw", total + own)
+    shown.add_row("trained for", total + own)
     shown.add_row("took", f"{record.circumstances['seconds']:,.0f} s")
     return shown
 
@@ -119,18 +119,18 @@ def dry_run(rows: "list[tuple[Standing, Run, int | None]]", width: int) -> Table
     return shown
 
 
-def record(found: Record) -> Table:
-    """All of a record: how it ended, then what was asked for, then the groups."""
-    shown = outcome(found)
-    for key, value in flat(found.configuration).items():
+def record(whole: Record) -> Table:
+    """All of a record: how the run ended, then what was asked for, then the groups."""
+    shown = outcome(whole)
+    for key, value in flat(whole.configuration).items():
         shown.add_row(key, str(value))
-    for row in found.counts.groups:
+    for row in whole.counts.groups:
         share = row["masked"] / row["weights"]
         shown.add_row(row["name"], f"{row['masked']:,} of {row['weights']:,} masked, {share:.2%}")
-    for role, fingerprint in found.parents.items():
+    for role, fingerprint in whole.parents.items():
         shown.add_row(f"{role} from", fingerprint)
     for title in ("checksums", "circumstances"):
-        for key, value in getattr(found, title).items():
+        for key, value in getattr(whole, title).items():
             shown.add_row(key, str(value))
     return shown
 
@@ -165,8 +165,8 @@ def contents(facts: dict[str, Any], width: int) -> Table:
         "and alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
         "structure"
     )
-    if made := _made(facts["notes"]):
-        shown.caption = f"{made}\n{shown.caption}"
+    if origin := _origin(facts["notes"]):
+        shown.caption = f"{origin}\n{shown.caption}"
     return shown
 
 
@@ -205,17 +205,17 @@ def weighed(name: str, facts: dict[str, Any]) -> Table:
     return shown
 
 
-def _made(notes: dict[str, Any]) -> str:
-    """What a person wants of a file's notes. They are untrusted: any of it may be missing, and
-    control characters are for no terminal."""
-    found = flat(notes)
-    name, unit = found.get("metric.name"), found.get("metric.unit") or ""
-    test = found.get(f"metrics.test.{name}")
+def _origin(notes: dict[str, Any]) -> str:
+    """What a file's notes say about its origin, in one line. They are untrusted: any of it may be
+    missing, and control characters may not reach the terminal."""
+    note = flat(notes)
+    name, unit = note.get("metric.name"), note.get("metric.unit") or ""
+    test = note.get(f"metrics.test.{name}")
     words = [
-        found.get("run"),
+        note.get("run"),
         test is not None and f"test {name} {test} {unit}".strip(),
-        "package.name" in found and f"{found['package.name']} {found.get('package.version')}",
-        found.get("folded") is True and "batch-norm folded",
+        "package.name" in note and f"{note['package.name']} {note.get('package.version')}",
+        note.get("folded") is True and "batch-norm folded",
     ]
     text = " · ".join(str(word)[:MOST_SHOWN] for word in words if word)
     return "".join(sign if is_name(sign) else "?" for sign in text)
@@ -226,11 +226,11 @@ def _share(row: dict[str, Any]) -> str:
     return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
 
 
-def latency(name: str, found: "Latency") -> Table:
+def latency(name: str, times: "Latency") -> Table:
     """Each layer both ways, then the whole model."""
-    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in found.touched)
-    shown = table_of(f"{name}\nbatch {found.batch}, {threads}")
+    threads = f"{times.threads} thread{'s' if times.threads > 1 else ''}"
+    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in times.touched)
+    shown = table_of(f"{name}\nbatch {times.batch}, {threads}")
     shown.add_column("layer", overflow="fold", footer="as chosen")
     shown.add_column("sparsity", justify="right")
     for title in ("dense ms", "sparse ms", "faster"):
@@ -238,7 +238,7 @@ def latency(name: str, found: "Latency") -> Table:
     shown.add_column("dense MB", justify="right", footer=dense_bytes)
     shown.add_column("sparse MB", justify="right", footer=bytes_as_chosen)
     shown.add_column("runs")
-    for each in found.layers:
+    for each in times.layers:
         shown.add_row(
             each.layer,
             f"{1 - each.nonzero / each.weights:.1%}",
@@ -247,31 +247,31 @@ def latency(name: str, found: "Latency") -> Table:
             f"x{each.dense / each.sparse:.2f}",
             f"{each.dense_bytes / MEGABYTE:.3f}",
             f"{each.sparse_bytes / MEGABYTE:.3f}",
-            "sparse" if each.layer in found.running_sparse else Text("dense", "dim"),
+            "sparse" if each.layer in times.running_sparse else Text("dense", "dim"),
         )
-    shown.show_footer = bool(found.layers)
-    shown.caption = "\n".join(_whole(found))
+    shown.show_footer = bool(times.layers)
+    shown.caption = "\n".join(_whole_model(times))
     return shown
 
 
-def _whole(found: "Latency") -> "Iterator[str]":
-    paying = sum(each.pays for each in found.layers)
-    times = f"{1000 * found.dense:.3f} ms dense, {1000 * found.sparse:.3f} ms sparse"
-    if not found.layers:
-        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * found.dense:.3f} ms"
+def _whole_model(times: "Latency") -> "Iterator[str]":
+    paying = sum(each.pays for each in times.layers)
+    both = f"{1000 * times.dense:.3f} ms dense, {1000 * times.sparse:.3f} ms sparse"
+    if not times.layers:
+        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * times.dense:.3f} ms"
     elif not paying:
-        yield f"Sparse does not pay here: every layer is faster dense. {1000 * found.dense:.3f} ms"
-    elif not found.pays:
+        yield f"Sparse does not pay here: every layer is faster dense. {1000 * times.dense:.3f} ms"
+    elif not times.pays:
         yield (
-            f"Sparse does not pay here: {paying} of {len(found.layers)} layers are faster sparse, "
-            f"the whole model is not: {times}"
+            f"Sparse does not pay here: {paying} of {len(times.layers)} layers are faster sparse, "
+            f"the whole model is not: {both}"
         )
     else:
-        gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
-        yield f"whole model: {times}: {gain}"
-    if found.batch > 1:
-        each = (f"{1000 * seconds / found.batch:.3f} ms" for seconds in (found.dense, found.sparse))
-        yield f"a {found.example}: {' dense, '.join(each)} sparse"
+        gain = f"x{times.faster:.2f}, at most x{times.limit:.2f} by Amdahl"
+        yield f"whole model: {both}: {gain}"
+    if times.batch > 1:
+        each = (f"{1000 * seconds / times.batch:.3f} ms" for seconds in (times.dense, times.sparse))
+        yield f"a {times.example}: {' dense, '.join(each)} sparse"
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
