@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pruneexp.config.curve import describe
 from pruneexp.config.recipe import asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
@@ -12,6 +13,7 @@ from pruneexp.engine.record import (
     LATENCY,
     Budget,
     Counts,
+    Metric,
     Plan,
     Planned,
     Record,
@@ -19,13 +21,14 @@ from pruneexp.engine.record import (
 from pruneexp.engine.store import Store
 from pruneexp.models import MobileNetV1, Model
 from pruneexp.pruning import Dense, Gradual
+from pruneexp.quantisation import Quantisation
 from pruneexp.report.analysis import findings
 from pruneexp.report.data import load
 from pruneexp.tasks import Glyphs, Task
 from pruneexp.training import Training
 
-ACCURACY = {"name": "accuracy", "unit": "%", "higher_is_better": True}
-PERPLEXITY = {"name": "perplexity", "unit": "", "higher_is_better": False}
+ACCURACY = Metric(name="accuracy", unit="%", higher_is_better=True, digits=1)
+PERPLEXITY = Metric(name="perplexity", higher_is_better=False)
 
 
 class Results:
@@ -34,6 +37,7 @@ class Results:
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
         self.plan = Plan(name="mine", title="Nets on glyphs", runs=[])
+        self.runs: dict[str, Run] = {}  # by name
 
     def ask(
         self,
@@ -44,6 +48,7 @@ class Results:
         task: Task | None = None,
         model: Model | None = None,
         training: Training | None = None,
+        quantisation: Quantisation | None = None,
         **pruning: Any,
     ) -> Planned:
         """A run that is in the plan and did not start."""
@@ -52,10 +57,12 @@ class Results:
             model=model or MobileNetV1(width=width, layout="small"),
             training=training or Training(),
             pruning=Dense() if sparsity is None else Gradual(sparsity=sparsity, **pruning),
+            quantisation=quantisation or Quantisation(),
             seed=seed,
         )
         planned = Planned(fingerprint=fingerprint(run), name=name(run), run=asked(run))
         self.plan.runs.append(planned)
+        self.runs[planned.name] = run
         return planned
 
     def finish(
@@ -67,19 +74,16 @@ class Results:
         *,
         data: str = "abcdef0123",
         steps: int = 1000,
-        metric: dict[str, Any] = ACCURACY,
+        metric: Metric = ACCURACY,
+        references: dict[str, float] | None = None,
         work: tuple[int, int] | None = None,
         top5: float | None = None,
         history: list[dict[str, Any]] | None = None,
-        quantisation: dict[str, Any] | None = None,
         weighed: dict[str, Any] | None = None,
         seconds: float | None = None,
         **what: Any,
     ) -> Record:
         planned = self.ask(width, sparsity, **what)
-        if quantisation is not None:
-            planned.run["quantisation"] = quantisation
-            planned.name += "".join(map(str, quantisation.values()))
         record = Record(
             fingerprint=planned.fingerprint,
             name=planned.name,
@@ -93,12 +97,14 @@ class Results:
                 spent_steps=steps,
                 spent_examples=9 * steps,
             ),
+            seed=self.runs[planned.name].seed,
+            curve=describe(self.runs[planned.name]),
             metric=metric,
-            metrics={
-                "step": 900,
-                "valid": {metric["name"]: test + 1},
-                "test": {metric["name"]: test} | ({} if top5 is None else {"top5": top5}),
-            },
+            chosen_by=metric,
+            references=references or {},
+            step=900,
+            valid={metric.name: test + 1},
+            test={metric.name: test} | ({} if top5 is None else {"top5": top5}),
             counts=Counts(
                 parameters=10**6,
                 prunable=10**6,

@@ -94,6 +94,7 @@ def test_commands_are_documented() -> None:
             "hydra/launcher takes local, got basic",
         ),
         (["run", "-m", "pruning.start=dense,0123"], "use one sweep for each kind"),
+        (["run", "-m", "seed=1,2", "hydra/sweeper=basic"], "add hydra/launcher=basic"),
         (["run", "--config-dir", "nowhere"], "nowhere"),
         (["show", "nothing"], "no run 'nothing'"),
         (["status"], "no plan in"),

@@ -48,7 +48,7 @@ def test_a_sparse_run_leaves_what_was_planned(tiny: Make) -> None:
         [RECORD, WEIGHTS, MASKS, BYTES, HISTORY, "lease"]
     )
     weights, masks = load_file(folder.path / WEIGHTS), load_file(folder.path / MASKS)
-    assert sum(row["masked"] for row in record.counts.groups) == sum(
+    assert sum(row.masked for row in record.counts.groups) == sum(
         int((~mask).sum()) for mask in masks.values()
     )
     assert all(not weights[key][~mask].any() for key, mask in masks.items())
@@ -58,7 +58,7 @@ def test_a_sparse_run_leaves_what_was_planned(tiny: Make) -> None:
         sum((~mask).sum() for mask in masks.values())
     )
     assert record.budget.total_steps == 12 and record.budget.total_examples == 12 * 16
-    assert record.metrics["step"] >= 0.7 * 12  # chosen under the final mask
+    assert record.step >= 0.7 * 12  # chosen under the final mask
     assert folder.record() == record
     assert fingerprint(run) == record.fingerprint and asked(run) == record.configuration
 
@@ -403,4 +403,4 @@ def test_a_recipe_with_a_global_threshold_names_layers_left_with_nothing(tiny: M
     recipe = Gradual(sparsity=0.999, schedule=Cubic(interval=2), allocation=Global(), scope=All())
     record = execute(tiny(recipe), say=silent)
     assert len(record.counts.empty) > 0
-    assert set(record.counts.empty) < {row["name"] for row in record.counts.groups}
+    assert set(record.counts.empty) < {row.name for row in record.counts.groups}

@@ -207,7 +207,7 @@ class TestModel:
         assert round(nonzero, digits) == millions
 
     def test_a_layers_weights_are_ranked_together(self) -> None:
-        groups = {row["name"]: row["weights"] for row in size(self.run(200, 0.9)).counts.groups}
+        groups = {row.name: row.weights for row in size(self.run(200, 0.9)).counts.groups}
         assert groups == {
             "embedding.weight": 2_000_000,
             "layers.0.weights_l0": 320_000,
@@ -218,7 +218,7 @@ class TestModel:
     def test_tied_weights_count_once(self) -> None:
         run = replace(self.run(200, 0.9), model=LSTMLanguageModel(tied=True))
         assert size(run).counts.parameters == 4_653_200 - 2_000_000
-        assert [row["name"] for row in size(run).counts.groups][-1] == "layers.1.weights_l0"
+        assert [row.name for row in size(run).counts.groups][-1] == "layers.1.weights_l0"
 
     def test_multiply_adds_of_a_word(self) -> None:
         layers = {layer.name: layer.multiply_adds for layer in size(self.run(200, 0.9)).layers}
@@ -261,10 +261,10 @@ def small(tmp_path: Path) -> Callable[..., Run]:
 
 def test_a_sparse_language_model_from_yaml_to_record(small: Callable[..., Run]) -> None:
     record = execute(small(Gradual(sparsity=0.9, schedule=Cubic(interval=2))), say=silent)
-    assert record.metric["name"] == "perplexity"
+    assert record.metric.name == "perplexity"
     assert record.budget.examples == 12 * 4 * 5
-    assert set(record.metric["references"]) == {"exact entropy", "the generator on this text"}
-    assert 1 < record.metric["references"]["exact entropy"] < record.metrics["test"]["perplexity"]
+    assert set(record.references) == {"exact entropy", "the generator on this text"}
+    assert 1 < record.references["exact entropy"] < record.test["perplexity"]
 
 
 @pytest.mark.parametrize("stop", [3, 7])
@@ -293,4 +293,4 @@ def test_a_learned_text_is_predicted(tmp_path: Path) -> None:
         results=str(tmp_path / "results"),
         device="cpu",
     )
-    assert execute(run, say=silent).metrics["test"]["perplexity"] < 1.2
+    assert execute(run, say=silent).test["perplexity"] < 1.2

@@ -314,9 +314,9 @@ class TestSeries:
         for scope in (ModelScope(), ModelScope(recurrent="apart"), Named(include=["a*"])):
             results.finish(1000, 70.0, 1.0, 0.9, scope=scope)
         assert self.names(results) == {
-            "sparse, scope model",
+            "sparse, scope model, recurrent together",
             "sparse, scope model, recurrent apart",
-            "sparse, scope named",
+            "sparse, scope named, recurrent together",
         }
 
     def test_data_are_named_by_their_checksum_alone(self, results: Results) -> None:
@@ -332,7 +332,7 @@ class TestSeries:
 
 class TestMissing:
     def says(self, results: Results) -> list[str]:
-        return [str(missing) for missing in results.find().loaded.missing]
+        return [str(missing) for missing in results.find().runs.missing]
 
     def test_failed_interrupted_running_and_never_ran(self, results: Results) -> None:
         failed, stopped, held, never = (results.ask(seed=seed) for seed in range(4))
@@ -358,12 +358,12 @@ class TestMissing:
     def test_a_parent_that_nobody_asked_for_is_no_result(self, results: Results) -> None:
         results.finish(1000, 70.0)
         results.plan.runs[0].wanted = False
-        loaded = results.find().loaded
-        assert (len(loaded.runs), loaded.asked, loaded.missing) == (0, 0, [])
+        runs = results.find().runs
+        assert (len(runs.rows), runs.asked, runs.missing) == (0, 0, [])
 
     def test_a_run_whose_parent_failed(self, results: Results) -> None:
         parent, child = results.ask(), results.ask(1.0, 0.9)
-        parent.wanted, child.parent = False, parent.name
+        parent.wanted, child.parents = False, {"weights": parent.name}
         results.store.folder(parent.name).fail({"error": "E", "message": "no", "step": None})
         assert self.says(results) == [
             f"never ran: {child.name} (it starts from {parent.name}, failed: E: no)"
@@ -372,7 +372,7 @@ class TestMissing:
     def test_points_that_could_not_be_read(self, results: Results) -> None:
         results.plan.unreadable = [{"overrides": "model.width=7", "error": "model.width\ntakes"}]
         assert self.says(results) == ["unreadable: model.width=7 (model.width takes)"]
-        assert results.find().loaded.asked == 1
+        assert results.find().runs.asked == 1
 
     def test_damage_is_named_and_stops_nothing(self, results: Results) -> None:
         good, bad = results.finish(1000, 70.0), results.finish(1000, 71.0, seed=1)
@@ -383,14 +383,14 @@ class TestMissing:
         damaged, failure = self.says(results)
         assert damaged.startswith(f"damaged: {bad.name} (") and RECORD in damaged
         assert failure.startswith(f"failed: {failed.name} (") and FAILURE in failure
-        assert list(results.find().loaded.runs["name"]) == [good.name]
+        assert list(results.find().runs.frame["name"]) == [good.name]
 
     def test_a_record_without_the_test_metric(self, results: Results) -> None:
         record = results.finish(1000, 70.0)
-        record.metrics["test"] = {}
+        record.test = {}
         results.store.folder(record.name).finish(record)
         (said,) = self.says(results)
-        assert said.startswith("damaged: ") and "'accuracy'" in said
+        assert said.startswith("damaged: ") and "no accuracy of valid and test" in said
 
     def test_another_metric_is_left_out_and_named(self, results: Results) -> None:
         results.finish(1000, 70.0)

@@ -10,6 +10,7 @@ import pytest
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, LATENCY
 from pruneexp.models import MobileNetV1
+from pruneexp.quantisation import Aware, Quantisation, Rounding
 from pruneexp.report import report
 from pruneexp.report.data import load
 from pruneexp.report.data.published_rows import FOLDER
@@ -191,7 +192,7 @@ class TestFigures:
         assert list(curve.get_xdata()) == pytest.approx([2.5, 5.0, 7.5, 10.0])
         assert "milliseconds for one picture" in figure.axes[0].get_xlabel()
         found = results.find()
-        folder = results.store.folder(str(found.loaded.runs["name"].iloc[0]))
+        folder = results.store.folder(str(found.runs.frame["name"].iloc[0]))
         timed = files.load_json(folder.path / LATENCY)
         for forged, warning in [
             ({"version": 2, "times": []}, ""),  # of a later pruneexp
@@ -218,9 +219,9 @@ class TestFigures:
 
 
 class TestQuantisation:
-    def runs(self, results: Results) -> load.Loaded:
-        for how in (None, "rounding", "aware"):
-            values = {"option": how, "values": "int8", "granularity": "row"} if how else None
+    def runs(self, results: Results) -> load.Runs:
+        for how in (None, Rounding, Aware):
+            values = how(values="int8") if how else None
             for sparsity in (None, 0.5, 0.9):
                 nonzero = round(300_000 * (1 - (sparsity or 0)))
                 size = weights(280_000, file=4 * nonzero, positions=9, bound=8.0)
@@ -228,23 +229,23 @@ class TestQuantisation:
         return load.load(results.store, results.plan)
 
     def test_each_kind_is_a_curve_that_says_so(self, results: Results) -> None:
-        assert list(dict.fromkeys(self.runs(results).runs["series"])) == [
+        assert list(dict.fromkeys(self.runs(results).frame["series"])) == [
             *("dense", "sparse", "dense, int8 after training", "sparse, int8 after training"),
             *("dense, int8 aware", "sparse, int8 aware"),
         ]
 
     def test_it_is_said_where_nothing_else_is_there(self, results: Results) -> None:
-        values = {"option": "aware", "values": "bf16"}
+        values = Aware(values="bf16")
         results.finish(100, 70.0, 1.0, 0.9, quantisation=values)
         assert list(results.find().curves) == ["sparse, bf16 aware"]
 
     def test_the_control_that_rounds_nothing(self, results: Results) -> None:
-        values = {"option": "aware", "values": "fp32"}
+        values = Aware(values="fp32")
         results.finish(100, 70.0, 1.0, 0.9, quantisation=values)
         assert list(results.find().curves) == ["sparse, fp32 trained on"]
 
     def test_without_it_a_name_is_as_before(self, results: Results) -> None:
-        results.finish(100, 70.0, 1.0, 0.9, quantisation={"option": "none"})
+        results.finish(100, 70.0, 1.0, 0.9, quantisation=Quantisation())
         results.finish(100, 70.0, 1.0, 0.5)
         assert list(results.find().curves) == ["sparse"]
 
@@ -273,6 +274,6 @@ class TestQuantisation:
         assert {row["size"] for row in made.raw.to_dict("records")} == {"×1"}
 
     def test_no_published_figure_stands_beside_it(self, results: Results) -> None:
-        values = {"option": "rounding", "values": "int8"}
+        values = Rounding(values="int8")
         found = mobilenets(results, quantisation=values).find()
         assert all(p.published is None and not p.published_megabytes for p in found.points)

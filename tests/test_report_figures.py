@@ -13,6 +13,7 @@ from pruneexp.engine.record import HISTORY
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.start import FromDense
+from pruneexp.quantisation import Aware, Rounding
 from pruneexp.report import report
 from pruneexp.report.analysis import findings
 from pruneexp.report.figures import sizes, style
@@ -43,8 +44,8 @@ class TestFigures:
     def test_of_many_curves_none_looks_like_another(self, results: Results) -> None:
         """And their points are labelled once, as they follow each other alike."""
         for word in ("fp16", "bf16", "int8"):
-            for option in ("rounding", "aware"):
-                rounded = {"option": option, "values": word}
+            for option in (Rounding, Aware):
+                rounded = option(values=word)
                 results.finish(10_000, 60.0, 0.5, quantisation=rounded)
                 results.finish(20_000, 60.0, 1.0, 0.8, quantisation=rounded)
         found = results.find()
@@ -165,7 +166,7 @@ class TestSchedule:
         for width in (1.0, 0.5):
             for sparsity in (0.5, 0.75, 0.9, 0.95):
                 results.finish(1_000, 70.0, width, sparsity, history=history(sparsity))
-        shown = results.find().loaded.histories.shown
+        shown = results.find().runs.histories.shown
         assert [each.label for each in shown] == [
             *("width 1, 75 %", "width 1, 90 %", "width 1, 95 %"),
             *("width 0.5, 75 %", "width 0.5, 90 %", "width 0.5, 95 %"),

@@ -370,7 +370,7 @@ class TestOwnParameters:
         groups = run.pruning.ranked_groups(run.model.build(run.task.shape()))
         assert run.pruning.plan(groups, 12) == MaskPlan(None, {g.name: None for g in groups})
         record = execute(run, say=silent)
-        masked = sum(group["masked"] for group in record.counts.groups)
+        masked = sum(group.masked for group in record.counts.groups)
         assert 0 < masked < record.counts.prunable
         assert record.counts.nonzero == record.counts.parameters - masked
 

@@ -166,7 +166,7 @@ def test_compiled_steps_train(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> No
         say=silent,
     )
     assert record.fingerprint != plain.fingerprint
-    assert record.metrics["test"] == plain.metrics["test"]
+    assert record.test == plain.test
 
 
 def test_out_of_memory_says_what_to_change(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,9 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     text = str(error)
     if isinstance(error, YAMLError):
         return Fault("", f"a YAML file cannot be read: {' '.join(text.split())}"), ""
+    if "does not have a `_target_` field" in text:  # a sweeper of Hydra's own met our launcher
+        why = "takes basic with a sweeper of Hydra's own: add hydra/launcher=basic"
+        return Fault("hydra/launcher", why), "hydra/launcher"
     causes = [error, error.__cause__, error.__context__]
     for cause in causes:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:

@@ -72,19 +72,17 @@ def _layer(layer: "Layer", width: int) -> list[str]:
 
 def outcome(record: Record) -> Table:
     """A finished run in a few lines."""
-    metric, unit = record.metric["name"], record.metric["unit"]
+    metric, unit = record.metric.name, record.metric.unit
     counts, budget = record.counts, record.budget
     shown = table_of()
     shown.show_header = False
     shown.add_column(style="dim", no_wrap=True)
     shown.add_column(overflow="fold")
     shown.add_row("run", record.name)
-    shown.add_row(f"test {metric}", f"{record.metrics['test'][metric]:.2f} {unit}")
-    chosen = (
-        f"{record.metrics['valid'][metric]:.2f} {unit}, chosen at step {record.metrics['step']}"
-    )
+    shown.add_row(f"test {metric}", f"{record.test[metric]:.2f} {unit}")
+    chosen = f"{record.valid[metric]:.2f} {unit}, chosen at step {record.step}"
     shown.add_row(f"valid {metric}", chosen)
-    masked = sum(row["masked"] for row in counts.groups)
+    masked = sum(group.masked for group in counts.groups)
     share = f", {masked / counts.prunable:.2%} of the prunable masked" if counts.prunable else ""
     shown.add_row("non-zero", f"{counts.nonzero:,} of {counts.parameters:,}{share}")
     shown.add_row("size", f"{counts.megabytes:.3f} MB at 4 bytes a non-zero weight")
@@ -124,9 +122,10 @@ def record(whole: Record) -> Table:
     shown = outcome(whole)
     for key, value in flat(whole.configuration).items():
         shown.add_row(key, str(value))
-    for row in whole.counts.groups:
-        share = row["masked"] / row["weights"]
-        shown.add_row(row["name"], f"{row['masked']:,} of {row['weights']:,} masked, {share:.2%}")
+    for group in whole.counts.groups:
+        share = group.masked / group.weights
+        words = f"{group.masked:,} of {group.weights:,} masked, {share:.2%}"
+        shown.add_row(group.name, words)
     for role, fingerprint in whole.parents.items():
         shown.add_row(f"{role} from", fingerprint)
     for title in ("checksums", "circumstances"):

@@ -153,6 +153,33 @@ def no_key(key: str, known: Iterable[str]) -> Fault:
     return Fault(key, f"is no key here{hint}{listed}")
 
 
+def write(name: str, value: Any) -> str:
+    """A setting as a reader would say it: "learning rate 0.1", "no tied"."""
+    words = name.replace("_", " ")
+    if value is None:
+        return f"{words} unset"
+    if value is False:
+        return f"no {words}"
+    if value is True:
+        return words
+    if isinstance(value, int | float):
+        return f"{words} {value:g}"
+    return f"{words} {value}"
+
+
+def numbers(recipe: Recipe) -> Iterator[tuple[str, int | float]]:
+    """Name and value of every number in a recipe and its dictionaries, in order."""
+
+    def walk(prefix: str, plain: dict[str, Any]) -> Iterator[tuple[str, int | float]]:
+        for name, value in plain.items():
+            if isinstance(value, dict):
+                yield from walk(f"{prefix}{name}.", value)
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                yield f"{prefix}{name}", value
+
+    return walk("", asked(recipe))
+
+
 def either(words: Sequence[str]) -> str:
     """Words as a list: a, b or c."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pruneexp import seeds
+from pruneexp.config.curve import describe
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import distributed, files
@@ -286,10 +287,16 @@ class Stage:
             fingerprint=fingerprint(self.run),
             name=name(self.run),
             configuration=asked(self.run),
+            seed=self.run.seed,
+            curve=describe(self.run),
             parents={role: one.record.fingerprint for role, one in self.ancestors.items()},
             budget=budget(self.steps, self.task.examples_a_step(), self.ancestors),
-            metric={**asdict(self.task.metric), "references": self.task.references()},
-            metrics=chosen,
+            metric=self.task.metric,
+            chosen_by=self.task.metric,
+            references=self.task.references(),
+            step=chosen["step"],
+            valid=chosen["valid"],
+            test=chosen["test"],
             counts=count_masks(self.model, groups, masks, self._work()),
             checksums={"data": self.task.checksum},
             circumstances=self._circumstances(),

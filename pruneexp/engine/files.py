@@ -66,26 +66,46 @@ def load_checked(path: Path) -> bytes:
     return payload
 
 
+CHECKSUM = b'\n "checksum": "'  # what follows the data in a file of JSON
+
+
 def save_json(path: Path, data: dict[str, Any]) -> None:
-    """Write plain data with a checksum over it, readable by eye."""
-    text = json.dumps({**data, "checksum": _checksum(data)}, indent=1, allow_nan=False)
-    save_bytes(path, text.encode() + b"\n")
+    """Write plain data, readable by eye, with a checksum over the text before it."""
+    save_bytes(path, *json_parts(data))
+
+
+def json_parts(data: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The bytes of such a file: the data, and the checksum that closes it."""
+    text = json.dumps(data, indent=1, allow_nan=False).encode()
+    body = text.removesuffix(b"\n}") + b"," if data else b"{"
+    return body, CHECKSUM + checksum(body).encode() + b'"\n}\n'
 
 
 def load_json(path: Path) -> dict[str, Any]:
+    """The data of such a file. Raises `Damaged`, and OSError where it cannot be read."""
+    content = path.read_bytes()
+    body, _, end = content.rpartition(CHECKSUM)
+    stated = end[:64].decode("ascii", "replace")
     try:
-        data = json.loads(path.read_bytes())
-        stated = data.pop("checksum")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        data = json.loads(content)
+        if not isinstance(data, dict):
+            raise ValueError("no dictionary")
+        claimed = data.pop("checksum")
+    except (ValueError, KeyError, RecursionError) as error:
         raise Damaged(path, f"not the JSON that was written ({error})") from error
-    if stated != _checksum(data):
-        raise Damaged(path, "its checksum does not fit its content")
-    return data
+    if checksum(body) == stated == claimed:
+        return data
+    if claimed == _earlier_checksum(data):
+        raise Damaged(path, "an earlier version of pruneexp wrote it; make it again with this one")
+    raise Damaged(path, "its checksum does not fit its content")
 
 
-def _checksum(data: dict[str, Any]) -> str:
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _earlier_checksum(data: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return ""
+    return checksum(text.encode())
 
 
 def checksum(payload: bytes) -> str:

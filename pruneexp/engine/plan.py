@@ -95,8 +95,8 @@ def _standing(planned: Planned, folder: Folder, state: str) -> Standing:
     try:
         if state == "finished":
             record = folder.record_or_fail()
-            value = record.metrics["test"][record.metric["name"]]
-            return Standing(planned, state, test=f"{value:.2f} {record.metric['unit']}".strip())
+            test = f"{record.test_value:.2f} {record.metric.unit}".strip()
+            return Standing(planned, state, test=test)
         if state == "failed":
             failure = folder.failure() or {}
             return Standing(planned, state, error=str(failure.get("message", "")))

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pruneexp.engine.typed import typed
+
 RECORD = "record.json"  # the run is finished; never rewritten
 FAILURE = "failure.json"  # the run failed, and why
 PROGRESS = "progress.json"  # where a running run stands; a display reads it
@@ -16,6 +18,7 @@ PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be dama
 STATE = "state-{:06}.bin"  # all that an unfinished run was after so many steps, where asked for
 LEASE = "lease"  # locked while a process works in the folder
 
+RECORD_VERSION = 2  # of the data in `RECORD`
 LATENCY_VERSION = 1  # of the data in `LATENCY`
 BYTES_VERSION = 1  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
@@ -30,6 +33,16 @@ class Metric:
     unit: str = ""  # behind a value, such as "%"
     higher_is_better: bool
     digits: int = 2  # decimals that people print
+
+    @property
+    def label(self) -> str:
+        """Name and unit, as an axis says them."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def points(self) -> str:
+        """The word behind a difference."""
+        return "points" if self.unit == "%" else self.unit
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,6 +61,15 @@ class Budget:
 
 
 @dataclass(kw_only=True, slots=True)
+class GroupCounts:
+    """A ranked group of tensors."""
+
+    name: str
+    weights: int
+    masked: int
+
+
+@dataclass(kw_only=True, slots=True)
 class Counts:
     """Weights and biases as the paper counts them; batch-norm's scale and shift apart."""
 
@@ -55,7 +77,7 @@ class Counts:
     prunable: int
     nonzero: int
     batch_norm: int
-    groups: list[dict[str, Any]]  # name, weights, masked of each ranked group of tensors
+    groups: list[GroupCounts]
     empty: list[str] = field(default_factory=list)  # tensors left with nothing
     # Of one example, a picture or a word; `sparse_` where masked weights are skipped. None in
     # records older than these, and where the network cannot be asked.
@@ -67,31 +89,99 @@ class Counts:
         return self.nonzero * BYTES_PER_WEIGHT / MEGABYTE
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """How large a model is, in one of its numbers."""
+
+    name: str  # "width"
+    value: int | float
+    words: str  # "×0.5", how a label says it
+    long_words: str  # "width 0.5", how a curve's name says it
+    heading: str  # "Width", over a column of such values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trait:
+    """One setting that may set a curve apart from others, and how a reader names it."""
+
+    key: str  # "pruning.criterion"
+    group: str  # model, pruning, training or task
+    value: str | bool | int | float | None
+    words: str  # "random"
+    full_words: str  # the same with its part, where two settings have the same name
+    is_option: bool = False  # the choice of a part, the best name of a curve
+    is_size: bool = False
+    # Whether it parts curves always, or only where it differs between models of one size: a large
+    # model may have a rate and a dropout of its own.
+    goes_with_size: bool = False
+    of_data: bool = False  # about the data, which their checksum tells better
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DialValue:
+    """The setting that is turned along the curve."""
+
+    name: str  # "sparsity"
+    value: float
+    words: str  # "90 %"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """Where a run belongs in a report: `config.curve.describe` writes it, the report reads it."""
+
+    kind: str  # dense or sparse
+    family: str  # "mobilenet_v1 small"
+    sizes: list[Size]
+    dial: DialValue | None
+    values: str  # the type of values: fp32, int8 and so on
+    quantised: str  # "int8 after training"; nothing where values are as they were trained
+    start: str  # the word of the start: scratch, dense, run, file or torchvision
+    traits: list[Trait]
+
+
 @dataclass(kw_only=True, slots=True)
 class Record:
     """What a finished run leaves behind. What may differ between equal runs (seconds, host,
     versions, threads, device) stands under `circumstances` and nowhere else."""
 
+    version: int = RECORD_VERSION
     fingerprint: str
     name: str
     configuration: dict[str, Any]
+    seed: int
+    curve: Curve
     parents: dict[str, str]  # the fingerprints of the runs it was made from, by role
     budget: Budget
-    metric: dict[str, Any]  # name, unit, higher_is_better of what validation chose by
-    metrics: dict[str, Any]  # valid and test of the chosen state, and its step
+    metric: Metric  # what is reported first
+    chosen_by: Metric  # what validation chose the state by
+    others: list[Metric] = field(default_factory=list)  # what is measured beside it
+    references: dict[str, float]  # what the metric could be at best, where that is known
+    step: int  # of the chosen state
+    valid: dict[str, float]
+    test: dict[str, float]
     counts: Counts
     checksums: dict[str, str]  # data, weights
     circumstances: dict[str, Any]
 
+    @property
+    def test_value(self) -> float:
+        """The reported metric on test."""
+        return self.test[self.metric.name]
+
     def to_plain(self) -> dict[str, Any]:
+        """The record as plain data."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> "Record":
-        values = dict(data)
-        values["budget"] = Budget(**values["budget"])
-        values["counts"] = Counts(**values["counts"])
-        return cls(**values)
+        """What `to_plain` gave. Raises TypeError for anything else."""
+        if data.get("version") != RECORD_VERSION:
+            raise TypeError("another version of pruneexp wrote it; run it again with this one")
+        record = typed(cls, data)
+        if record.metric.name not in record.test or record.metric.name not in record.valid:
+            raise TypeError(f"it holds no {record.metric.name} of valid and test")
+        return record
 
 
 @dataclass(kw_only=True, slots=True)
@@ -119,9 +209,7 @@ class Plan:
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> "Plan":
-        values = dict(data)
-        values["runs"] = [Planned(**run) for run in values["runs"]]
-        return cls(**values)
+        return typed(cls, data)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -34,6 +34,7 @@ from pruneexp.engine.record import (
     Progress,
     Record,
 )
+from pruneexp.engine.typed import typed
 
 
 class Store:
@@ -263,7 +264,7 @@ class Folder:
 
     def progress(self) -> Progress | None:
         try:
-            return Progress(**files.load_json(self.path / PROGRESS))
+            return typed(Progress, files.load_json(self.path / PROGRESS))
         except (OSError, files.Damaged, TypeError):
             return None  # gone, being replaced, or another version's: the next look will tell
 

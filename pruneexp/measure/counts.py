@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pruneexp.engine.record import Counts
+from pruneexp.engine.record import Counts, GroupCounts
 from pruneexp.pruning import Groups
 from pruneexp.tasks.shape import ImageShape, Shape
 
@@ -35,7 +35,7 @@ def count(model: nn.Module, groups: Groups, masked: int) -> Counts:
         nonzero=parameters - masked,
         batch_norm=batch_norm,
         groups=[
-            {"name": group, "weights": sum(sizes[name] for name in names), "masked": 0}
+            GroupCounts(name=group, weights=sum(sizes[name] for name in names), masked=0)
             for group, names in groups.items()
         ],
     )
@@ -51,7 +51,7 @@ def count_masks(
     masked = {name: int((~mask).sum()) for name, mask in masks.items()}
     counts = count(model, groups, sum(masked.values()))
     for row, names in zip(counts.groups, groups.values(), strict=True):
-        row["masked"] = sum(masked.get(name, 0) for name in names)
+        row.masked = sum(masked.get(name, 0) for name in names)
     counts.empty = [name for name, mask in masks.items() if not bool(mask.any())]
     if work is not None:
         sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.factory import call, check
-from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, either
+from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, either, numbers, write
+from pruneexp.engine.record import Size
 from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ class Model(Recipe):
     def label(self) -> str:
         """A few letters for a run's name."""
         return self.word
+
+    def sizes(self) -> list[Size]:
+        """How large the network is, in the numbers that a report puts on axes and in names. A
+        family that has one such number says it; otherwise every number of the recipe is one."""
+        return [
+            Size(name=name, value=value, words=words, long_words=words, heading="")
+            for name, value in numbers(self)
+            if (words := write(name.rpartition(".")[2], value))
+        ]
 
     def misfits(self, shape: Shape) -> Iterator[Fault]:
         """What keeps the network from a task of this shape, where it takes the kind."""
@@ -56,6 +66,17 @@ class Convolutional(Model):
     def label(self) -> str:
         layout = "" if self.layout == "published" else f"_{self.layout}"
         return f"{self.word}{layout}-w{self.width:g}"
+
+    def sizes(self) -> list[Size]:
+        return [
+            Size(
+                name="width",
+                value=float(self.width),
+                words=f"×{self.width:g}",
+                long_words=f"width {self.width:g}",
+                heading="Width",
+            )
+        ]
 
     def unlike_torchvision(self, name: str, shape: Shape) -> str:
         assert isinstance(shape, ImageShape), shape
@@ -116,6 +137,15 @@ class InceptionV3(Convolutional):
             dropout=self.dropout,
             auxiliary=self.auxiliary,
         )
+
+    def sizes(self) -> list[Size]:
+        """How large the network is, in the numbers that a report puts on axes and in names. A
+        family that has one such number says it; otherwise every number of the recipe is one."""
+        return [
+            Size(name=name, value=value, words=words, long_words=words, heading="")
+            for name, value in numbers(self)
+            if (words := write(name.rpartition(".")[2], value))
+        ]
 
     def misfits(self, shape: Shape) -> Iterator[Fault]:
         assert isinstance(shape, ImageShape), shape
@@ -181,6 +211,18 @@ class LSTMLanguageModel(Model):
 
     def label(self) -> str:
         return f"{self.word}-h{self.hidden_size}"
+
+    def sizes(self) -> list[Size]:
+        words = f"{self.hidden_size} units"
+        return [
+            Size(
+                name="hidden_size",
+                value=self.hidden_size,
+                words=words,
+                long_words=words,
+                heading="Model size (hidden units)",
+            )
+        ]
 
 
 @dataclass(kw_only=True, slots=True)

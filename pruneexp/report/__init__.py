@@ -76,7 +76,7 @@ def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
     contents = read_contents(CONTENTS)
     found = findings.find(plan, load.load(store, plan))
     folder = out or store.reports / plan.name
-    there = len(found.loaded.runs) > 0
+    there = len(found.runs.rows) > 0
     every = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
     made = {name: table for name, table in every.items() if table is not None}
     written: dict[str, bytes] = {}
@@ -91,7 +91,7 @@ def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
         files=[folder / name for name in written],
         verdicts=found.verdicts,
         warnings=found.warnings,
-        missing=[str(missing) for missing in found.loaded.missing],
+        missing=[str(missing) for missing in found.runs.missing],
         tables=made,
         blocks=blocks,
     )

@@ -6,6 +6,7 @@ pruneexp unpack model.pxp -o weights.safetensors
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def about(record: Record, *, folded: bool = False) -> dict[str, Any]:
         "package": {"name": "pruneexp", "version": version("pruneexp")},
         "run": record.name,
         "configuration": record.configuration,
-        "metric": record.metric,
-        "metrics": record.metrics,
+        "metric": {**asdict(record.metric), "references": record.references},
+        "metrics": {"step": record.step, "valid": record.valid, "test": record.test},
         "checksums": {"data": record.checksums["data"]},
         "folded": folded,  # batch-norm, into the convolution before it
     }

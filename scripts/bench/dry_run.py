@@ -1,8 +1,12 @@
 """`dry_run` of a hundred points, each turn in a process of its own, against the former way: one
 full composition by Hydra and one whole size for each point."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 
 from turns import table, turns
 
@@ -14,24 +18,32 @@ SWEEPS = {
         "seed=range(0,5)",
     ],
 }
+FIRST = "dry_run=true, for the first time"
 
 
 def dry_run() -> None:
     """Both ways over both sweeps, in turns, with the seconds that a user waits."""
     for title, overrides in SWEEPS.items():
         words = ["-m", *overrides, "dry_run=true", "format=json"]
-        candidates = {
-            "pruneexp run ... dry_run=true": lambda words=words: _call(
-                ["-m", "pruneexp", "run", *words]
-            ),
-            "one composition and one size a point": lambda words=words: _call([__file__, *words]),
-        }
-        base = "pruneexp run ... dry_run=true"
-        table(f"Dry run: {title}", turns(candidates, 3, 1), base)
+        with tempfile.TemporaryDirectory() as folder:
+            known = Path(folder) / "known"  # has a results folder, whose cache keeps sizes
+            (known / "results").mkdir(parents=True)
+            run = ["-m", "pruneexp", "run", *words]
+            candidates = {
+                FIRST: partial(_call, run, folder),
+                "dry_run=true, sizes known": partial(_call, run, str(known)),
+                "a composition and a size for each point": partial(
+                    _call, [str(Path(__file__).resolve()), *words], folder
+                ),
+            }
+            table(f"Dry run: {title}", turns(candidates, 3, 1), FIRST)
 
 
-def _call(arguments: list[str]) -> None:
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+def _call(arguments: list[str], folder: str) -> None:
+    project = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": project}
+    command = [sys.executable, *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment)
 
 
 def former(words: list[str]) -> None:

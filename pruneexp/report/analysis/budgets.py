@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pruneexp.report.analysis.frontier import Pair
-from pruneexp.report.data.load import Loaded
+from pruneexp.report.data.load import Runs
+from pruneexp.report.data.rows import Row
 from pruneexp.report.format import number, span
 
 
@@ -33,25 +34,26 @@ class Given:
         )
 
 
-def budgets(loaded: Loaded, order: list[str]) -> dict[str, Given]:
+def budgets(runs: Runs, order: list[str]) -> dict[str, Given]:
     """By curve."""
-    found = {}
-    for name in order:
-        runs = loaded.runs[loaded.runs["series"] == name]
-        low, high = runs.min(numeric_only=True), runs.max(numeric_only=True)
-        steps, total_steps, total_examples = (
-            (int(low[column]), int(high[column]))
-            for column in ("steps", "total_steps", "total_examples")
-        )
-        found[name] = Given(
+    by_curve: dict[str, list[Row]] = {name: [] for name in order}
+    for row in runs.rows:
+        by_curve[row.series].append(row)
+    return {
+        name: Given(
             series=name,
-            runs=len(runs),
-            steps=steps,
-            total_steps=total_steps,
-            total_examples=total_examples,
-            seconds=float(runs["seconds"].fillna(0).sum()),
+            runs=len(rows),
+            steps=_range([row.steps for row in rows]),
+            total_steps=_range([row.total_steps for row in rows]),
+            total_examples=_range([row.total_examples for row in rows]),
+            seconds=sum(row.seconds or 0.0 for row in rows),
         )
-    return found
+        for name, rows in by_curve.items()
+    }
+
+
+def _range(values: list[int]) -> tuple[int, int]:
+    return min(values), max(values)
 
 
 def unequal(given: dict[str, Given], pairs: list[Pair]) -> list[str]:

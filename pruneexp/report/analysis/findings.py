@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from pruneexp.engine.record import Plan
+from pruneexp.engine.record import Metric, Plan
 from pruneexp.report.analysis.budgets import Given, budgets, unequal
 from pruneexp.report.analysis.frontier import Gap, Pair, Point, curves, pairs, rivals
-from pruneexp.report.data.load import Loaded, Metric
+from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, short, span
 
 
@@ -14,7 +14,7 @@ class Findings:
     """Everything that figures, tables and pages show."""
 
     plan: Plan
-    loaded: Loaded
+    runs: Runs
     curves: dict[str, list[Point]] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)  # sparse against dense
     rivals: list[Pair] = field(default_factory=list)  # sparse against sparse
@@ -28,8 +28,8 @@ class Findings:
 
     @property
     def metric(self) -> Metric:
-        assert self.loaded.metric is not None, "no run is finished"
-        return self.loaded.metric
+        assert self.runs.metric is not None, "no run is finished"
+        return self.runs.metric
 
     @property
     def points(self) -> list[Point]:
@@ -64,15 +64,15 @@ class Findings:
         return span(min(counts), max(counts), str) + (" seed" if max(counts) == 1 else " seeds")
 
 
-def find(plan: Plan, loaded: Loaded) -> Findings:
-    found = Findings(plan=plan, loaded=loaded, warnings=list(loaded.warnings))
-    if loaded.metric is None:
+def find(plan: Plan, runs: Runs) -> Findings:
+    found = Findings(plan=plan, runs=runs, warnings=list(runs.warnings))
+    if runs.metric is None:
         found.verdicts = ["No run of this plan is finished, so there is nothing to compare."]
         return found
-    found.curves = curves(loaded)
-    found.pairs = pairs(found.curves, loaded.metric)
-    found.budgets = budgets(loaded, list(found.curves))
-    found.rivals = rivals(found.curves, loaded.metric)
+    found.curves = curves(runs)
+    found.pairs = pairs(found.curves, runs.metric)
+    found.budgets = budgets(runs, list(found.curves))
+    found.rivals = rivals(found.curves, runs.metric)
     found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
     found.verdicts = [_verdict(found, pair) for pair in found.pairs] + _between(found)
     found.verdicts = found.verdicts or [_alone(found)]

@@ -9,13 +9,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import NormalDist, fmean, stdev
-from typing import Any
+from statistics import NormalDist, stdev
 
-import pandas as pd
-
-from pruneexp.engine.record import MEGABYTE
-from pruneexp.report.data.load import Loaded, Metric
+from pruneexp.engine.record import MEGABYTE, Metric
+from pruneexp.report.data.facts import PackedFile
+from pruneexp.report.data.load import Runs
+from pruneexp.report.data.rows import Row, folded
 from pruneexp.report.format import percent
 
 CONFIDENCE = 0.95
@@ -25,64 +24,48 @@ NEAR = 0.001
 STUDENT = (12.70620, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
-    """All seeds of one configuration. `half` is the half width of a 95 % t interval, None for a
-    single seed."""
+@dataclass(kw_only=True, slots=True)
+class Point(Row):
+    """All seeds of one configuration: the fields of a row, folded, and these. `half` is the half
+    width of a 95 % t interval, None for a single seed."""
 
-    series: str
-    kind: str
-    family: str
-    data: str
     label: str  # "×0.5", "90 %"
-    size: str
-    width: float | None
-    hidden_size: int | None
-    sparsity: float
     n: int
-    parameters: int
-    nonzero: float
-    megabytes: float
-    multiply_adds: float | None  # of one example in the dense model
-    sparse_multiply_adds: float | None  # what masked weights leave of them; all of a dense one's
-    test: float
     test_half: float | None
-    valid: float
     valid_half: float | None
-    seeds: tuple[float, ...]  # the test metric of each
-    top5: float | None  # test top-5 accuracy, where the task measures it
     top5_half: float | None
-    published: float | None  # the same of the paper's model
-    published_top5: float | None
-    published_in: str
-    published_start: str  # what the paper pruned, where that was not what these runs did
-    published_megabytes: dict[str, float]  # of positions (bitmask, csr), and of all (megabytes)
-    quantised: str  # "int8 after training"; nothing where values are fp32
-    weighed: dict[str, float] | None  # bytes as measured, see `measured.weights`
-    milliseconds: float | None  # of one example at batch 1
+    seeds: tuple[float, ...]  # the test metric of each
 
     @property
     def written(self) -> float | None:
         """Megabytes of the packed file: values of its own type, the best encoding, batch-norm
         folded where it can be."""
-        size = self.file("batch_norm_folded") or self.file("batch_norm_kept")
-        return None if size is None else size / MEGABYTE
+        file = self.file(folded=True) or self.file(folded=False)
+        return None if file is None else file.bytes / MEGABYTE
 
-    @property
-    def values(self) -> str:
-        return self.quantised.partition(" ")[0] or "fp32"
-
-    def file(self, state: str, what: str = "bytes") -> float | None:
-        """Bytes of the packed file in one of both states, or of a part of it."""
-        return (self.weighed or {}).get(f"{state}.values.{self.values}.{what}")
+    def file(self, *, folded: bool, values: str = "") -> PackedFile | None:
+        """The packed file in one of both states, with values of its own or of another type."""
+        state = self.packed.state(folded) if self.packed else None
+        return state.values.get(values or self.values) if state else None
 
     def positions_share(self, values: str) -> float | None:
         """Of the smallest file with values of this type."""
-        folded = self.file("batch_norm_folded") is not None
-        part = f"batch_norm_{'folded' if folded else 'kept'}.values.{values}"
-        numbers = self.weighed or {}
-        whole = numbers.get(f"{part}.bytes")
-        return numbers[f"{part}.position_bytes"] / whole if whole else None
+        file = self.file(folded=self.file(folded=True) is not None, values=values)
+        return file.position_bytes / file.bytes if file and file.bytes else None
+
+    def encoded(self, encoding: str) -> PackedFile | None:
+        """The file under an encoding of positions, with fp32 values and batch-norm kept."""
+        return self.packed.batch_norm_kept.encodings.get(encoding) if self.packed else None
+
+    @property
+    def prunable(self) -> float:
+        """Weights of the tensors that have masks, as measured with the packed file."""
+        return self.packed.prunable if self.packed else 0.0
+
+    @property
+    def bound_bytes(self) -> float:
+        """log2 C(n, k) of the positions."""
+        return self.packed.bound_bytes if self.packed else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,72 +126,32 @@ def half_width(values: Sequence[float]) -> float | None:
     return student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
-def curves(loaded: Loaded) -> dict[str, list[Point]]:
+def curves(runs: Runs) -> dict[str, list[Point]]:
     """By name, dense ones first; the points by size."""
-    points = [
-        _fold(group.to_dict("records"))
-        for _, group in loaded.runs.groupby(["series", "point"], sort=False)
-    ]
-    found: dict[str, list[Point]] = {}
+    seeds: dict[tuple[str, str], list[Row]] = {}
+    for row in runs.rows:
+        seeds.setdefault((row.series, row.point), []).append(row)
+    points = [_point(rows) for rows in seeds.values()]
+    by_name: dict[str, list[Point]] = {}
     for point in sorted(points, key=lambda point: (point.kind, point.nonzero, -point.sparsity)):
-        found.setdefault(point.series, []).append(point)
-    order = list(dict.fromkeys(loaded.runs["series"]))
-    return dict(sorted(found.items(), key=lambda item: (item[1][0].kind, order.index(item[0]))))
+        by_name.setdefault(point.series, []).append(point)
+    order = {name: place for place, name in enumerate(dict.fromkeys(r.series for r in runs.rows))}
+    return dict(sorted(by_name.items(), key=lambda item: (item[1][0].kind, order[item[0]])))
 
 
-def _fold(rows: list[dict[Any, Any]]) -> Point:
-    first = rows[0]
-    tests, valids = [row["test"] for row in rows], [row["valid"] for row in rows]
-    dense = first["kind"] == "dense"
-    sparsity = _mean(rows, "sparsity")
+def _point(rows: list[Row]) -> Point:
+    values = folded(rows)
+    tests = [row.test for row in rows]
+    label = values["size"] if values["kind"] == "dense" else percent(values["sparsity"])
     return Point(
-        **{key: first[key] for key in ("series", "kind", "family", "data", "size")},
-        label=first["size"] if dense else percent(sparsity),
-        width=None if pd.isna(first["width"]) else float(first["width"]),
-        hidden_size=None if pd.isna(first["hidden_size"]) else int(first["hidden_size"]),
-        sparsity=sparsity,
+        **values,
+        label=label,
         n=len(rows),
-        parameters=first["parameters"],
-        nonzero=_mean(rows, "nonzero"),
-        megabytes=_mean(rows, "megabytes"),
-        multiply_adds=_mean_if_all(rows, "multiply_adds"),
-        sparse_multiply_adds=_mean_if_all(rows, "sparse_multiply_adds"),
-        test=fmean(tests),
         test_half=half_width(tests),
-        valid=fmean(valids),
-        valid_half=half_width(valids),
+        valid_half=half_width([row.valid for row in rows]),
+        top5_half=half_width([row.top5 for row in rows if row.top5 is not None]),
         seeds=tuple(tests),
-        top5=_mean_if_all(rows, "top5"),
-        top5_half=half_width([row["top5"] for row in rows if not pd.isna(row["top5"])]),
-        published=None if pd.isna(first["published"]) else float(first["published"]),
-        published_top5=_mean_if_all(rows[:1], "published_top5"),
-        published_in=first["published_in"],
-        published_start=first["published_start"],
-        published_megabytes=first["published_megabytes"],
-        quantised=first["quantised"],
-        weighed=_means([row["weighed"] for row in rows]),
-        milliseconds=_mean_if_all(rows, "milliseconds"),
     )
-
-
-def _mean(rows: list[dict[Any, Any]], column: str) -> float:
-    """Without rounding where all are equal, as they are unless masks leave different numbers."""
-    values = [row[column] for row in rows]
-    return values[0] if len(set(values)) == 1 else fmean(values)
-
-
-def _mean_if_all(rows: list[dict[Any, Any]], column: str) -> float | None:
-    """Nothing where a record does not hold it."""
-    return None if any(pd.isna(row[column]) for row in rows) else float(_mean(rows, column))
-
-
-def _means(all_: list[dict[str, float] | None]) -> dict[str, float] | None:
-    """Number by number, of what all hold."""
-    there = [each for each in all_ if each is not None]
-    if len(there) < len(all_):
-        return None
-    keys = [key for key in there[0] if all(key in each for each in there)]
-    return {key: fmean(each[key] for each in there) for key in keys}
 
 
 def at(curve: list[Point], nonzero: float) -> Estimate:

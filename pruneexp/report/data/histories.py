@@ -1,12 +1,11 @@
 """How runs went: learning rate, sparsity and validation over steps, of few enough to tell apart."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
 
 from pruneexp.engine import files
 from pruneexp.engine.store import Store
+from pruneexp.report.data.rows import Row
 from pruneexp.report.format import percent
 
 MOST = 6  # curves in one panel that an eye can follow
@@ -34,64 +33,72 @@ class Histories:
     warnings: list[str]
 
 
-def read(store: Store, runs: pd.DataFrame, metric: str) -> Histories:
+def read(store: Store, rows: Sequence[Row], metric: str) -> Histories:
     """Of the pruned settings the most sparse, from all curves alike, and the dense one of their
     model."""
-    trained = runs[runs["steps"] > 0]  # not those that only measured rounded weights
-    first = trained.sort_values("seed", kind="stable").groupby("point", sort=False).head(1)
-    pruned = first[first["kind"] == "sparse"]
-    beside = _dense(first, pruned)
-    chosen = pd.concat([beside, _chosen(pruned, MOST - len(beside))])
-    several = pruned["series"].nunique() > 1
-    same = chosen[chosen["kind"] == "sparse"]["sparsity"].nunique() == 1
+    first: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row.steps > 0:  # not those that only measured rounded weights
+            key = row.series, row.point
+            if key not in first or row.seed < first[key].seed:
+                first[key] = row
+    pruned = [row for row in first.values() if row.kind == "sparse"]
+    beside = _dense(first.values(), pruned)
+    chosen = [*beside, *_chosen(pruned, MOST - len(beside))]
+    several = len({row.series for row in pruned}) > 1
+    same = len({row.sparsity for row in chosen if row.kind == "sparse"}) == 1
     histories = Histories(shown=[], pruned=len(pruned), warnings=[])
-    for row in chosen.to_dict("records"):
-        words = [percent(row["sparsity"])]
-        if row["kind"] == "dense":
-            words = [f"dense {row['size']}".strip()]
+    for row in chosen:
+        words = [percent(row.sparsity)]
+        if row.kind == "dense":
+            words = [f"dense {row.size}".strip()]
         elif several:
-            own = row["series"].removeprefix("sparse, ")
+            own = row.series.removeprefix("sparse, ")
             words = [own] if same else [own, *words]
         try:
-            found = store.folder(row["name"]).history()
-            if found:
-                histories.shown.append(_history(", ".join(words), row, found, metric))
+            steps = store.folder(row.name).history()
+            if steps:
+                histories.shown.append(_history(", ".join(words), row, steps, metric))
         except (files.Damaged, OSError, KeyError) as error:
             told = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            histories.warnings.append(f"The history of {row['name']} is not shown: {told}.")
+            histories.warnings.append(f"The history of {row.name} is not shown: {told}.")
     return histories
 
 
-def _dense(first: pd.DataFrame, pruned: pd.DataFrame) -> pd.DataFrame:
+def _dense(first: Iterable[Row], pruned: Sequence[Row]) -> list[Row]:
     """The dense run of the largest model that was pruned, if it is there."""
-    same = ["family", "size", "data"]
-    dense = first[first["kind"] == "dense"].merge(pruned[same].drop_duplicates(), on=same)
-    return dense.sort_values("parameters", kind="stable").tail(1)
+    models = {(row.family, row.size, row.data) for row in pruned}
+    dense = [
+        row for row in first if row.kind == "dense" and (row.family, row.size, row.data) in models
+    ]
+    largest = max((row.parameters for row in dense), default=0)
+    return [row for row in dense if row.parameters == largest][-1:]
 
 
-def _chosen(pruned: pd.DataFrame, most: int) -> pd.DataFrame:
+def _chosen(pruned: Sequence[Row], most: int) -> list[Row]:
     """The most sparse of each curve, then the next of each; in the order of the curves."""
-    falling = pruned.sort_values("sparsity", ascending=False, kind="stable")
-    turn = falling.groupby("series", sort=False).cumcount()
-    taken = falling.assign(turn=turn).sort_values("turn", kind="stable").head(most)
-    order = {name: place for place, name in enumerate(dict.fromkeys(pruned["series"]))}
-    places = taken["series"].map(order)
-    return taken.assign(place=places).sort_values(["place", "sparsity"], kind="stable")
+    falling = sorted(pruned, key=lambda row: -row.sparsity)
+    turns: dict[str, int] = {}
+    taken: list[tuple[int, Row]] = []
+    for row in falling:
+        turns[row.series] = turns.get(row.series, 0) + 1
+        taken.append((turns[row.series], row))
+    taken = sorted(taken, key=lambda entry: entry[0])[:most]
+    order = {name: place for place, name in enumerate(dict.fromkeys(r.series for r in pruned))}
+    return sorted((row for _, row in taken), key=lambda row: (order[row.series], row.sparsity))
 
 
-def _history(
-    label: str, row: dict[Any, Any], found: list[dict[str, float]], metric: str
-) -> History:
+def _history(label: str, row: Row, rows: list[dict[str, float]], metric: str) -> History:
     key = f"valid_{metric}"
-    validations = [each for each in found if key in each]
+    validations = [each for each in rows if key in each]
     return History(
         label=label,
-        kind=str(row["kind"]),
-        seed=int(row["seed"]),
-        own_stage=row["steps"] != row["total_steps"],
-        steps=[each["step"] for each in found],
-        rates=[each["rate"] for each in found],
-        sparsities=[100 * each["sparsity"] for each in found],
+        kind=row.kind,
+        seed=row.seed,
+        own_stage=row.steps != row.total_steps,
+        steps=[each["step"] for each in rows],
+        rates=[each["rate"] for each in rows],
+        sparsities=[100 * each["sparsity"] for each in rows],
         validated=[each["step"] for each in validations],
         valid=[each[key] for each in validations],
     )

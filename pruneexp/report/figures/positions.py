@@ -44,7 +44,7 @@ def positions(found: Findings) -> Figure | None:
         line = {"lw": 1.3, "marker": "o", "markersize": 3}
         look = band if encoding == "auto" else line
         axes.plot(kept, bits, color=colour, ls=dashes, label=words, **look)
-    bound = [8 * _numbers(point)["bound_bytes"] / _numbers(point)["prunable"] for point in curve]
+    bound = [8 * point.bound_bytes / point.prunable for point in curve]
     axes.plot(kept, bound, color=BLUE, ls=(0, (1, 1.2)), lw=2, label="bound log2 C(n, k)")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -79,13 +79,9 @@ def _longest(found: Findings) -> list[Point]:
     return sorted(curve, key=lambda point: point.sparsity)
 
 
-def _numbers(point: Point) -> dict[str, float]:
-    assert point.weighed is not None, point.series
-    return point.weighed
-
-
 def _bits(point: Point, encoding: str) -> float:
-    numbers, of = _numbers(point), f"batch_norm_kept.encodings.{encoding}."
-    # One that was refused has no line.
-    parts = [numbers.get(f"{of}{what}", math.nan) for what in ("position_bytes", "filler_bytes")]
-    return 8 * sum(parts) / numbers["prunable"]
+    """Of positions and fillers, a prunable weight; an encoding that was refused has no line."""
+    file = point.encoded(encoding)
+    return (
+        math.nan if file is None else 8 * (file.position_bytes + file.filler_bytes) / point.prunable
+    )

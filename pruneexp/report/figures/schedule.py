@@ -26,7 +26,7 @@ SPACING = 1.25  # of a letter's height, between two labels
 
 def schedule(found: Findings) -> Figure | None:
     """Nothing where nothing was pruned or no history is left."""
-    shown = found.loaded.histories.shown
+    shown = found.runs.histories.shown
     if not any(history.kind == "sparse" for history in shown):
         return None
     figure = Figure(figsize=INCHES, layout="constrained")
@@ -83,7 +83,7 @@ def _validation(found: Findings, axes: Axes) -> None:
 
 
 def _says(found: Findings) -> str:
-    histories = found.loaded.histories
+    histories = found.runs.histories
     pruned = sum(history.kind == "sparse" for history in histories.shown)
     seeds = sorted({history.seed for history in histories.shown})
     which = f"seed {seeds[0]} of each" if len(seeds) == 1 else "the lowest seed of each"

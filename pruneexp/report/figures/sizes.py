@@ -74,7 +74,7 @@ def written(found: Findings) -> Figure | None:
     """The same against the bytes of the packed file. Nothing where they were not measured."""
     if not found.bytes_are_known or _one_place([point.written or 0 for point in found.points]):
         return None
-    folds = any(point.file("batch_norm_folded") for point in found.points)
+    folds = any(point.file(folded=True) for point in found.points)
     words = "size (MB really written" + ", batch-norm folded)" * folds + ")" * (not folds)
     return _curves(found, lambda point: point.written or 0, words, lambda value: f"{value:g}")
 
@@ -163,7 +163,7 @@ def _curves(
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     axes.margins(y=0.12)
     ink += _references(axes, found)
-    place(axes, [*labels, *reference_labels(found.loaded.references, found.digits)], ink)
+    place(axes, [*labels, *reference_labels(found.runs.references, found.digits)], ink)
     return figure
 
 
@@ -259,7 +259,7 @@ def _draw(
 def _references(axes: Axes, found: Findings) -> list[np.ndarray]:
     """A thin line across for each value to hold the curves against."""
     ends = axes.get_xlim()
-    values = found.loaded.references.values()
+    values = found.runs.references.values()
     for value in values:
         axes.axhline(value, color=GREY, lw=0.8, ls=(0, (6, 3)), zorder=1.5)
     return [np.array([[end, value] for end in ends]) for value in values]

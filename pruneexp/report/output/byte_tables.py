@@ -6,10 +6,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE
-from pruneexp.report import format
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.frontier import Point
-from pruneexp.report.format import Table, estimate, percent, short
+from pruneexp.report.format import BLANK, Table, estimate, percent, short
 
 # Of the measured positions: the header, the encoding, and what of it is shown.
 POSITIONS = (
@@ -24,7 +23,6 @@ POSITIONS = (
     ("Rows", "rows", "position_bytes"),
     ("Auto", "auto", "position_bytes"),
 )
-STATES = ("batch_norm_kept", "batch_norm_folded")
 
 
 # --- as the paper counts -----------------------------------------------------------------------
@@ -71,7 +69,7 @@ def storage(found: Findings) -> Table | None:
     named = len({point.series for point in sparse}) > 1
     printed = any(point.published_megabytes for point in sparse)
     columns: list[tuple[str, Callable[[Point], str]]] = [
-        ("Bit-mask, as the paper counts", lambda p: _counted(bitmask(_prunable(p), to), to)),
+        ("Bit-mask, as the paper counts", lambda p: _counted(bitmask(p.prunable, to), to)),
         ("CSR(C), as the paper counts", lambda p: _counted(csr(p.nonzero, to), to)),
     ]
     if printed:
@@ -80,7 +78,7 @@ def storage(found: Findings) -> Table | None:
             ("CSR(C), published", lambda p: _published(p, "csr")),
         ]
     columns += [(header, _shown(encoding, what, to)) for header, encoding, what in POSITIONS]
-    columns.append(("log2 C(n, k)", lambda p: _measured(_bound(p), to)))
+    columns.append(("log2 C(n, k)", lambda p: _measured(p.bound_bytes, to)))
     return Table(
         raw=_raw_storage(points, to),
         header=[
@@ -92,7 +90,7 @@ def storage(found: Findings) -> Table | None:
             [
                 *[point.series] * named,
                 *(point.size, percent(point.sparsity), short(point.nonzero, every)),
-                *(write(point) if point.kind == "sparse" else format.BLANK for _, write in columns),
+                *(write(point) if point.kind == "sparse" else BLANK for _, write in columns),
             ]
             for point in points
         ],
@@ -102,7 +100,7 @@ def storage(found: Findings) -> Table | None:
 
 
 def _storage_caption(sparse: list[Point], to: int) -> str:
-    below = [point for point in sparse if csr(point.nonzero, to) < _bound(point)]
+    below = [point for point in sparse if csr(point.nonzero, to) < point.bound_bytes]
     places = ", ".join(dict.fromkeys(percent(point.sparsity) for point in below))
     lies = (
         f"at {places} it lies below log2 C(n, k), less than which positions without structure "
@@ -134,20 +132,13 @@ def _with_positions(found: Findings) -> list[Point]:
     return sorted(kept, key=lambda p: (p.size, p.kind, series.index(p.series), p.sparsity))
 
 
-def _prunable(point: Point) -> float:
-    return (point.weighed or {}).get("prunable", 0.0)
-
-
-def _bound(point: Point) -> float:
-    return (point.weighed or {}).get("bound_bytes", 0.0)
-
-
 def _shown(encoding: str, what: str, to: int) -> Callable[[Point], str]:
     return lambda point: _measured(_of(point, encoding, what), to)
 
 
 def _of(point: Point, encoding: str, what: str) -> float:
-    return (point.weighed or {}).get(f"{STATES[0]}.encodings.{encoding}.{what}", math.nan)
+    file = point.encoded(encoding)
+    return math.nan if file is None else float(getattr(file, what))
 
 
 def _counted(size: float, to: int) -> str:
@@ -155,12 +146,12 @@ def _counted(size: float, to: int) -> str:
 
 
 def _measured(size: float, to: int) -> str:
-    return format.BLANK if math.isnan(size) else f"{size / MEGABYTE:.{3 if to == 10_000 else 4}f}"
+    return BLANK if math.isnan(size) else f"{size / MEGABYTE:.{3 if to == 10_000 else 4}f}"
 
 
 def _published(point: Point, what: str) -> str:
     figure = point.published_megabytes.get(what)
-    return format.BLANK if figure is None else f"{figure:.2f}"
+    return BLANK if figure is None else f"{figure:.2f}"
 
 
 def _raw_storage(points: list[Point], to: int) -> pd.DataFrame:
@@ -174,11 +165,11 @@ def _raw_storage(points: list[Point], to: int) -> pd.DataFrame:
             "size": [point.size for point in points],
             "sparsity": [point.sparsity for point in points],
             "nonzero": [point.nonzero for point in points],
-            "prunable": [_prunable(point) for point in points],
-            "counted_bitmask_bytes": [bitmask(_prunable(point), to) for point in points],
+            "prunable": [point.prunable for point in points],
+            "counted_bitmask_bytes": [bitmask(point.prunable, to) for point in points],
             "counted_csr_bytes": [csr(point.nonzero, to) for point in points],
             **measured,
-            "bound_bytes": [_bound(point) for point in points],
+            "bound_bytes": [point.bound_bytes for point in points],
         }
     )
 
@@ -190,20 +181,20 @@ def written(found: Findings) -> Table | None:
     points = [point for curve in found.curves.values() for point in reversed(curve)]
     to = grain(points)
 
-    def megabytes(point: Point, state: str) -> str:
-        size = point.file(state)
-        return format.BLANK if size is None else _measured(size, to)
+    def megabytes(point: Point, folded: bool) -> str:
+        file = point.file(folded=folded)
+        return BLANK if file is None else _measured(file.bytes, to)
 
     columns: list[tuple[str, Callable[[Point], str]]] = [
         ("MB as the paper counts", lambda p: _counted_or_blank(p, to))
     ]
     if any("megabytes" in point.published_megabytes for point in points):
         columns.append(("published", lambda p: _published(p, "megabytes")))
-    if any(point.file(STATES[1]) for point in points):
-        columns.append(("MB written, batch-norm kept", lambda p: megabytes(p, STATES[0])))
-        columns.append(("folded", lambda p: megabytes(p, STATES[1])))
+    if any(point.file(folded=True) for point in points):
+        columns.append(("MB written, batch-norm kept", lambda p: megabytes(p, False)))
+        columns.append(("folded", lambda p: megabytes(p, True)))
     else:
-        columns.append(("MB written", lambda p: megabytes(p, STATES[0])))
+        columns.append(("MB written", lambda p: megabytes(p, False)))
     if any(point.kind == "sparse" for point in points):
         columns.append(("of it positions", lambda p: _share(p, p.values)))
     if any(point.kind == "sparse" and not point.quantised for point in points):
@@ -238,17 +229,22 @@ def written(found: Findings) -> Table | None:
 def _share(point: Point, values: str) -> str:
     """Of positions in the smallest file; a dense model has none."""
     share = None if point.kind == "dense" else point.positions_share(values)
-    return format.BLANK if share is None else f"{100 * share:.0f} %"
+    return BLANK if share is None else f"{100 * share:.0f} %"
 
 
 def _counted_or_blank(point: Point, to: int) -> str:
     size = _as_counted(point, to)
-    return format.BLANK if size is None else _counted(size, to)
+    return BLANK if size is None else _counted(size, to)
 
 
 def _as_counted(point: Point, to: int) -> int | None:
     """The paper knows fp32 alone."""
-    return None if point.values != "fp32" else counted(point.nonzero, _prunable(point), to)
+    return None if point.values != "fp32" else counted(point.nonzero, point.prunable, to)
+
+
+def _bytes(point: Point, *, folded: bool) -> float | None:
+    file = point.file(folded=folded)
+    return None if file is None else file.bytes
 
 
 def _raw_written(points: list[Point], to: int) -> pd.DataFrame:
@@ -259,8 +255,8 @@ def _raw_written(points: list[Point], to: int) -> pd.DataFrame:
             "sparsity": [point.sparsity for point in points],
             "values": [point.quantised or "fp32" for point in points],
             "counted_bytes": [_as_counted(point, to) for point in points],
-            "batch_norm_kept_bytes": [point.file(STATES[0]) for point in points],
-            "batch_norm_folded_bytes": [point.file(STATES[1]) for point in points],
+            "batch_norm_kept_bytes": [_bytes(point, folded=False) for point in points],
+            "batch_norm_folded_bytes": [point.file(folded=True) for point in points],
             "positions_share": [point.positions_share(point.values) for point in points],
             "positions_share_int8": [point.positions_share("int8") for point in points],
             "test": [point.test for point in points],

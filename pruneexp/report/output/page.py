@@ -69,7 +69,7 @@ class Picture(Block):
 
 
 def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Block]:
-    loaded = found.loaded
+    runs = found.runs
     blocks: list[Block] = [Heading(text=found.title, level=1)]
     blocks += [Text(text=verdict) for verdict in found.verdicts]
     blocks += [Text(text=warning, warning=True) for warning in found.warnings]
@@ -84,7 +84,7 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
             names = f"{pair.ours[0].series} (A) against {pair.theirs[0].series} (B)"
             heading = f"{names[0].upper()}{names[1:]} at equal size"
         blocks += [Heading(text=heading), Grid(table=between)]
-    if len(loaded.runs):
+    if len(runs.rows):
         blocks += [
             Heading(text="Size against sparsity"),
             Grid(table=table(found)),
@@ -92,11 +92,11 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
-    if loaded.missing:
-        words = f"Not in this report: {len(loaded.missing)} of {loaded.asked}"
+    if runs.missing:
+        words = f"Not in this report: {len(runs.missing)} of {runs.asked}"
         blocks += [
             Heading(text=words),
-            Listing(items=[str(missing) for missing in loaded.missing]),
+            Listing(items=[str(missing) for missing in runs.missing]),
         ]
     blocks += [Heading(text="How it was made", detail=True)]
     blocks += [Listing(items=_made(found, files), detail=True)]
@@ -105,12 +105,12 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
 
 def _references(found: Findings) -> list[Block]:
     """What the horizontal lines of the figures are."""
-    if not found.loaded.references:
+    if not found.runs.references:
         return []
     items = [
         f"{name}: {found.metric.name} {value:.{found.digits}f}{found.metric.unit and ' '}"
         f"{found.metric.unit}"
-        for name, value in found.loaded.references.items()
+        for name, value in found.runs.references.items()
     ]
     return [Heading(text="Values to hold the curves against"), Listing(items=items)]
 
@@ -142,15 +142,15 @@ def _bytes(found: Findings) -> list[Block]:
 
 
 def _made(found: Findings, files: list[str]) -> list[str]:
-    loaded = found.loaded
+    runs = found.runs
     items = [
-        f"Plan {found.plan.name}: {loaded.asked} runs and points asked for, {len(loaded.runs)} "
+        f"Plan {found.plan.name}: {runs.asked} runs and points asked for, {len(runs.rows)} "
         "finished."
     ]
-    if len(loaded.runs):
-        metric, runs = found.metric, loaded.runs
+    if len(runs.rows):
+        metric = found.metric
         better = "higher" if metric.higher_is_better else "lower"
-        norms = int(runs["batch_norm"].max())
+        norms = max(row.batch_norm for row in runs.rows)
         items += [
             f"The state with the best validation {metric.name} ({better} is better) was measured "
             "on test, once.",
@@ -160,17 +160,21 @@ def _made(found: Findings, files: list[str]) -> list[str]:
             "sparse format adds." * (not found.rounded),
             "Intervals are 95 % t intervals over seeds; those of a difference and between two "
             "points add in squares.",
-            "Data: " + ", ".join(f"checksum {sum_ or 'unknown'}" for sum_ in runs["data"].unique()),
+            "Data: "
+            + ", ".join(
+                f"checksum {sum_ or 'unknown'}"
+                for sum_ in dict.fromkeys(row.data for row in runs.rows)
+            ),
             f"Time: {_hours(found.budgets)} in all finished runs together.",
         ]
-        lacking = int(runs["sparse_multiply_adds"].isna().sum())
+        lacking = sum(row.sparse_multiply_adds is None for row in runs.rows)
         if lacking:
             items.append(
-                f"Multiply-adds are not shown: {lacking} of {len(runs)} records lack them."
+                f"Multiply-adds are not shown: {lacking} of {len(runs.rows)} records lack them."
             )
-    if loaded.gone_with_size:
-        items.append(f"Differs with a model's size: {', '.join(loaded.gone_with_size)}")
-    items += [f"{key}: {', '.join(values)}" for key, values in loaded.versions.items()]
+    if runs.gone_with_size:
+        items.append(f"Differs with a model's size: {', '.join(runs.gone_with_size)}")
+    items += [f"{key}: {', '.join(values)}" for key, values in runs.versions.items()]
     return items + [f"Beside this page: {', '.join(files)}"] * bool(files)
 
 
@@ -191,7 +195,7 @@ def _markdown(block: Block) -> str:
         case Heading():
             return f"{'#' * block.level} {for_markdown(block.text)}"
         case Text():
-            return ("> **Mind:** " if block.warning else "") + for_markdown(block.text)
+            return ("> **Note:** " if block.warning else "") + for_markdown(block.text)
         case Listing():
             return "\n".join(f"- {for_markdown(item)}" for item in block.items)
         case Grid():

@@ -29,7 +29,7 @@ def _show(block: Block, console: Console) -> None:
             before = "" if block.level == 1 else "\n"
             console.print(Line(before + block.text, style="bold"))
         case Text():
-            words = ("Mind: " if block.warning else "") + block.text
+            words = ("Note: " if block.warning else "") + block.text
             console.print(Line(words, style="yellow" if block.warning else ""), overflow="fold")
         case Listing():
             items = Shown.grid(padding=(0, 1))

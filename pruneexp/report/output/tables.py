@@ -9,6 +9,7 @@ import pandas as pd
 from pruneexp.report import format
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.frontier import Estimate, Gap, Pair, Point
+from pruneexp.report.data.rows import POINTS, columns
 from pruneexp.report.format import Table, estimate, number, percent, short, signed, span
 from pruneexp.report.output.byte_tables import storage, written
 
@@ -76,7 +77,7 @@ def _or_blank(mean: float | None, half: float | None, digits: int) -> str:
 def _place(found: Findings, point: Point) -> tuple[Any, ...]:
     """Where a point stands in the table."""
     kin = list(dict.fromkeys((other.family, other.data) for other in found.points))
-    large = point.width or point.hidden_size or point.parameters
+    large = next(iter(point.sizes.values()), point.parameters)
     return (
         *(kin.index((point.family, point.data)), large, point.size, point.kind),
         *(list(found.curves).index(point.series), point.sparsity, point.nonzero),
@@ -93,10 +94,9 @@ def _named(found: Findings) -> bool:
 
 def _size(points: list[Point]) -> tuple[str, Callable[[Point], str]]:
     """The head of the column of sizes, and its cells, as the paper prints them: 0.25, 1500."""
-    if all(point.width is not None for point in points):
-        return "Width", lambda point: str(point.width)
-    if all(point.hidden_size is not None for point in points):
-        return "Model size (hidden units)", lambda point: str(point.hidden_size)
+    headings = {point.size_heading for point in points}
+    if len(headings) == 1 and headings != {""}:
+        return headings.pop(), lambda point: str(next(iter(point.sizes.values())))
     return "Model", lambda point: point.size
 
 
@@ -130,7 +130,7 @@ def _papers(found: Findings) -> str:
     if not papers:
         return ""
     otherwise = dict.fromkeys(
-        f" Mind: {p.published_in} pruned {p.published_start}, which the {p.series} runs beside it "
+        f" Note: {p.published_in} pruned {p.published_start}, which the {p.series} runs beside it "
         "did not."
         for p in found.points
         if p.published_start
@@ -139,27 +139,29 @@ def _papers(found: Findings) -> str:
     return listed + "".join(otherwise)
 
 
-RAW = [
-    *("series", "kind", "family", "size", "width", "hidden_size", "sparsity", "parameters"),
-    *("nonzero", "megabytes", "multiply_adds", "sparse_multiply_adds"),
-    *("test", "test_half", "valid", "valid_half", "n", "data"),
-]
-
-
 def _raw_points(points: list[Point]) -> pd.DataFrame:
-    def there(*columns: str) -> list[str]:
-        known = any(getattr(point, columns[0]) is not None for point in points)
-        return list(columns) if known else []
+    """The points with every digit; what no point has is left out."""
+    data: dict[str, list[Any]] = {}
 
-    beside = there("published", "published_in")
-    columns = [*RAW, *there("top5", "top5_half"), *beside, *there("published_top5")]
-    frame = pd.DataFrame(
-        [[getattr(point, column) for column in columns] for point in points],
-        columns=[_raw_name(column) for column in columns],
-    )
-    if beside:
-        frame["difference_percent"] = [_difference(point) for point in points]
-    return frame
+    def column(name: str, optional: bool = False) -> None:
+        values = [getattr(point, name) for point in points]
+        if not optional or any(value is not None for value in values):
+            data[_raw_name(name)] = values
+
+    for name in columns(POINTS):
+        column(name)
+        if name == "size":
+            for size in dict.fromkeys(key for point in points for key in point.sizes):
+                data[size] = [point.sizes.get(size) for point in points]
+        if name in ("test", "valid"):
+            column(f"{name}_half")
+    data["n"] = [point.n for point in points]
+    for name in ("top5", "top5_half", "published", "published_top5"):
+        column(name, optional=True)
+    if "published" in data:
+        data["published_in"] = [point.published_in for point in points]
+        data["difference_percent"] = [_difference(point) for point in points]
+    return pd.DataFrame(data)
 
 
 def _raw_name(column: str) -> str:
@@ -285,16 +287,14 @@ def budgets(found: Findings) -> Table:
 
 def runs(found: Findings) -> Table:
     """Every finished run."""
-    published = [str(name) for name in found.loaded.runs if str(name).startswith("published")]
-    apart = ["point", "quantised", "weighed", "milliseconds", *published]
-    frame = found.loaded.runs.drop(columns=apart)
-    digits, every = found.digits, list(frame["nonzero"])
+    frame = found.runs.frame.drop(columns="point")
+    digits, every = found.digits, [row.nonzero for row in found.runs.rows]
     return Table(
         raw=frame,
         header=["Run", "Series", "NNZ params", f"test {found.metric.label}"],
         cells=[
-            [row["name"], row["series"], short(row["nonzero"], every), f"{row['test']:.{digits}f}"]
-            for row in frame.to_dict("records")
+            [row.name, row.series, short(row.nonzero, every), f"{row.test:.{digits}f}"]
+            for row in found.runs.rows
         ],
         align="llrr",
         caption=f"The finished runs of {found.title}.",

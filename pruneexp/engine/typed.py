@@ -1,0 +1,138 @@
+"""Plain data, as JSON holds it, as typed dataclasses; whatever does not fit raises.
+
+    record = typed(Record, files.load_json(path))
+
+Files are read with suspicion: types are checked, numbers are finite, no field is missing and none
+unknown. The readers of a type are made once.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+Reader = Callable[[Any, str], Any]
+
+
+def typed(kind: type[T], data: Any) -> T:
+    """`data` as a dataclass of this kind. Raises TypeError, which names the field."""
+    value: T = reader(kind)(data, kind.__name__)  # type: ignore[arg-type]
+    return value
+
+
+@cache
+def reader(kind: Any) -> Reader:
+    """What reads a value of this type. Known are dataclasses, str, bool, int, float, None, unions
+    of these, lists, tuples of one type, dictionaries with texts as keys, and Any."""
+    if kind is Any:
+        return lambda value, name: value
+    if kind in SCALARS:
+        return SCALARS[kind]
+    if is_dataclass(kind):
+        return _dataclass(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return _union(arguments)
+    if origin in (list, tuple):
+        inner = reader(arguments[0])
+        return lambda value, name: origin(
+            inner(item, name) for item in _demand(isinstance(value, list), value, name, "a list")
+        )
+    if origin is dict:
+        inner = reader(arguments[1])
+
+        def dictionary(value: Any, name: str) -> Any:
+            _demand(type(value) is dict, value, name, "a dictionary")
+            return {key: inner(item, f"{name}.{key}") for key, item in value.items()}
+
+        return dictionary
+    if kind is dict or kind is list:
+        return lambda value, name: _demand(type(value) is kind, value, name, kind.__name__)
+    raise AssertionError(f"no reader for {kind}")
+
+
+def _demand(holds: bool, value: Any, name: str, takes: str) -> Any:
+    if not holds:
+        raise TypeError(f"{name} takes {takes}, got {_short(value)}")
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _number(value: Any, name: str) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
+    if type(value) is int and abs(value) < 2**1000:
+        return float(value)
+    raise TypeError(f"{name} takes a finite number, got {_short(value)}")
+
+
+def _whole(value: Any, name: str) -> int:
+    if type(value) is int and abs(value) < 2**63:
+        return value
+    raise TypeError(f"{name} takes a whole number, got {_short(value)}")
+
+
+def _exactly(kind: type, takes: str) -> Reader:
+    def read(value: Any, name: str) -> Any:
+        if type(value) is kind:
+            return value
+        raise TypeError(f"{name} takes {takes}, got {_short(value)}")
+
+    return read
+
+
+SCALARS: dict[Any, Reader] = {
+    str: _exactly(str, "a text"),
+    bool: _exactly(bool, "true or false"),
+    NoneType: _exactly(NoneType, "null"),
+    int: _whole,
+    float: _number,
+}
+
+
+def _union(kinds: tuple[Any, ...]) -> Reader:
+    """The first that fits; a whole number stays one where both int and float may be."""
+    readers = [reader(kind) for kind in kinds]
+
+    def read(value: Any, name: str) -> Any:
+        for each in readers:
+            try:
+                return each(value, name)
+            except TypeError:
+                continue
+        takes = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise TypeError(f"{name} takes {takes}, got {_short(value)}")
+
+    if len(kinds) == 2 and kinds[1] is NoneType:  # the common case, without a failed try
+        first = readers[0]
+        return lambda value, name: None if value is None else first(value, name)
+    return read
+
+
+def _dataclass(kind: Any) -> Reader:
+    hints = get_type_hints(kind)
+    readers = {item.name: reader(hints[item.name]) for item in fields(kind) if item.init}
+    needed = {
+        item.name
+        for item in fields(kind)
+        if item.init and item.default is MISSING and item.default_factory is MISSING
+    }
+
+    def read(value: Any, name: str) -> Any:
+        _demand(type(value) is dict, value, name, "a dictionary")
+        if not needed <= value.keys():
+            raise TypeError(f"{name} lacks {', '.join(sorted(needed - value.keys()))}")
+        try:
+            values = {key: readers[key](item, key) for key, item in value.items()}
+        except KeyError as error:
+            raise TypeError(f"{name} has a field {error} that is not known") from error
+        return kind(**values)
+
+    return read
