@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from pruneexp.cli import hydra_errors, points
 from pruneexp.cli.compose import compose
@@ -105,19 +105,43 @@ def test_a_configuration_that_depends_on_hydra_is_composed_as_a_whole(tmp_path: 
     assert_equal(given, every)
 
 
-def test_each_choice_of_groups_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = grids("seed=range(0,20)", "pruning/schedule=cubic,linear")
+def test_a_value_that_is_not_meant_for_a_grid_stays_out_of_its_points(tmp_path: Path) -> None:
+    path = tmp_path / "experiment" / "two.yaml"
+    path.parent.mkdir()
+    union = "[{seed: '0,1', model.width: 0.5}, {pruning.sparsity: 0.5}, {pruning: none}]"
+    path.write_text(f"# @package _global_\nhydra: {{sweeper: {{union: {union}}}}}\n")
+    given = grids("--config-dir", str(tmp_path), "experiment=two", "seed=7", "title=all")
+    every = given.points()
+    assert_equal(given, every)
+    assert [run.seed for run in read_points(given, ask_first=True)[0]] == [7, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "compositions"),
+    [
+        (["pruning/schedule=cubic,linear", "dry_run=true"], 2),
+        (["pruning/schedule=linear", "dry_run=true"], 0),  # Hydra has composed it already
+        (["+training.new=3"], 1),  # what is added cannot be added twice
+        (["pruning.sparsity=many,0.5"], 20),  # each point at fault, for Hydra's message
+    ],
+)
+def test_each_choice_of_groups_is_composed_once(
+    words: list[str], compositions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = grids("seed=range(0,20)", *words)
     calls: list[list[str]] = []
     whole = given.loader.load_sweep_config
 
-    def counted(config: object, overrides: list[str]) -> object:
+    def counted(config: DictConfig, overrides: list[str]) -> DictConfig:
         calls.append(overrides)
-        return whole(config, overrides)  # type: ignore[arg-type]
+        return whole(config, overrides)
 
     monkeypatch.setattr(given.loader, "load_sweep_config", counted)
     runs, unreadable = read_points(given, ask_first=True)
-    assert (len(runs), unreadable, len(calls)) == (40, [], 2)
-    assert [run.seed for run in runs[::2]] == list(range(20))
+    assert len(calls) == compositions
+    assert len(runs) + len(unreadable) == given.count()
+    seeds = [run.seed for run in runs]
+    assert seeds == sorted(seeds) and set(seeds) in (set(), set(range(20)))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ Nothing is read or run while Hydra is at work.
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from omegaconf import DictConfig
@@ -62,8 +64,10 @@ def compose(words: list[str]) -> Composed:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and this file says what is wrong
     composed: Any = Composed()
     before, sys.argv = sys.argv, ["pruneexp", *_flags_first(words)]
+    start = hydra.main(version_base="1.3", config_path=str(options.CONF), config_name="run")
     try:
-        hydra.main(version_base="1.3", config_path=str(options.CONF), config_name="run")(composed)()
+        with _mode_is_known() if any(word in SWEEPING for word in words) else nullcontext():
+            start(composed)()
     except Invalid:
         raise
     except hydra_errors.EXPECTED as error:
@@ -72,6 +76,20 @@ def compose(words: list[str]) -> Composed:
         sys.argv = before
     assert isinstance(composed, Composed)
     return composed
+
+
+@contextmanager
+def _mode_is_known() -> Iterator[None]:
+    """Hydra composes everything once only to see which mode the configuration is for, and goes by
+    -m all the same. Where -m is given, spare that: a tenth of a second."""
+    from hydra._internal.hydra import Hydra
+
+    asked = Hydra.get_mode
+    Hydra.get_mode = lambda *arguments, **named: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = asked  # type: ignore[method-assign]
 
 
 def _faults(words: list[str], error: Exception) -> list[Fault]:

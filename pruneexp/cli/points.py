@@ -86,6 +86,19 @@ class Composer:
         )
         self.parsed: dict[str, Override] = {}
         self.bases: dict[tuple[str, ...], DictConfig | None] = {}  # by the choices of groups
+        # What does not sweep is in `config` already. Assigning the same plain values again changes
+        # nothing, so `config` serves as the base of points that make the same choices of groups and
+        # hold all of these values.
+        fixed = [self._parse(text) for text in config.hydra.overrides.task]
+        fixed = [override for override in fixed if not override.is_sweep_override()]
+        self.given = {o.input_line for o in fixed if self._is_value(o)}
+        self.choices = tuple(str(o.input_line) for o in fixed if not self._is_value(o))
+        self.whole = _without_hydra(copy.deepcopy(config))
+        self.serves = (
+            all(_is_plain(override) for override in fixed if self._is_value(override))
+            and "???" not in config.hydra.runtime.choices.values()  # a choice left to the points
+            and not OF_HYDRA.search(OmegaConf.to_yaml(self.whole))
+        )
 
     def compose(self, point: list[str]) -> DictConfig:
         """The configuration of one point, given as overrides without sweeps."""
@@ -98,7 +111,7 @@ class Composer:
                     values.append(override)
                 else:
                     groups.append(text)
-            base = self._base(groups)
+            base = self._base(groups, point)
             if base is None or any(map(_reaches_hydra, values)):
                 return self._whole(point)
             composed = copy.deepcopy(base)
@@ -111,10 +124,12 @@ class Composer:
     def _whole(self, point: list[str]) -> DictConfig:
         return self.loader.load_sweep_config(self.config, point)
 
-    def _base(self, groups: list[str]) -> DictConfig | None:
+    def _base(self, groups: list[str], point: list[str]) -> DictConfig | None:
         """What the choices of groups compose, or None where a point must be composed as a whole:
         the choices are at fault, or something in them depends on the node `hydra`."""
         key = tuple(groups)
+        if self.serves and key == self.choices and self.given <= set(point):
+            return self.whole
         if key not in self.bases:
             try:
                 base = _without_hydra(self._whole(groups))
@@ -135,6 +150,12 @@ class Composer:
         return isinstance(override.value(), dict) or not self.repository.group_exists(
             override.key_or_group
         )
+
+
+def _is_plain(override: Override) -> bool:
+    """Whether it assigns a single value, as `key=value` does."""
+    signed = override.is_add() or override.is_force_add() or override.is_delete()
+    return not signed and not isinstance(override.value(), dict | list)
 
 
 def _reaches_hydra(override: Override) -> bool:
