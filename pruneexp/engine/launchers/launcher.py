@@ -1,5 +1,6 @@
 """What every launcher has: a recipe that starts the runs of a plan, and what it has started."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,47 +47,37 @@ class Launcher(Recipe):
     """Where the runs of a sweep go on. The fields of a launcher are its keys under
     `hydra.launcher`, and `hydra/launcher=WORD` chooses it.
 
-    A launcher that lets one thread of this process do all the work::
+    A launcher of one process that leaves the machine to others::
 
         @dataclass(kw_only=True, slots=True)
-        class InAThread(Launcher):
-            word: ClassVar[str] = "thread"
+        class Nice(Launcher):
+            word: ClassVar[str] = "nice"
+            by: int = 19  # as `nice` counts
 
             def start(self, store: Store, plan: Path, runs: Sequence[Run]) -> Started:
-                return OneThread(store, plan)
+                return OneProcess(["nice", "-n", str(self.by), *worker_command(store, plan)])
 
 
-        class OneThread(Started):
+        class OneProcess(Started):
             workers = 1
 
-            def __init__(self, store: Store, plan: Path) -> None:
-                self.lines: list[str] = []
-                self.asked_to_stop = Event()
-                work_on = partial(
-                    work,
-                    store,
-                    store.find_plan(str(plan)),
-                    stop=self.asked_to_stop.is_set,
-                    say=self.lines.append,
-                )
-                self.thread = Thread(target=work_on, daemon=True)
-                self.thread.start()
+            def __init__(self, command: list[str]) -> None:
+                self.process = subprocess.Popen(command)
 
             def tend(self) -> bool:
-                return self.thread.is_alive()
+                return self.process.poll() is None
 
             def said(self) -> list[str]:
-                lines, self.lines[:] = list(self.lines), []
-                return lines
+                return []  # it writes to the terminal itself
 
             def stop(self) -> None:
-                self.asked_to_stop.set()
+                self.process.terminate()
 
             def kill(self) -> None:
-                self.asked_to_stop.set()
+                self.process.kill()
 
     It becomes a choice by its entry in `OPTIONS` of `engine/launchers/__init__.py` and by
-    `conf/hydra/launcher/thread.yaml`, which says `defaults: [base_thread]`.
+    `conf/hydra/launcher/nice.yaml`, which says `defaults: [base_nice]`.
     """
 
     def start(self, store: Store, plan: Path, runs: Sequence[Run]) -> Started:
@@ -101,3 +92,11 @@ class Launcher(Recipe):
         Raises `Invalid` where the launcher cannot start anything.
         """
         raise NotImplementedError(f"{type(self).__name__} has no start")
+
+
+def worker_command(store: Store, plan: Path) -> list[str]:
+    """The command of one worker, here or on any machine that sees the results folder. SIGTERM asks
+    it to write its checkpoint and leave; its lines for the user go to standard error. With the
+    further word `--attached` it also leaves when its standard input closes."""
+    work = ["work", str(plan), "--results", str(store.results)]
+    return [sys.executable, "-m", "pruneexp", *work]

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import ClassVar
 
 from pruneexp.config.recipe import demand
 from pruneexp.config.run import Run
-from pruneexp.engine.launchers.launcher import Launcher, Started
+from pruneexp.engine.launchers.launcher import Launcher, Started, worker_command
 from pruneexp.engine.store import Store
 
 
@@ -55,9 +54,8 @@ class Processes(Started):
         self.processes = [self._start() for _ in range(workers)]
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pruneexp", "work", str(self.plan), "--attached"]
         process = subprocess.Popen(
-            [*command, "--results", str(self.store.results)],
+            [*worker_command(self.store, self.plan), "--attached"],
             stdin=subprocess.PIPE,  # closes when this process is gone, and the worker leaves
             stderr=subprocess.PIPE,
             text=True,
