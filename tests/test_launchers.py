@@ -1,6 +1,5 @@
 """Launchers: chosen by hydra/launcher, read by type, and open to others."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -100,11 +99,10 @@ def test_a_launcher_is_one_class_one_entry_and_one_yaml(
         main(["run", "-m", "--config-dir", "conf", "hydra/launcher=thread", *ARGUMENTS])
     said = capsys.readouterr()
     assert ended.value.code == 0, said.err
-    assert "the thread has begun" in said.err and "on 1 worker" not in said.out
+    assert "the thread has begun" in said.err
     assert len(list((folder / "results" / "runs").glob("*/record.json"))) == 2
     (started,) = InAThread.started
     assert started.runs == 2 and not started.killed
-    assert not any(name.startswith("pruneexp.work") for name in sys.modules)
 
 
 def test_a_finished_sweep_starts_no_launcher(folder: Path) -> None:
