@@ -50,19 +50,24 @@ def mean_sizes(values: Sequence[PackedSizes | None]) -> PackedSizes | None:
 
 
 def _mean_state(states: Sequence[PackedState]) -> PackedState:
-    def folded(part: str) -> dict[str, PackedFile | None]:
-        every = [getattr(state, part) for state in states]
-        return {word: _mean_file([files.get(word) for files in every]) for word in every[0]}
+    def files(part: str) -> dict[str, PackedFile]:
+        every: list[dict[str, PackedFile]] = [getattr(state, part) for state in states]
+        return {
+            word: _mean_file([each[word] for each in every])
+            for word in every[0]
+            if all(word in each for each in every)
+        }
 
-    return PackedState(encodings=folded("encodings"), values=folded("values"))
+    return PackedState(encodings=files("encodings"), values=files("values"))
 
 
-def _mean_file(files: Sequence[PackedFile | None]) -> PackedFile | None:
-    there = [file for file in files if file is not None]
-    if len(there) < len(files):
-        return None
+def _mean_file(files: Sequence[PackedFile]) -> PackedFile:
+    if all(file == files[0] for file in files):
+        return files[0]
     return PackedFile(
-        **{item.name: fmean(getattr(f, item.name) for f in there) for item in fields(PackedFile)}
+        bytes=fmean(file.bytes for file in files),
+        position_bytes=fmean(file.position_bytes for file in files),
+        filler_bytes=fmean(file.filler_bytes for file in files),
     )
 
 
