@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from pruneexp.cli.commands import COMMANDS
+from pruneexp.cli.main import main
 from pruneexp.cli.messages import complain
 from tests.test_sweep import TINY, pruneexp
 
@@ -25,9 +28,45 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_every_command(tmp_path: Path) -> None:
     done = pruneexp("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("run", "size", "report", "status", "show", "pack", "inspect", "clean"):
-        assert f"  {command} " in done.stdout
-        assert pruneexp(command, "--help", cwd=tmp_path).returncode == 0
+    shown = dict(re.findall(r"^  (\w+) +(\S.*)$", done.stdout, re.MULTILINE))
+    listed = {name: command.line for name, command in COMMANDS.items() if not command.hidden}
+    assert {name: shown.get(name) for name in listed} == listed
+    assert "work" in COMMANDS and "work" not in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_says_what_it_takes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    command = COMMANDS[name]
+    assert shown.startswith(f"usage: pruneexp {name} ")
+    if command.composes:
+        assert command.line in shown and "pruning/schedule" in shown
+        return
+    assert (command.description or command.line)[1:40] in " ".join(shown.split())
+    for action in command.parser()._actions:
+        assert (action.option_strings or [action.dest])[0] in shown
+        assert action.help, f"pruneexp {name}: {action.dest} has no help"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_documented_function(name: str) -> None:
+    act = COMMANDS[name].load()
+    assert act.__doc__, f"{act} does not say what it does"
+    assert act.__name__ == f"{name}_command"
+
+
+def test_commands_are_documented() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text().splitlines()
+    lines = "\n".join(
+        line for line in readme if line.startswith("pruneexp ") or "`pruneexp" in line
+    )
+    for name, command in COMMANDS.items():
+        assert command.hidden or re.search(rf"\b{name}\b", lines), name
 
 
 @pytest.mark.parametrize(
@@ -42,6 +81,20 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         (["size", "experiment=table2_small"], "size takes one configuration"),
         (["run", "model=null"], "must be a string"),
         (["run", "--config-name", "report"], "--config-dir FOLDER adds your own YAML"),
+        (
+            ["run", "-m", "seed=range(0,100000)"],
+            "100,000 points, about 6 minutes to read; add --yes",
+        ),
+        (
+            ["run", "-m", "seed=1,2", "hydra/launcher=joblib"],
+            "hydra/launcher takes local, got joblib",
+        ),
+        (
+            ["run", "-m", "seed=1,2", "hydra/launcher=basic"],
+            "hydra/launcher takes local, got basic",
+        ),
+        (["run", "-m", "pruning.start=dense,0123"], "use one sweep for each kind"),
+        (["run", "-m", "seed=1,2", "hydra/sweeper=basic"], "add hydra/launcher=basic"),
         (["run", "--config-dir", "nowhere"], "nowhere"),
         (["show", "nothing"], "no run 'nothing'"),
         (["status"], "no plan in"),
@@ -104,6 +157,8 @@ with contextlib.suppress(SystemExit):
     main(sys.argv[1:])
 heavy = [module for module in ("torch", "torchvision") if module in sys.modules]
 print("heavy:", heavy, file=sys.stderr)
+slow = [module for module in ("hydra", "omegaconf", "rich", "pandas") if module in sys.modules]
+print("slow:", slow, file=sys.stderr)
 """
 
 
@@ -119,6 +174,15 @@ def test_what_answers_at_once_imports_no_torch(arguments: list[str], home: Path)
         [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, cwd=home
     )
     assert "heavy: []" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_imports_nothing_slow(name: str, tmp_path: Path) -> None:
+    arguments = [*name.split(), "--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "heavy: []" in done.stderr and "slow: []" in done.stderr
 
 
 def test_a_finished_run_and_its_report_need_no_torch(home: Path) -> None:
@@ -158,8 +222,10 @@ def test_a_run_is_packed_and_unpacked_without_torch(home: Path) -> None:
 
 
 def test_a_flag_may_stand_anywhere(tmp_path: Path) -> None:
-    done = pruneexp("run", *TINY, "-m", "seed=1,2", "dry_run=true", "format=json", cwd=tmp_path)
-    assert len(json.loads(done.stdout)) == 2
+    (tmp_path / "conf").mkdir()
+    flags = ["-m", "--yes", "--config-dir", "conf"]
+    done = pruneexp("run", *TINY, *flags, "seed=1,2", "dry_run=true", "format=json", cwd=tmp_path)
+    assert len(json.loads(done.stdout)) == 2, done.stderr
 
 
 OWN_YAML = {

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from hydra_plugins.pruneexp.sweeper import points
+from pruneexp.cli.grids import points
 from pruneexp.config import options
 from pruneexp.config.options import CONF
 from pruneexp.config.read import read

@@ -11,45 +11,42 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {"seeds", "config.recipe", "engine.files", "engine.signals", "engine.typed", "cli.messages"},
+    {"seeds", "config.recipe", "engine.files", "engine.signals", "engine.typed", "cli.messages"}
+    | {"cli.imports"},
     {"engine.record"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights"},
     {"engine.store", "tasks", "models"},
     {"pruning", "storage"},
     {"training", "measure.counts", "quantisation"},
-    {"config.run"},
-    {"config.curve"},
+    {"config.run", "config.location", "config.short_forms"},
+    {"config.curve", "engine.launchers"},
     {"config.options"},
     {"config.read"},
     {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
-    | {"cli.live"},
+    | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running"},
-    {"cli.tables"},
-    {"cli.models"},
-    {"cli.runs", "cli.run"},
+    {"cli.arguments", "cli.live", "cli.points", "cli.sizes", "cli.tables"},
+    {"cli.commands", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
+    {"cli.sweep"},
+    {"cli.run"},
     {"cli.main"},
     {"__main__", "__init__"},
 ]
 PACKAGES = {"cli", "config"}  # their own __init__ holds nothing
 LIGHT = [
     *("seeds", "engine.record", "engine.files", "engine.signals", "engine.store", "engine.plan"),
-    *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers.local"),
-    *(
-        "config.recipe",
-        "config.factory",
-        "config.run",
-        "config.curve",
-        "config.options",
-        "config.read",
-    ),
+    *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers"),
+    *("config.recipe", "config.factory", "config.run", "config.curve", "config.options"),
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
     *("storage", "storage.archive", "storage.weigh", "report"),
-    *("cli.main", "cli.messages", "cli.hydra_errors", "cli.live", "cli.tables", "cli.models"),
-    *("cli.runs", "cli.run"),
+    *("config.location", "config.read", "config.short_forms"),
+    *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
+    *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
+    *("cli.points", "cli.compose", "cli.imports", "cli.sizes"),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneexp.cli import runs
+from pruneexp.cli.commands import COMMANDS
 from pruneexp.config.options import OPTIONS
 from pruneexp.config.read import restore
 from pruneexp.config.recipe import Dial, Invalid, asked
@@ -291,7 +291,7 @@ class TestAncestorsByRole:
         ancestors = parents(run)
         for parent in ancestors.values():
             execute(parent, say=silent)
-        runs.do("clean", ["--results", run.results, "--keep", "none", "--yes"])
+        COMMANDS["clean"](["--results", run.results, "--keep", "none", "--yes"])
         for parent in ancestors.values():
             assert (parent.store.folder(name(parent)).path / WEIGHTS).exists()
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hydra_plugins.pruneexp.sweeper import points
-from pruneexp.cli.run import plan_name
+from pruneexp.cli.grids import points
+from pruneexp.cli.sweep import plan_name
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run, name
 from pruneexp.engine.launchers.local import workers_that_pay
@@ -95,7 +95,7 @@ class TestPlan:
         cores = len(os.sched_getaffinity(0))
         assert workers_that_pay(tiny(), 100) == cores
         assert workers_that_pay(tiny(), 1) == 1
-        assert workers_that_pay(tiny(workers=7), 100) == 7
+        assert workers_that_pay(tiny(), 100, asked=7) == 7
         assert workers_that_pay(tiny(threads=cores), 100) == 1
         assert workers_that_pay(tiny(device="cuda"), 100) == 1
 

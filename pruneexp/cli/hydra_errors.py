@@ -45,8 +45,8 @@ def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
             except Invalid as invalid:
                 return said + invalid.faults
             except EXPECTED as error:
-                found, key = fault(error)
-                said.append(found or Fault("", str(error)))
+                one, key = fault(error)
+                said.append(one or Fault("", str(error)))
                 culprit = _culprit(left, key)
                 if culprit is None:
                     return said
@@ -54,10 +54,14 @@ def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
 
 
 def fault(error: Exception) -> tuple[Fault | None, str]:
-    """One line for a person, and the key it is about."""
+    """What Hydra or OmegaConf raised as one line for the user, and the key that it is about. None
+    where no key can be named."""
     text = str(error)
     if isinstance(error, YAMLError):
         return Fault("", f"a YAML file cannot be read: {' '.join(text.split())}"), ""
+    if "does not have a `_target_` field" in text:  # a sweeper of Hydra's own met our launcher
+        why = "takes basic with a sweeper of Hydra's own: add hydra/launcher=basic"
+        return Fault("hydra/launcher", why), "hydra/launcher"
     causes = [error, error.__cause__, error.__context__]
     for cause in causes:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
@@ -73,6 +77,8 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
         group, word = option["group"], option["word"]
         known = sorted(set(re.findall(r"^\t([\w-]+)$", text, re.M)))
         known = [name for name in known if not name.startswith("base_")]
+        if group == "hydra/launcher":
+            known = [name for name in known if name != "basic"]  # Hydra's own starts no workers
         if word.startswith("base_"):
             known = [f"base_{option.word}" for option in OPTIONS.get(group, ())]
         near = get_close_matches(word, known, n=1, cutoff=0.5)
@@ -101,12 +107,12 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
                 key, f"is no key with {group}={kind.word}; {' and '.join(having)} {has} it"
             )
         return no_key(key, [item.name for item in fields(kind if is_part(kind) else Run)])
-    got = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
-    if got:
-        return Fault(key, f"takes {KINDS.get(got[2], got[2])}, got {got[1]}")
-    got = re.search(r"Value '(.*)' is not a valid bool", first)
-    if got:
-        return Fault(key, f"takes true or false, got {got[1]}")
+    converted = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if converted:
+        return Fault(key, f"takes {KINDS.get(converted[2], converted[2])}, got {converted[1]}")
+    no_bool = re.search(r"Value '(.*)' is not a valid bool", first)
+    if no_bool:
+        return Fault(key, f"takes true or false, got {no_bool[1]}")
     return Fault(key, f"cannot be read: {first}")
 
 
@@ -121,12 +127,12 @@ def _culprit(overrides: list[str], key: str) -> str | None:
                 return override
         else:
             keys[override] = parsed.key_or_group
-    exactly = [override for override, mine in keys.items() if mine == key]
-    inside = [override for override, mine in keys.items() if re.match(rf"{key}[./]", mine)]
+    exactly = [override for override, its_key in keys.items() if its_key == key]
+    inside = [override for override, its_key in keys.items() if re.match(rf"{key}[./]", its_key)]
     return next(iter(exactly + inside), None)
 
 
 def plainly(error: Exception) -> str:
-    """One line, when no key could be named."""
-    found, _ = fault(error)
-    return str(found).strip() if found else str(error).splitlines()[0]
+    """An error as one line."""
+    one, _ = fault(error)
+    return str(one).strip() if one else str(error).splitlines()[0]

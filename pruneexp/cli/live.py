@@ -1,7 +1,7 @@
 """What a person sees while runs are under way: a live table in a terminal, else plain lines."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pruneexp.engine.plan import Standing
 from pruneexp.engine.record import Progress
 
 COLOURS = {
@@ -36,6 +37,11 @@ class Row:
     ) -> None:
         self.name, self.state, self.progress = name, state, progress
         self.test, self.error = test, error
+
+
+def rows(standings: Iterable[Standing]) -> list[Row]:
+    """The runs of a plan as the display knows them."""
+    return [Row(s.planned.name, s.state, s.progress, s.test, s.error) for s in standings]
 
 
 class Display:

@@ -23,28 +23,21 @@ if TYPE_CHECKING:
     from pruneexp.storage.archive import Array
 
 
-def format_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=["table", "json"], default="table")
-
-
-def run_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a name, a fingerprint or its beginning, or a folder")
-
-
-def _bytes(options: argparse.Namespace, store: Store) -> int:
-    found: dict[str, dict[str, Any]] = {}
+def bytes_command(options: argparse.Namespace, store: Store) -> int:
+    """What runs weigh; a run that cannot be weighed is named, and the others are weighed."""
+    weighed: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
     runs = {folder.path.name: folder for word in options.run for folder in _runs(word, store)}
     for folder in runs.values():
         try:
-            found[folder.path.name] = _weighed(folder)
+            weighed[folder.path.name] = _weighed(folder)
         except EXPECTED as error:  # the others are weighed all the same
             faults.append(str(error))
     if options.format == "json":
-        print(json.dumps(found))
+        print(json.dumps(weighed))
     else:
         console = Console(markup=False, highlight=False)
-        for name, facts in found.items():
+        for name, facts in weighed.items():
             console.print(tables.weighed(name, facts))
     complain(faults)
     return BAD_INPUT if faults else 0
@@ -62,37 +55,38 @@ def _runs(word: str, store: Store) -> list[Folder]:
 
 
 def _weighed(folder: Folder) -> dict[str, Any]:
-    """What stands in the run's file, which is made if it is not there."""
+    """What the run's file of bytes says; the file is written if it is not there."""
     try:
-        found = folder.weighed()
+        weighed = folder.weighed()
     except files.Damaged as error:
         complain([f"{error}; it is measured anew"])
-        found = None
-    if found is None:
+        weighed = None
+    if weighed is None:
         from pruneexp.measure import packed
         from pruneexp.running.source import of_run
 
         run = of_run(folder)
-        found = packed.weighed(run.model, run.shape, run.masks, lambda line: complain([line]))
-        if found is None:
+        weighed = packed.weighed(run.model, run.shape, run.masks, lambda line: complain([line]))
+        if weighed is None:
             raise files.NotFound(f"{folder.path.name} cannot be packed")
-        files.save_json(folder.path / BYTES, found)
-    return found
+        files.save_json(folder.path / BYTES, weighed)
+    return weighed
 
 
-def _pack(options: argparse.Namespace, store: Store) -> int:
+def pack_command(options: argparse.Namespace, store: Store) -> int:
+    """Write a finished run as one small file."""
     from pruneexp.storage.pack import contents, pack
 
     folder = store.find(options.run)
     try:
         state = _folded(folder) if options.fold else None
-        made = pack(
+        packed = pack(
             folder, options.out, kind=options.values, encoding=options.encoding, state=state
         )
     except ValueError as error:  # values that a type cannot hold, or nothing to fold
         complain([str(error)])
         return BAD_INPUT
-    facts = contents(made)
+    facts = contents(packed)
     share = facts["bytes"] / facts["dense_bytes"] if facts["dense_bytes"] else 1.0
     print(f"{options.out}: {facts['bytes']:,} bytes, {share:.1%} of the dense weights")
     return 0
@@ -112,7 +106,8 @@ def _folded(folder: Folder) -> "dict[str, Array]":
     return state
 
 
-def _unpack(options: argparse.Namespace, store: Store) -> int:
+def unpack_command(options: argparse.Namespace, store: Store) -> int:
+    """Write such a file as safetensors."""
     from pruneexp.storage.archive import Archive
     from pruneexp.storage.pack import unpack
 
@@ -120,7 +115,8 @@ def _unpack(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
-def _inspect(options: argparse.Namespace, store: Store) -> int:
+def inspect_command(options: argparse.Namespace, store: Store) -> int:
+    """What is in such a file."""
     from pruneexp.storage.archive import Archive
     from pruneexp.storage.pack import contents
 
@@ -133,7 +129,8 @@ def _inspect(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
-def _latency(options: argparse.Namespace, store: Store) -> int:
+def latency_command(options: argparse.Namespace, store: Store) -> int:
+    """How fast models are, one after the other."""
     from pruneexp.engine.device import keep_freed_memory
     from pruneexp.running import cache
     from pruneexp.running.latency import latency
@@ -143,22 +140,22 @@ def _latency(options: argparse.Namespace, store: Store) -> int:
     keep_freed_memory()
     for source in _sources(options, store):
         for batch in options.batch:
-            found = latency(source.model, source.shape, batch=batch, threads=options.threads)
+            times = latency(source.model, source.shape, batch=batch, threads=options.threads)
             try:
-                cache.keep(source, found)
+                cache.keep(source, times)
             except files.CannotWrite as error:
                 complain([str(error)])
-            rows.append({"run": source.name} | found.to_plain())
+            rows.append({"run": source.name} | times.to_plain())
             if options.format == "table":
-                console.print(tables.latency(source.name, found))
+                console.print(tables.latency(source.name, times))
     if options.format == "json":
         print(json.dumps(rows))
     return 0 if rows else BAD_INPUT
 
 
 def _sources(options: argparse.Namespace, store: Store) -> "Iterator[Source]":
-    """One at a time: packed files, runs, and the finished runs of plans. What a plan cannot give
-    is said, and the others are measured."""
+    """One at a time: packed files, runs, and the finished runs of plans. A run of a plan that
+    cannot be loaded is named, and the others are measured."""
     from pruneexp.running.source import SUFFIX, of_file, of_run
 
     for word in options.run:
@@ -175,7 +172,8 @@ def _sources(options: argparse.Namespace, store: Store) -> "Iterator[Source]":
                 complain([str(error)])
 
 
-def _export(options: argparse.Namespace, store: Store) -> int:
+def export_command(options: argparse.Namespace, store: Store) -> int:
+    """Write a run or a file for other programs."""
     from pruneexp.running import export
     from pruneexp.running.source import find
 
@@ -183,103 +181,3 @@ def _export(options: argparse.Namespace, store: Store) -> int:
     for line in export.export(source, options.out):
         print(line)
     return 0
-
-
-def _bytes_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="+", help="runs, or plans for all of their finished runs")
-    format_argument(parser)
-
-
-def _pack_arguments(parser: argparse.ArgumentParser) -> None:
-    from pruneexp.storage import positions, values
-
-    run_argument(parser)
-    _out_argument(parser, "the file to write")
-    parser.add_argument("--values", choices=values.WORDS, default="fp32", help="of kept weights")
-    parser.add_argument(
-        "--encoding", choices=positions.WORDS, default="auto", help="of their positions"
-    )
-    parser.add_argument(
-        "--fold", action="store_true", help="batch-norm into the convolution before it"
-    )
-
-
-def _unpack_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pxp file")
-    _out_argument(parser, "the safetensors to write")
-    parser.add_argument("--masks", type=Path, help="another, for the masks")
-    parser.add_argument(
-        "--limit",
-        type=int,
-        help="bytes the tensors may take; else what the file's length justifies",
-    )
-
-
-def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pxp file")
-    format_argument(parser)
-
-
-def _latency_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", nargs="+", help="finished runs, plans (all their finished runs), .pxp files"
-    )
-    parser.add_argument(
-        "--batch",
-        type=_positive,
-        nargs="+",
-        default=[1, 16],
-        help="pictures or texts at once, each measured (1 16)",
-    )
-    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU (1)")
-    _trust_argument(parser)
-    format_argument(parser)
-
-
-def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a finished run or a .pxp file")
-    _out_argument(parser, "FILE.safetensors or FILE.onnx")
-    _trust_argument(parser)
-
-
-def _out_argument(parser: argparse.ArgumentParser, does: str) -> None:
-    parser.add_argument("-o", "--out", type=Path, required=True, help=does)
-
-
-def _trust_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trust", action="store_true", help="let a .pxp file import and run Python that it names"
-    )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text}")
-    return int(text)
-
-
-DOES = {
-    "bytes": "What finished runs weigh in the bytes of a packed file, under each encoding and type "
-    f"of values. Kept beside the record as {BYTES}, and made there if the weights were kept.",
-    "pack": "Write a finished run's weights and masks as one small file (docs/format.md).",
-    "unpack": "Write a .pxp file as safetensors, dense, with zeros where masked.",
-    "inspect": "What is in a .pxp file; the bound is log2 C(n, k), for masks without structure.",
-    "latency": "How fast finished models are on this CPU, dense against sparse; kept beside them.",
-    "export": "Write a finished run or a .pxp file for other programs, dense, with masks applied.",
-}
-COMMANDS = {
-    "bytes": _bytes,
-    "pack": _pack,
-    "unpack": _unpack,
-    "inspect": _inspect,
-    "latency": _latency,
-    "export": _export,
-}
-ARGUMENTS = {
-    "bytes": _bytes_arguments,
-    "pack": _pack_arguments,
-    "unpack": _unpack_arguments,
-    "inspect": _inspect_arguments,
-    "latency": _latency_arguments,
-    "export": _export_arguments,
-}

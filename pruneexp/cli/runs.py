@@ -1,5 +1,5 @@
-"""The commands that work on plans and run folders: report, status, show, clean, and the worker that
-a sweep starts. Those on finished models are the workbench's."""
+"""The commands on plans and run folders: report, status, show and clean, and the worker that a
+launcher starts. Those on finished models are in `models.py`."""
 
 import argparse
 import json
@@ -10,31 +10,20 @@ from threading import Event, Thread
 
 from rich.console import Console
 
-from pruneexp.cli import models, tables
-from pruneexp.cli.live import Row, table, table_of
-from pruneexp.cli.models import format_argument, run_argument
+from pruneexp.cli import tables
+from pruneexp.cli.imports import import_torch
+from pruneexp.cli.live import rows, table, table_of
+from pruneexp.cli.messages import FINISHED
 from pruneexp.engine import files
-from pruneexp.engine.plan import standings
+from pruneexp.engine.plan import parents_of, standings
 from pruneexp.engine.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
 from pruneexp.engine.signals import stopping
 from pruneexp.engine.store import Folder, Store
 from pruneexp.engine.work import work
 
 
-def do(command: str, given: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"pruneexp {command}", description=_DOES[command])
-    parser.add_argument("--results", type=Path, default=Path("results"), help="the results folder")
-    _ARGUMENTS[command](parser)
-    options = parser.parse_args(given)
-    return _COMMANDS[command](options, Store(options.results))
-
-
-def _plan_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("plan", nargs="?", help="a plan's name or file; the latest without")
-    format_argument(parser)
-
-
 def _plan(options: argparse.Namespace, store: Store) -> Plan:
+    """The plan that the options name, or the latest."""
     if options.plan is None:
         names = store.plan_names()
         if not names:
@@ -45,20 +34,22 @@ def _plan(options: argparse.Namespace, store: Store) -> Plan:
     return store.find_plan(options.plan)
 
 
-def _report(options: argparse.Namespace, store: Store) -> int:
+def report_command(options: argparse.Namespace, store: Store) -> int:
+    """Write the report of a plan."""
     from pruneexp.report import report
 
-    made = report(store, _plan(options, store), options.out)
+    written = report(store, _plan(options, store), options.out)
     if options.format == "json":
-        print(json.dumps({"folder": str(made.folder), "files": list(map(str, made.files))}))
+        print(json.dumps({"folder": str(written.folder), "files": list(map(str, written.files))}))
     else:
-        made.print(Console(markup=False, highlight=False))
-    return 0
+        written.print(Console(markup=False, highlight=False))
+    return FINISHED
 
 
-def _status(options: argparse.Namespace, store: Store) -> int:
+def status_command(options: argparse.Namespace, store: Store) -> int:
+    """Where the runs of a plan stand, and which other plans there are."""
     plan = _plan(options, store)
-    found = standings(store, plan)
+    now = standings(store, plan)
     if options.format == "json":
         print(
             json.dumps(
@@ -71,26 +62,26 @@ def _status(options: argparse.Namespace, store: Store) -> int:
                             "progress": asdict(one.progress) if one.progress else None,
                             "error": one.error,
                         }
-                        for one in found
+                        for one in now
                     ],
                     "unreadable": plan.unreadable,
                 }
             )
         )
-        return 0
+        return FINISHED
     console = Console(markup=False, highlight=False)
-    done = sum(one.state == "finished" for one in found)
-    rows = [Row(one.planned.name, one.state, one.progress, one.test, one.error) for one in found]
-    console.print(table(rows, f"{plan.name} · {done} of {len(rows)} finished", console.width))
+    done = sum(one.state == "finished" for one in now)
+    console.print(table(rows(now), f"{plan.name} · {done} of {len(now)} finished", console.width))
     for point in plan.unreadable:
         console.print(f"unreadable: {point['overrides']}: {point['error']}", style="red")
     others = [name for name in store.plan_names() if name != plan.name]
     if others and options.plan is None:
         console.print(f"other plans: {', '.join(others)}", style="dim")
-    return 0
+    return FINISHED
 
 
-def _show(options: argparse.Namespace, store: Store) -> int:
+def show_command(options: argparse.Namespace, store: Store) -> int:
+    """Everything about one run: its record, or where it stands."""
     folder = store.find(options.run)
     record = folder.record()
     console = Console(markup=False, highlight=False)
@@ -100,7 +91,7 @@ def _show(options: argparse.Namespace, store: Store) -> int:
         else:
             console.print(tables.record(record))
             console.print(f"in {folder.path}", style="dim")
-        return 0
+        return FINISHED
     facts = {
         "name": folder.path.name,
         "state": folder.status(),
@@ -109,7 +100,7 @@ def _show(options: argparse.Namespace, store: Store) -> int:
     }
     if options.format == "json":
         print(json.dumps(facts))
-        return 0
+        return FINISHED
     shown = table_of()
     shown.show_header = False
     shown.add_column(style="dim")
@@ -118,11 +109,11 @@ def _show(options: argparse.Namespace, store: Store) -> int:
         if value is not None:
             shown.add_row(key, str(value))
     console.print(shown)
-    return 0
+    return FINISHED
 
 
-def _clean(options: argparse.Namespace, store: Store) -> int:
-    """List what can go, with its size; remove it with --yes."""
+def clean_command(options: argparse.Namespace, store: Store) -> int:
+    """List what can be removed, with its size; remove it with --yes."""
     things = list(_leftovers(store))
     if options.keep == "none":
         things += _weights(store)
@@ -133,7 +124,7 @@ def _clean(options: argparse.Namespace, store: Store) -> int:
             if folder.status() in ("failed", "interrupted", "waiting")
         ]
     if options.cache and store.cache.is_dir():
-        things += [(path, "made data, made again when needed") for path in store.cache.iterdir()]
+        things += [(path, "data that is made again when needed") for path in store.cache.iterdir()]
     shown = table_of()
     shown.add_column("what", overflow="fold")
     shown.add_column("why")
@@ -152,47 +143,48 @@ def _clean(options: argparse.Namespace, store: Store) -> int:
     else:
         hint = "; --yes removes them" if things else ""
         console.print(f"{total / 1e6:.1f} MB could go{hint}")
-    return 0
+    return FINISHED
 
 
 def _remove(path: Path) -> None:
-    """Nothing of a run that a process has taken up since it was listed."""
+    """Remove a file or a run's folder, unless a process works in it by now."""
     folder = Folder(path if path.is_dir() else path.parent)
     if (folder.path / LEASE).exists():
-        with folder.lease() as mine:
-            if mine and path.is_dir():
+        with folder.lease() as is_free:
+            if is_free and path.is_dir():
                 folder.remove()
-            elif mine:
+            elif is_free:
                 path.unlink(missing_ok=True)
     else:
         path.unlink(missing_ok=True)
 
 
 def _leftovers(store: Store) -> list[tuple[Path, str]]:
-    """What kills have left: half-written files, and checkpoints of runs that ended since."""
-    found: list[tuple[Path, str]] = []
+    """What killed processes have left: half-written files, and checkpoints of runs that finished
+    later. Each path with the reason."""
+    leftovers: list[tuple[Path, str]] = []
     for folder in store.folders():
         state = folder.status()
         if state == "running":
             continue
-        found += [(path, "half-written") for path in folder.path.glob(".*.tmp")]
+        leftovers += [(path, "half-written") for path in folder.path.glob(".*.tmp")]
         if state == "finished":
             names = (CHECKPOINT, PREVIOUS, PROGRESS)
             paths = [folder.path / name for name in names]
-            found += [(path, "of a finished run") for path in paths if path.exists()]
-    for place in (store.plans, store.cache):
-        found += [(path, "half-written") for path in place.glob(".*.tmp")]
-    return found
+            leftovers += [(path, "of a finished run") for path in paths if path.exists()]
+    for folder_of_files in (store.plans, store.cache):
+        leftovers += [(path, "half-written") for path in folder_of_files.glob(".*.tmp")]
+    return leftovers
 
 
 def _weights(store: Store) -> list[tuple[Path, str]]:
-    """Weights of finished runs, except of those an unfinished run starts from."""
+    """Weights of finished runs, except of those that an unfinished run starts from."""
     needed = {
         parent
         for name in store.plan_names()
-        for one in standings(store, store.find_plan(name))
-        if one.state != "finished"
-        for parent in one.planned.parents.values()
+        for standing in standings(store, store.find_plan(name))
+        if standing.state != "finished"
+        for parent in parents_of(standing.planned)
     }
     return [
         (folder.path / name, "of a finished run; its record stays")
@@ -207,68 +199,20 @@ def _bytes(path: Path) -> int:
     return Folder(path).size() if path.is_dir() else path.stat().st_size
 
 
-def _work(options: argparse.Namespace, store: Store) -> int:
+def work_command(options: argparse.Namespace, store: Store) -> int:
+    """Take runs of a plan until none is left."""
     alone = Event()
     if options.attached:  # the other end closes when the process that started this one is gone
         Thread(target=_wait_for_end_of_input, args=[alone], daemon=True).start()
+    import_torch()
     from pruneexp.engine.device import keep_freed_memory
 
     keep_freed_memory()
     with stopping() as stop:
         work(store, store.find_plan(options.plan), stop=lambda: stop() or alone.is_set())
-    return 0
+    return FINISHED
 
 
 def _wait_for_end_of_input(ended: Event) -> None:
     sys.stdin.read()
     ended.set()
-
-
-def _work_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("plan")
-    parser.add_argument("--attached", action="store_true", help="leave when stdin closes")
-
-
-def _clean_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="remove; without, only list")
-    parser.add_argument(
-        "--keep", choices=["weights", "none"], default="weights", help="of finished runs"
-    )
-    parser.add_argument("--unfinished", action="store_true", help="also runs that did not end")
-    parser.add_argument("--cache", action="store_true", help="also data that can be made again")
-
-
-def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    run_argument(parser)
-    format_argument(parser)
-
-
-def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    _plan_argument(parser)
-    parser.add_argument("--out", type=Path, help="where to write; results/reports/PLAN without")
-
-
-_DOES = {
-    **models.DOES,
-    "report": "Curves, tables and a page from a plan's finished runs.",
-    "status": "Where the runs of a plan stand.",
-    "show": "Everything about one run.",
-    "clean": "List what takes space and is no longer needed; --yes removes it.",
-    "work": "Take runs of a plan until none is left. A sweep starts this.",
-}
-_COMMANDS = {
-    **models.COMMANDS,
-    "report": _report,
-    "status": _status,
-    "show": _show,
-    "clean": _clean,
-    "work": _work,
-}
-_ARGUMENTS = {
-    **models.ARGUMENTS,
-    "report": _report_arguments,
-    "status": _plan_argument,
-    "show": _show_arguments,
-    "clean": _clean_arguments,
-    "work": _work_arguments,
-}

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from pruneexp.config.run import Run
     from pruneexp.engine.plan import Standing
-    from pruneexp.engine.record import Counts
     from pruneexp.measure.planned import Layer, Size
     from pruneexp.running.latency import Latency
 
@@ -34,7 +33,7 @@ def size(weighed: "Size", width: int) -> Table:
     if width >= WIDE:
         shown.add_column("rule")
     shown.add_column("sparsity", justify="right")
-    shown.add_column("non-zero", justify="right", footer=f"{counts.nonzero:,}")
+    shown.add_column("non-zero", justify="right", footer=_number(weighed.nonzero))
     if width >= WIDE:
         shown.add_column("multiply-adds", justify="right", footer=f"{weighed.multiply_adds:,}")
         shown.add_column("sparse", justify="right", footer=_number(weighed.sparse_multiply_adds))
@@ -44,7 +43,7 @@ def size(weighed: "Size", width: int) -> Table:
     shown.caption_justify = "left"
     shown.caption = (
         f"{counts.prunable:,} prunable · biases count, batch-norm's {counts.batch_norm:,} do not · "
-        f"{counts.nonzero * BYTES_PER_WEIGHT / MEGABYTE:.3f} MB at 4 bytes a non-zero"
+        f"{_megabytes(weighed.nonzero)} MB at 4 bytes a non-zero"
     )
     if width < WIDE:
         shown.caption += f" · {WIDE} columns or format=json also tell shapes, rules, multiply-adds"
@@ -91,12 +90,12 @@ def outcome(record: Record) -> Table:
         shown.add_row("left with nothing", Text(", ".join(counts.empty), "yellow"))
     total = f"{budget.total_steps:,} steps, {budget.total_examples:,} examples"
     own = "" if budget.steps == budget.total_steps else f" ({budget.steps:,} in this stage)"
-    shown.add_row("the weights saw", total + own)
+    shown.add_row("trained for", total + own)
     shown.add_row("took", f"{record.circumstances['seconds']:,.0f} s")
     return shown
 
 
-def dry_run(rows: "list[tuple[Standing, Run, Counts]]", width: int) -> Table:
+def dry_run(rows: "list[tuple[Standing, Run, int | None]]", width: int) -> Table:
     """What would run, what is done, and what each weighs."""
     shown = table_of()
     shown.add_column("run", overflow="fold")
@@ -104,33 +103,33 @@ def dry_run(rows: "list[tuple[Standing, Run, Counts]]", width: int) -> Table:
     shown.add_column("steps", justify="right")
     shown.add_column("non-zero", justify="right")
     shown.add_column("MB", justify="right")
-    for standing, run, counts in rows:
+    for standing, run, nonzero in rows:
         called = standing.planned.name
         shown.add_row(
             called if width >= WIDE else called.rpartition("-")[0],
             Text(standing.state, COLOURS.get(standing.state, "")),
             f"{run.steps:,}",
-            f"{counts.nonzero:,}",
-            f"{counts.megabytes:.3f}",
+            _number(nonzero),
+            _megabytes(nonzero),
         )
     open_ = sum(standing.state != "finished" for standing, _, _ in rows)
     shown.caption = f"{open_} of {len(rows)} would run"
     return shown
 
 
-def record(found: Record) -> Table:
-    """All of a record: how it ended, then what was asked for, then the groups."""
-    shown = outcome(found)
-    for key, value in flat(found.configuration).items():
+def record(whole: Record) -> Table:
+    """All of a record: how the run ended, then what was asked for, then the groups."""
+    shown = outcome(whole)
+    for key, value in flat(whole.configuration).items():
         shown.add_row(key, str(value))
-    for group in found.counts.groups:
+    for group in whole.counts.groups:
         share = group.masked / group.weights
         words = f"{group.masked:,} of {group.weights:,} masked, {share:.2%}"
         shown.add_row(group.name, words)
-    for role, fingerprint in found.parents.items():
+    for role, fingerprint in whole.parents.items():
         shown.add_row(f"{role} from", fingerprint)
     for title in ("checksums", "circumstances"):
-        for key, value in getattr(found, title).items():
+        for key, value in getattr(whole, title).items():
             shown.add_row(key, str(value))
     return shown
 
@@ -165,8 +164,8 @@ def contents(facts: dict[str, Any], width: int) -> Table:
         "and alignment · of bound: positions against log2 C(n, k), below 100 % where masks have "
         "structure"
     )
-    if made := _made(facts["notes"]):
-        shown.caption = f"{made}\n{shown.caption}"
+    if origin := _origin(facts["notes"]):
+        shown.caption = f"{origin}\n{shown.caption}"
     return shown
 
 
@@ -205,17 +204,17 @@ def weighed(name: str, facts: dict[str, Any]) -> Table:
     return shown
 
 
-def _made(notes: dict[str, Any]) -> str:
-    """What a person wants of a file's notes. They are untrusted: any of it may be missing, and
-    control characters are for no terminal."""
-    found = flat(notes)
-    name, unit = found.get("metric.name"), found.get("metric.unit") or ""
-    test = found.get(f"metrics.test.{name}")
+def _origin(notes: dict[str, Any]) -> str:
+    """What a file's notes say about its origin, in one line. They are untrusted: any of it may be
+    missing, and control characters may not reach the terminal."""
+    note = flat(notes)
+    name, unit = note.get("metric.name"), note.get("metric.unit") or ""
+    test = note.get(f"metrics.test.{name}")
     words = [
-        found.get("run"),
+        note.get("run"),
         test is not None and f"test {name} {test} {unit}".strip(),
-        "package.name" in found and f"{found['package.name']} {found.get('package.version')}",
-        found.get("folded") is True and "batch-norm folded",
+        "package.name" in note and f"{note['package.name']} {note.get('package.version')}",
+        note.get("folded") is True and "batch-norm folded",
     ]
     text = " · ".join(str(word)[:MOST_SHOWN] for word in words if word)
     return "".join(sign if is_name(sign) else "?" for sign in text)
@@ -226,11 +225,11 @@ def _share(row: dict[str, Any]) -> str:
     return f"{row['position_bytes'] / bound:.1%}" if bound else "-"
 
 
-def latency(name: str, found: "Latency") -> Table:
+def latency(name: str, times: "Latency") -> Table:
     """Each layer both ways, then the whole model."""
-    threads = f"{found.threads} thread{'s' if found.threads > 1 else ''}"
-    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in found.touched)
-    shown = table_of(f"{name}\nbatch {found.batch}, {threads}")
+    threads = f"{times.threads} thread{'s' if times.threads > 1 else ''}"
+    dense_bytes, bytes_as_chosen = (f"{each / MEGABYTE:.3f}" for each in times.touched)
+    shown = table_of(f"{name}\nbatch {times.batch}, {threads}")
     shown.add_column("layer", overflow="fold", footer="as chosen")
     shown.add_column("sparsity", justify="right")
     for title in ("dense ms", "sparse ms", "faster"):
@@ -238,7 +237,7 @@ def latency(name: str, found: "Latency") -> Table:
     shown.add_column("dense MB", justify="right", footer=dense_bytes)
     shown.add_column("sparse MB", justify="right", footer=bytes_as_chosen)
     shown.add_column("runs")
-    for each in found.layers:
+    for each in times.layers:
         shown.add_row(
             each.layer,
             f"{1 - each.nonzero / each.weights:.1%}",
@@ -247,31 +246,31 @@ def latency(name: str, found: "Latency") -> Table:
             f"x{each.dense / each.sparse:.2f}",
             f"{each.dense_bytes / MEGABYTE:.3f}",
             f"{each.sparse_bytes / MEGABYTE:.3f}",
-            "sparse" if each.layer in found.running_sparse else Text("dense", "dim"),
+            "sparse" if each.layer in times.running_sparse else Text("dense", "dim"),
         )
-    shown.show_footer = bool(found.layers)
-    shown.caption = "\n".join(_whole(found))
+    shown.show_footer = bool(times.layers)
+    shown.caption = "\n".join(_whole_model(times))
     return shown
 
 
-def _whole(found: "Latency") -> "Iterator[str]":
-    paying = sum(each.pays for each in found.layers)
-    times = f"{1000 * found.dense:.3f} ms dense, {1000 * found.sparse:.3f} ms sparse"
-    if not found.layers:
-        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * found.dense:.3f} ms"
+def _whole_model(times: "Latency") -> "Iterator[str]":
+    paying = sum(each.pays for each in times.layers)
+    both = f"{1000 * times.dense:.3f} ms dense, {1000 * times.sparse:.3f} ms sparse"
+    if not times.layers:
+        yield f"Sparse does not pay here: no layer has a sparse kernel. {1000 * times.dense:.3f} ms"
     elif not paying:
-        yield f"Sparse does not pay here: every layer is faster dense. {1000 * found.dense:.3f} ms"
-    elif not found.pays:
+        yield f"Sparse does not pay here: every layer is faster dense. {1000 * times.dense:.3f} ms"
+    elif not times.pays:
         yield (
-            f"Sparse does not pay here: {paying} of {len(found.layers)} layers are faster sparse, "
-            f"the whole model is not: {times}"
+            f"Sparse does not pay here: {paying} of {len(times.layers)} layers are faster sparse, "
+            f"the whole model is not: {both}"
         )
     else:
-        gain = f"x{found.faster:.2f}, at most x{found.limit:.2f} by Amdahl"
-        yield f"whole model: {times}: {gain}"
-    if found.batch > 1:
-        each = (f"{1000 * seconds / found.batch:.3f} ms" for seconds in (found.dense, found.sparse))
-        yield f"a {found.example}: {' dense, '.join(each)} sparse"
+        gain = f"x{times.faster:.2f}, at most x{times.limit:.2f} by Amdahl"
+        yield f"whole model: {both}: {gain}"
+    if times.batch > 1:
+        each = (f"{1000 * seconds / times.batch:.3f} ms" for seconds in (times.dense, times.sparse))
+        yield f"a {times.example}: {' dense, '.join(each)} sparse"
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -285,6 +284,16 @@ def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             lines[f"{prefix}{key}"] = value
     return lines
+
+
+def megabytes(nonzero: int | None) -> float | None:
+    """At four bytes a non-zero weight, as the paper counts."""
+    return None if nonzero is None else nonzero * BYTES_PER_WEIGHT / MEGABYTE
+
+
+def _megabytes(nonzero: int | None) -> str:
+    size = megabytes(nonzero)
+    return "-" if size is None else f"{size:.3f}"
 
 
 def _number(value: int | None) -> str:

@@ -2,21 +2,18 @@
 `restore` all come from it."""
 
 from dataclasses import fields
-from pathlib import Path
 from typing import get_origin
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from pruneexp import models, pruning, quantisation, tasks, training
+from pruneexp.config.location import CONF as CONF
 from pruneexp.config.recipe import Recipe, is_part
 from pruneexp.config.run import Run
+from pruneexp.engine import launchers
 from pruneexp.pruning import allocation, criterion, schedule, scope, start, structure
 from pruneexp.training import decay, optimiser
-
-# A checkout keeps the YAML beside the package, a wheel inside it.
-PACKAGE = Path(__file__).parent.parent
-CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())
 
 OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "task": tasks.OPTIONS,
@@ -32,6 +29,7 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "pruning/structure": structure.OPTIONS,
     "pruning/allocation": allocation.OPTIONS,
     "quantisation": quantisation.OPTIONS,
+    "hydra/launcher": launchers.OPTIONS,
 }
 
 

@@ -24,6 +24,16 @@ def read(node: DictConfig) -> Run:
     return run
 
 
+def read_part(node: DictConfig, key: str) -> Recipe:
+    """One composed recipe that is no part of a run, such as the launcher of a sweep; `key` is
+    where it stands. Raises `Invalid` with all faults at once."""
+    faults: list[Fault] = []
+    recipe = _read(node, key, faults)
+    if recipe is None:
+        raise Invalid(faults)
+    return recipe
+
+
 def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
     """A recipe and its parts, or None with its faults added. Where a part is at fault, a stand-in
     lets the recipe's own fields be checked all the same."""

@@ -59,10 +59,13 @@ class Store:
         """The runs that a person means by a path, a name, a fingerprint or its beginning."""
         if (Path(text) / LEASE).exists():
             return [Folder(Path(text))]
-        return [
-            folder
-            for folder in self.folders()
-            if text and (folder.path.name == text or folder.fingerprint.startswith(text))
+        if not text or not self.runs.is_dir():
+            return []
+        return [  # names first: a sweep asks this for every point, perhaps among thousands of runs
+            Folder(self.runs / name)
+            for name in sorted(os.listdir(self.runs))
+            if (name == text or name.rpartition("-")[2].startswith(text))
+            and (self.runs / name).is_dir()
         ]
 
     def find(self, text: str) -> "Folder":

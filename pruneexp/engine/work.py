@@ -1,7 +1,8 @@
-"""What a worker does: take what is not finished, not held by another and not waiting for a parent.
+"""What a worker does: take runs of a plan that are not finished, not held by another process and
+not waiting for a parent, one after the other.
 
-A run that fails leaves its error and the others go on. A start after an interruption takes up what
-is left.
+A run that fails leaves its error in its folder, and the others go on. Every launcher's workers call
+`work`; a worker that starts after an interruption takes up what is left.
 """
 
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from pruneexp.config.read import restore
+from pruneexp.engine.plan import parents_of
 from pruneexp.engine.record import Plan, Planned, Progress
 from pruneexp.engine.store import Store
 
@@ -17,26 +19,36 @@ PATIENCE = 0.3  # seconds between two looks at what can be taken
 
 def work(
     store: Store,
-    made: Plan,
+    plan: Plan,
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> None:
-    """Take runs of the plan, one after the other, until none is left to take."""
+    """Take runs of the plan, one after the other, until none is left to take.
+
+    Arguments:
+        watch: is told where the run under way stands.
+        stop: is asked between steps; once it is true, the run writes its checkpoint and work ends.
+        say: is given lines for the user.
+    """
     from pruneexp.engine.execute import Busy, execute
     from pruneexp.engine.failure import failure
     from pruneexp.training.fit import Stopped
 
-    given_up: set[str] = set()
+    given_up: set[str] = set()  # runs that failed here, or whose parents cannot finish
     while not stop():
-        left = [run for run in made.runs if run.name not in given_up and _open(store, run)]
+        left = [run for run in plan.runs if run.name not in given_up and _is_left(store, run)]
         if not left:
             return
         for planned in left:
-            if waits_for := _unfinished_parents(store, planned):
-                lost = waits_for & given_up
-                if lost or not all(_may_finish(store, made, name) for name in waits_for):
+            awaited = [
+                parent
+                for parent in parents_of(planned)
+                if store.folder(parent).status() != "finished"
+            ]
+            if awaited:
+                if not all(_may_finish(store, plan, parent, given_up) for parent in awaited):
                     given_up.add(planned.name)
                 continue
             try:
@@ -48,7 +60,7 @@ def work(
                 return
             except Exception as error:  # a failing run fails alone; its error is kept with it
                 given_up.add(planned.name)
-                if _open(store, planned):  # it failed before its folder was held
+                if _is_left(store, planned):  # it failed before its folder was held
                     store.folder(planned.name).fail(failure(error))
                 say(f"{planned.name} failed: {failure(error)['message']}")
                 break
@@ -56,21 +68,21 @@ def work(
             time.sleep(PATIENCE)
 
 
-def _open(store: Store, planned: Planned) -> bool:
+def _is_left(store: Store, planned: Planned) -> bool:
+    """Whether a run still has to be made: it is neither failed nor finished with a record that can
+    be read."""
     folder = store.folder(planned.name)
     state = folder.status()
     return state not in ("finished", "failed") or (state == "finished" and folder.is_damaged())
 
 
-def _unfinished_parents(store: Store, planned: Planned) -> set[str]:
-    parents = planned.parents.values()
-    return {name for name in parents if store.folder(name).status() != "finished"}
-
-
-def _may_finish(store: Store, made: Plan, name: str) -> bool:
-    """Whether a run that another one waits for may yet be finished: neither it nor one that it
-    waits for itself has failed."""
-    if store.folder(name).status() == "failed":
+def _may_finish(store: Store, plan: Plan, name: str, given_up: set[str]) -> bool:
+    """Whether a run that is not finished yet can still finish: it has not failed, and neither has
+    any run that it waits for."""
+    if name in given_up:
         return False
-    planned = next(run for run in made.runs if run.name == name)
-    return all(_may_finish(store, made, other) for other in _unfinished_parents(store, planned))
+    state = store.folder(name).status()
+    if state in ("finished", "failed"):
+        return state == "finished"
+    planned = next(run for run in plan.runs if run.name == name)
+    return all(_may_finish(store, plan, parent, given_up) for parent in parents_of(planned))

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from pruneexp.config.run import Run
 from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Counts
@@ -65,6 +66,25 @@ class Size:
         }
 
 
+def network(run: Run) -> nn.Module:
+    """The run's network, without memory for its weights."""
+    with torch.device("meta"):
+        return run.model.build(run.task.shape())
+
+
+def nonzero(run: Run, model: nn.Module) -> int | None:
+    """The weights and biases that a run will keep; None where only training tells.
+
+    Arguments:
+        model: the run's `network`, which runs of one model and one shape of task can share.
+    """
+    steps, _ = run.pruning.stage(run.training.steps)
+    total = run.pruning.plan(run.pruning.ranked_groups(model), steps).total
+    if total is None:
+        return None
+    return count(model, run.pruning.groups(model), total).nonzero
+
+
 def size(run: Run) -> Size:
     """What a run would weigh, and what work its network is, without data or training.
 
@@ -72,8 +92,7 @@ def size(run: Run) -> Size:
 
     Raises `Invalid` for a pruning that the network cannot have.
     """
-    with torch.device("meta"):
-        model = run.model.build(run.task.shape())
+    model = network(run)
     names = run.pruning.groups(model)
     groups = run.pruning.ranked_groups(model)
     steps, _ = run.pruning.stage(run.training.steps)
@@ -105,5 +124,5 @@ def size(run: Run) -> Size:
                 else remaining(adds, weight.numel(), kept),
             )
         )
-    nonzero = None if plan.total is None else counts.nonzero
-    return Size(counts=counts, nonzero=nonzero, layers=layers)
+    kept_in_all = None if plan.total is None else counts.nonzero
+    return Size(counts=counts, nonzero=kept_in_all, layers=layers)

@@ -2,7 +2,7 @@
 
     make bench                        all of it, some minutes on two cores
     python scripts/bench update       one part: step, vision, language, update,
-                                      storage, latency, threads, sweep or report
+                                      storage, latency, threads, sweep, dry_run or report
 
 Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
 several turns in which all candidates take part one after the other.
@@ -12,6 +12,7 @@ import os
 import sys
 
 import torch
+from dry_run import dry_run
 from language import language
 from latency import latency
 from masks import step, update
@@ -29,6 +30,7 @@ PARTS = {
     "latency": latency,
     "threads": threads,
     "sweep": sweep,
+    "dry_run": dry_run,
     "report": report,
 }
 

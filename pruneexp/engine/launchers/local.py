@@ -2,19 +2,38 @@
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
+from pruneexp.config.recipe import demand
 from pruneexp.config.run import Run
+from pruneexp.engine.launchers.launcher import Launcher, Started, worker_command
 from pruneexp.engine.store import Store
 
 
-def workers_that_pay(run: Run, runs: int) -> int:
-    """One process for each core or group of `training.threads`; on an accelerator one."""
-    if run.workers:
-        return min(run.workers, runs)
+@dataclass(kw_only=True, slots=True)
+class Local(Launcher):
+    """Processes on this machine that share the runs of a sweep."""
+
+    word: ClassVar[str] = "local"
+    workers: int = 0  # how many; 0: what the key `workers` says, or as many as pay
+
+    def __post_init__(self) -> None:
+        demand(self, workers=(self.workers >= 0, "a number of processes, 0 for as many as pay"))
+
+    def start(self, store: Store, plan: Path, runs: Sequence[Run]) -> Started:
+        asked = self.workers or runs[0].workers
+        return Processes(store, plan, workers_that_pay(runs[0], len(runs), asked))
+
+
+def workers_that_pay(run: Run, runs: int, asked: int = 0) -> int:
+    """How many of `runs` like `run` go on side by side: as many as asked for, or with 0 one process
+    for each core or group of `training.threads` cores, and on an accelerator one."""
+    if asked:
+        return min(asked, runs)
     if run.device not in ("auto", "cpu") or (
         run.device == "auto" and Path("/dev/nvidiactl").exists()
     ):
@@ -23,28 +42,27 @@ def workers_that_pay(run: Run, runs: int) -> int:
     return max(1, min(runs, (cores or 1) // run.training.threads))
 
 
-class Pool:
-    """Worker processes over one plan on this machine. A worker that dies is replaced, and its run
-    tried once more; a run that two workers died of is recorded as failed."""
+class Processes(Started):
+    """Worker processes over one plan. A worker that dies is replaced, and its run is tried once
+    more; a run that two workers died of is recorded as failed."""
 
-    def __init__(self, store: Store, plan_path: Path, workers: int) -> None:
-        self.store, self.plan_path = store, plan_path
+    def __init__(self, store: Store, plan: Path, workers: int) -> None:
+        self.store, self.plan, self.workers = store, plan, workers
         self.lines: list[str] = []
-        self.deaths: dict[str, int] = {}
+        self.deaths: dict[str, int] = {}  # by the run that a dead worker held
         self.stopping = False
         self.processes = [self._start() for _ in range(workers)]
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pruneexp", "work", str(self.plan_path), "--attached"]
         process = subprocess.Popen(
-            [*command, "--results", str(self.store.results)],
+            [*worker_command(self.store, self.plan), "--attached"],
             stdin=subprocess.PIPE,  # closes when this process is gone, and the worker leaves
             stderr=subprocess.PIPE,
             text=True,
             # One thread unless the run says otherwise: two busy processes with two threads each
             # are many times slower.
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # a Ctrl-C is ours to pass on, once
+            start_new_session=True,  # a Ctrl-C reaches this process alone, which passes it on once
         )
         Thread(target=self._read, args=[process], daemon=True).start()
         return process
@@ -55,22 +73,21 @@ class Pool:
             self.lines.append(line.rstrip("\n"))
 
     def said(self) -> Iterator[str]:
-        """What workers have said since the last call."""
         while self.lines:
             yield self.lines.pop(0)
 
     def tend(self) -> bool:
-        """Replace workers that died. False once all have left."""
         for index, process in enumerate(self.processes):
             code = process.poll()
             if code not in (None, 0) and not self.stopping:
                 died_of = f"signal {-code}" if code < 0 else f"exit status {code}"
-                if self._bury(process.pid, died_of):
+                if self._note_death(process.pid, died_of):
                     self.processes[index] = self._start()
         return any(process.poll() is None for process in self.processes)
 
-    def _bury(self, pid: int, died_of: str) -> bool:
-        """Note which run a dead worker held. False if none: then the fault is not a run's."""
+    def _note_death(self, pid: int, died_of: str) -> bool:
+        """Note which run a dead worker held. False if it held none, since then no run is at fault
+        and another worker would die in the same way."""
         for folder in self.store.folders():
             if folder.last_holder() == pid and folder.status() in ("waiting", "interrupted"):
                 name = folder.path.name
@@ -84,7 +101,6 @@ class Pool:
         return False
 
     def stop(self) -> None:
-        """Ask every worker to write its checkpoint and leave."""
         self.stopping = True
         for process in self.processes:
             process.terminate()

@@ -1,8 +1,8 @@
 """The papers' claims, held against the runs of a report.
 
-A claim is data: a YAML in pruneexp/report/claims. Its endpoint is a function here, which judges it by the
-report's points and comparisons. A new claim of a known endpoint is a YAML and no code; a new
-endpoint is a function and an entry in `ENDPOINTS`.
+A claim is data: a YAML in pruneexp/report/claims. Its endpoint is a function here, which judges it
+by the report's points and comparisons. A new claim of a known endpoint is a YAML and no code; a
+new endpoint is a function and an entry in `ENDPOINTS`.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,117 @@
+"""The arguments of the commands that compose no configuration. Nothing here imports torch, rich or
+hydra, so that `pruneexp COMMAND --help` answers at once."""
+
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
+
+
+def report(parser: ArgumentParser) -> None:
+    plan(parser)
+    parser.add_argument("--out", type=Path, help="where to write; results/reports/PLAN without")
+
+
+def plan(parser: ArgumentParser) -> None:
+    parser.add_argument("plan", nargs="?", help="a plan's name or file; the latest without")
+    _format(parser)
+
+
+def show(parser: ArgumentParser) -> None:
+    _run(parser)
+    _format(parser)
+
+
+def clean(parser: ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="remove; without, only list")
+    parser.add_argument(
+        "--keep", choices=["weights", "none"], default="weights", help="of finished runs"
+    )
+    parser.add_argument("--unfinished", action="store_true", help="also runs that did not end")
+    parser.add_argument("--cache", action="store_true", help="also data that can be made again")
+
+
+def work(parser: ArgumentParser) -> None:
+    parser.add_argument("plan", help="a plan's name or file")
+    parser.add_argument("--attached", action="store_true", help="leave when stdin closes")
+
+
+def bytes_(parser: ArgumentParser) -> None:
+    parser.add_argument("run", nargs="+", help="runs, or plans for all of their finished runs")
+    _format(parser)
+
+
+def pack(parser: ArgumentParser) -> None:
+    from pruneexp.storage import positions, values
+
+    _run(parser)
+    _out(parser, "the file to write")
+    parser.add_argument("--values", choices=values.WORDS, default="fp32", help="of kept weights")
+    parser.add_argument(
+        "--encoding", choices=positions.WORDS, default="auto", help="of their positions"
+    )
+    parser.add_argument(
+        "--fold", action="store_true", help="batch-norm into the convolution before it"
+    )
+
+
+def unpack(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a .pxp file")
+    _out(parser, "the safetensors to write")
+    parser.add_argument("--masks", type=Path, help="another, for the masks")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        help="bytes the tensors may take; else what the file's length justifies",
+    )
+
+
+def inspect(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a .pxp file")
+    _format(parser)
+
+
+def latency(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "run", nargs="+", help="finished runs, plans (all their finished runs), .pxp files"
+    )
+    parser.add_argument(
+        "--batch",
+        type=_positive,
+        nargs="+",
+        default=[1, 16],
+        help="pictures or texts at once, each measured (1 16)",
+    )
+    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU (1)")
+    _trust(parser)
+    _format(parser)
+
+
+def export(parser: ArgumentParser) -> None:
+    parser.add_argument("run", help="a finished run or a .pxp file")
+    _out(parser, "FILE.safetensors or FILE.onnx")
+    _trust(parser)
+
+
+def _run(parser: ArgumentParser) -> None:
+    parser.add_argument("run", help="a name, a fingerprint or its beginning, or a folder")
+
+
+def _format(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=["table", "json"], default="table", help="for people or for programs"
+    )
+
+
+def _out(parser: ArgumentParser, what: str) -> None:
+    parser.add_argument("-o", "--out", type=Path, required=True, help=what)
+
+
+def _trust(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust", action="store_true", help="let a .pxp file import and run Python that it names"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"takes a whole number above 0, got {text}")
+    return int(text)

@@ -1,0 +1,182 @@
+"""A sweep, once its points are read: plan it, let a launcher's workers run it, report it."""
+
+import json
+import re
+import time
+from dataclasses import dataclass, fields
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from pruneexp.cli.dry_run import dry_run
+from pruneexp.cli.grids import Grids
+from pruneexp.cli.live import Display, Row, rows
+from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, complain
+from pruneexp.cli.points import read_points
+from pruneexp.config.options import OPTIONS
+from pruneexp.config.read import read_part, restore
+from pruneexp.config.recipe import Fault, Invalid, Recipe, digest, either
+from pruneexp.config.run import Run
+from pruneexp.engine import distributed
+from pruneexp.engine.launchers import Launcher
+from pruneexp.engine.plan import Standings, plan, standings
+from pruneexp.engine.record import Plan, Progress
+from pruneexp.engine.signals import stopping
+
+LOOK = 0.25  # seconds between two looks at where the runs stand
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sweep:
+    """A sweep that has been read: what was asked for, and where it goes on."""
+
+    experiment: str | None
+    overrides: list[str]  # of the command line
+    runs: list[Run]
+    unreadable: list[dict[str, str]]  # points that are no run: `overrides` and `error`
+    launcher: Launcher
+
+
+def read_sweep(grids: Grids, *, ask_first: bool = True) -> Sweep:
+    """Read every point of the grids and the launcher. Raises `Invalid` where the grids or the
+    launcher cannot be read; a point that cannot be read is kept as unreadable."""
+    launcher = _launcher(grids)
+    runs, unreadable = read_points(grids, ask_first=ask_first)
+    return Sweep(
+        experiment=grids.experiment,
+        overrides=grids.arguments,
+        runs=runs,
+        unreadable=unreadable,
+        launcher=launcher,
+    )
+
+
+def _launcher(grids: Grids) -> Launcher:
+    node = grids.config.hydra.launcher
+    kind = OmegaConf.get_type(node)
+    if not (isinstance(kind, type) and issubclass(kind, Launcher)):
+        chosen = grids.config.hydra.runtime.choices.get("hydra/launcher")
+        words = either([option.word for option in OPTIONS["hydra/launcher"]])
+        why = f"takes {words}, got {chosen}: workers of a sweep are started by pruneexp's launchers"
+        raise Invalid([Fault("hydra/launcher", why)])
+    launcher = read_part(node, "hydra.launcher")
+    assert isinstance(launcher, Launcher)
+    return launcher
+
+
+def sweep(asked: Sweep) -> int:
+    """Plan a sweep, run it, report it. Returns the exit status."""
+    for point in asked.unreadable:
+        complain(f"{point['overrides']}: {line}" for line in point["error"].splitlines())
+    if not asked.runs:
+        return BAD_INPUT
+    first = asked.runs[0]
+    if first.dry_run:
+        return dry_run(asked.runs, asked.unreadable)
+    planned = plan(
+        first.title or asked.experiment or "sweep",
+        plan_name(asked.experiment, asked.overrides),
+        asked.runs,
+        asked.unreadable,
+    )
+    if distributed.count() > 1:
+        stopped = _at_all_ranks(first, planned)
+    else:
+        stopped = _with_workers(asked.launcher, first, planned)
+    if not distributed.is_first():
+        return INTERRUPTED if stopped else FINISHED
+    from pruneexp.report import report
+
+    ended = standings(first.store, planned)
+    written = report(first.store, planned)
+    if first.format == "json":
+        states = {standing.planned.name: standing.state for standing in ended}
+        print(json.dumps({"plan": planned.name, "states": states}))
+    else:
+        written.print(Console())
+    if stopped:
+        complain(["stopped; the same command goes on from here"])
+        return INTERRUPTED
+    failed = asked.unreadable or any(standing.state != "finished" for standing in ended)
+    return FAILED if failed else FINISHED
+
+
+def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
+    """Start workers over the plan and show where it stands until they leave. Returns whether the
+    sweep was asked to stop."""
+    store = first.store
+    path = store.save_plan(planned)
+    for run in planned.runs:  # an error of an earlier start is tried again
+        folder = store.folder(run.name)
+        if folder.status() == "failed":
+            folder.forget_failure()
+    look = Standings(store, planned)
+    left = [restore(s.planned.run) for s in look.now() if s.state != "finished"]
+    if not left:
+        return False
+    asked_to_stop = False
+    started = launcher.start(store, path, left)
+    title = f"{planned.title} on {started.workers} worker{'s' if started.workers > 1 else ''}"
+    with stopping() as stop, Display(title, Console(stderr=True)) as display:
+        try:
+            while started.tend():
+                if stop() and not asked_to_stop:
+                    asked_to_stop = True
+                    started.stop()
+                for line in started.said():
+                    display.say(line)
+                display.show(rows(look.now()), started.workers)
+                time.sleep(LOOK)
+        except BaseException:  # a second Ctrl-C, a closed pipe: no worker may outlive the sweep
+            started.kill()
+            raise
+        for line in started.said():
+            display.say(line)
+    return asked_to_stop
+
+
+def _at_all_ranks(first: Run, planned: Plan) -> bool:
+    """Under `torchrun`: all ranks train one run after the other. A run that diverges does so at
+    every rank and fails alone; any other error ends them all. Returns whether the sweep was asked
+    to stop."""
+    from pruneexp.engine.execute import execute
+    from pruneexp.training.fit import Diverged, Stopped
+
+    if distributed.is_first():
+        first.store.save_plan(planned)
+    console = Console(stderr=True, quiet=not distributed.is_first())
+    with stopping() as stop, Display(planned.title, console) as display:
+        for one in planned.runs:
+
+            def watch(progress: Progress, called: str = one.name) -> None:
+                display.show([Row(called, "running", progress)])
+
+            try:
+                execute(restore(one.run), watch=watch, stop=stop, say=display.say)
+            except Stopped:
+                return True
+            except Diverged as error:
+                display.say(f"{one.name} failed: {error}")
+    return False
+
+
+def plan_name(experiment: str | None, overrides: list[str]) -> str:
+    """The experiment's name, and what the command line changed in it that is part of a run's
+    name."""
+    without = _no_part_of_a_name()
+    rest = [word for word in overrides if re.split(r"[=@]", word)[0].lstrip("+~") not in without]
+    words = "+".join([experiment or "sweep", *rest])
+    safe = re.sub(r"[^\w.,=+-]+", "_", words)
+    return safe if len(safe) <= 100 else f"{safe[:87]}-{digest(rest)}"
+
+
+def _no_part_of_a_name() -> set[str]:
+    """Keys of what says where or how fast: they are no part of a run's name, and of no plan's."""
+    recipes: list[tuple[str, type[Recipe]]] = [("", Run)]
+    recipes += [(group.replace("/", "."), o) for group, options in OPTIONS.items() for o in options]
+    return {"experiment"} | {
+        ".".join(filter(None, [above, item.name]))
+        for above, recipe in recipes
+        for item in fields(recipe)
+        if item.metadata.get("here")
+    }
