@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,6 +14,7 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES
 from pruneexp.engine.store import Folder, Store
+from pruneexp.measure.packed_sizes import PackedSizes
 
 # What a run may lack that another has: its file, its weights, the code of its network.
 EXPECTED = (files.NotFound, files.Damaged, Invalid)
@@ -32,20 +33,20 @@ def run_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _bytes(options: argparse.Namespace, store: Store) -> int:
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, PackedSizes] = {}
     faults: list[str] = []
     runs = {folder.path.name: folder for word in options.run for folder in _runs(word, store)}
     for folder in runs.values():
         try:
-            found[folder.path.name] = _weighed(folder)
-        except EXPECTED as error:  # the others are weighed all the same
+            found[folder.path.name] = _packed_sizes(folder)
+        except EXPECTED as error:  # the others are measured all the same
             faults.append(str(error))
     if options.format == "json":
-        print(json.dumps(found))
+        print(json.dumps({name: sizes.to_plain() for name, sizes in found.items()}))
     else:
         console = Console(markup=False, highlight=False)
-        for name, facts in found.items():
-            console.print(tables.weighed(name, facts))
+        for name, sizes in found.items():
+            console.print(tables.packed_sizes(name, sizes))
     complain(faults)
     return BAD_INPUT if faults else 0
 
@@ -61,23 +62,23 @@ def _runs(word: str, store: Store) -> list[Folder]:
     return finished
 
 
-def _weighed(folder: Folder) -> dict[str, Any]:
+def _packed_sizes(folder: Folder) -> PackedSizes:
     """What stands in the run's file, which is made if it is not there."""
     try:
-        found = folder.weighed()
+        sizes = folder.packed_sizes()
     except files.Damaged as error:
         complain([f"{error}; it is measured anew"])
-        found = None
-    if found is None:
+        sizes = None
+    if sizes is None:
         from pruneexp.measure import packed
         from pruneexp.running.source import of_run
 
         run = of_run(folder)
-        found = packed.weighed(run.model, run.shape, run.masks, lambda line: complain([line]))
-        if found is None:
+        sizes = packed.packed_sizes(run.model, run.shape, run.masks, lambda line: complain([line]))
+        if sizes is None:
             raise files.NotFound(f"{folder.path.name} cannot be packed")
-        files.save_json(folder.path / BYTES, found)
-    return found
+        folder.save_packed_sizes(sizes)
+    return sizes
 
 
 def _pack(options: argparse.Namespace, store: Store) -> int:
@@ -189,13 +190,13 @@ def _bytes_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
-    from pruneexp.storage import positions, values
+    from pruneexp.storage import encodings, values
 
     run_argument(parser)
     _out_argument(parser, "the file to write")
     parser.add_argument("--values", choices=values.WORDS, default="fp32", help="of kept weights")
     parser.add_argument(
-        "--encoding", choices=positions.WORDS, default="auto", help="of their positions"
+        "--encoding", choices=encodings.WORDS, default="auto", help="of their positions"
     )
     parser.add_argument(
         "--fold", action="store_true", help="batch-norm into the convolution before it"

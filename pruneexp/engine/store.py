@@ -35,6 +35,7 @@ from pruneexp.engine.record import (
     Record,
 )
 from pruneexp.engine.typed import typed
+from pruneexp.measure.packed_sizes import PackedSizes
 
 
 class Store:
@@ -209,11 +210,23 @@ class Folder:
         except (csv.Error, ValueError, TypeError) as error:
             raise files.Damaged(path, f"it is no table of numbers ({error})") from error
 
-    def weighed(self) -> dict[str, Any] | None:
-        """What the run weighs, if that was measured. Raises `Damaged` naming the file."""
+    def packed_sizes(self) -> PackedSizes | None:
+        """How large the run is when packed; None where that was not measured, or by another
+        version. Raises `Damaged` naming the file."""
         path = self.path / BYTES
-        found = files.load_json(path) if path.exists() else {}
-        return found if found.get("version") == BYTES_VERSION else None
+        if not path.exists():
+            return None
+        plain = files.load_json(path)
+        if plain.get("version") != BYTES_VERSION:
+            return None
+        try:
+            return PackedSizes.from_plain(plain)
+        except TypeError as error:
+            raise files.Damaged(path, str(error)) from error
+
+    def save_packed_sizes(self, sizes: PackedSizes) -> None:
+        """Keep them beside the record."""
+        files.save_json(self.path / BYTES, sizes.to_plain())
 
     def finish(self, record: Record) -> None:
         """The marker, written last; then what only an unfinished run needs goes."""

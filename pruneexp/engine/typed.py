@@ -88,7 +88,13 @@ def _exactly(kind: type, takes: str) -> Reader:
     return read
 
 
+def _either_number(value: Any, name: str) -> int | float:
+    """A whole number stays one."""
+    return value if type(value) is int and abs(value) < 2**63 else _number(value, name)
+
+
 SCALARS: dict[Any, Reader] = {
+    int | float: _either_number,
     str: _exactly(str, "a text"),
     bool: _exactly(bool, "true or false"),
     NoneType: _exactly(NoneType, "null"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.pruning.pruner import Pruner
-from pruneexp.storage.values import HIGHEST
+from pruneexp.storage.values.int8 import HIGHEST
 
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -12,7 +12,7 @@ from itertools import combinations
 from statistics import NormalDist, stdev
 
 from pruneexp.engine.record import MEGABYTE, Metric
-from pruneexp.report.data.facts import PackedFile
+from pruneexp.measure.packed_sizes import PackedFile
 from pruneexp.report.data.load import Runs
 from pruneexp.report.data.rows import Row, folded
 from pruneexp.report.format import percent

@@ -4,7 +4,7 @@ They are taken from the run's record and from the measurements beside it. A new 
 field here and in `rows.Row`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pruneexp.engine import files
@@ -18,47 +18,10 @@ from pruneexp.engine.record import (
     Record,
 )
 from pruneexp.engine.typed import typed
+from pruneexp.measure.packed_sizes import PackedSizes
 from pruneexp.report.data.published_rows import Published, published
 
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")  # of circumstances, for the page
-
-
-@dataclass(kw_only=True, slots=True)
-class PackedFile:
-    """Bytes of a packed file, and of its parts."""
-
-    bytes: float
-    position_bytes: float
-    filler_bytes: float
-    value_bytes: float = 0
-    overhead_bytes: float = 0
-
-
-@dataclass(kw_only=True, slots=True)
-class PackedState:
-    """A model's packed files: under each encoding with fp32 values, and with each type of values
-    in the smallest encoding. None where such a file cannot be written."""
-
-    encodings: dict[str, PackedFile | None]
-    values: dict[str, PackedFile | None]
-    dense_bytes: float = 0
-
-
-@dataclass(kw_only=True, slots=True)
-class PackedSizes:
-    """What a run takes when packed, with batch-norm kept and with it folded."""
-
-    prunable: float
-    kept: float
-    bound_bytes: float  # log2 C(n, k) of the positions
-    batch_norm_kept: PackedState
-    batch_norm_folded: PackedState | None
-    version: int = BYTES_VERSION
-    refused: dict[str, str] = field(default_factory=dict)
-
-    def state(self, folded: bool) -> PackedState | None:
-        """One of both states."""
-        return self.batch_norm_folded if folded else self.batch_norm_kept
 
 
 @dataclass(kw_only=True, slots=True)
@@ -147,7 +110,7 @@ def packed_of(data: dict[str, Any] | None) -> dict[str, Any] | None:
     """What `bytes.json` holds, checked; None of another version. Raises TypeError."""
     if data is None or data.get("version") != BYTES_VERSION:
         return None
-    typed(PackedSizes, data)
+    PackedSizes.from_plain(data)
     return data
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from pruneexp.config.recipe import digest
-from pruneexp.report.data.facts import Facts, PackedFile, PackedSizes, PackedState
+from pruneexp.measure.packed_sizes import PackedFile, PackedSizes, PackedState
+from pruneexp.report.data.facts import Facts
 
 # --- how seeds fold ----------------------------------------------------------------------------
 
@@ -54,7 +55,11 @@ def _mean_state(states: Sequence[PackedState]) -> PackedState:
         every = [getattr(state, part) for state in states]
         return {word: _mean_file([files.get(word) for files in every]) for word in every[0]}
 
-    return PackedState(encodings=folded("encodings"), values=folded("values"))
+    return PackedState(
+        dense_bytes=fmean(state.dense_bytes for state in states),
+        encodings=folded("encodings"),
+        values=folded("values"),
+    )
 
 
 def _mean_file(files: Sequence[PackedFile | None]) -> PackedFile | None:
