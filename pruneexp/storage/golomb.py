@@ -79,10 +79,10 @@ def best(gaps: Gaps) -> tuple[int, int]:
     middle = math.ceil(-math.log(1 + masked) / math.log(masked))
     candidates = set(range(1, EXHAUSTIVE + 1))
     candidates |= {round(middle * 2 ** (step / 8)) for step in range(-32, 9)}
-    candidates = {each for each in candidates if 1 <= each <= LARGEST}
-    first = min(candidates, key=lambda each: (cost(gaps, each), each))
+    candidates = {candidate for candidate in candidates if 1 <= candidate <= LARGEST}
+    first = min(candidates, key=lambda candidate: (cost(gaps, candidate), candidate))
     near = range(max(1, first - 2), min(LARGEST, first + 2) + 1)
-    parameter = min(near, key=lambda each: (cost(gaps, each), each))
+    parameter = min(near, key=lambda candidate: (cost(gaps, candidate), candidate))
     return parameter, cost(gaps, parameter)
 
 

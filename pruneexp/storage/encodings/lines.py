@@ -4,8 +4,6 @@
 and when it is worth the time.
 """
 
-from abc import abstractmethod
-
 import numpy as np
 
 from pruneexp.storage import density_classes
@@ -57,23 +55,23 @@ class Lines(Encoding):
         mask[self._flat_positions(coded, rows, columns)] = True
         return np.flatnonzero(mask), None
 
-    @abstractmethod
     def _classes(self, kept: KeptPositions) -> Classes:
         """The lines in classes."""
+        raise NotImplementedError(type(self))
 
-    @abstractmethod
     def _promises_more(self, kept: KeptPositions) -> bool:
         """Whether these lines should take less than those across them."""
+        raise NotImplementedError(type(self))
 
-    @abstractmethod
     def _turned(
         self, row: Numbers, column: Numbers, rows: int, columns: int
     ) -> tuple[Numbers, Numbers, int]:
         """The line of each weight, where in the line it is, and the length of a line."""
+        raise NotImplementedError(type(self))
 
-    @abstractmethod
     def _flat_positions(self, coded: EncodedPositions, rows: int, columns: int) -> Numbers:
         """The positions of the weights, class by class."""
+        raise NotImplementedError(type(self))
 
 
 class Rows(Lines):
