@@ -117,7 +117,7 @@ def test_the_report_reads_records_only() -> None:
         if name.startswith("report"):
             for other in imported(path):
                 allowed = ("config.recipe", "engine.record", "engine.store", "engine.files")
-                allowed += ("engine.typed", "measure.packed_sizes")
+                allowed += ("engine.typed",)
                 assert other.startswith("report") or other in allowed, f"{name} imports {other}"
 
 

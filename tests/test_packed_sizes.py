@@ -254,8 +254,8 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"prunable": "many"}, "prunable takes a finite number, got 'many'"),
-            ({"kept": True}, "kept takes a finite number, got True"),
+            ({"prunable": "many"}, "prunable takes a whole number, got 'many'"),
+            ({"kept": True}, "kept takes a whole number, got True"),
             ({"batch_norm_kept": {"values": {}}}, "batch_norm_kept lacks dense_bytes, encodings"),
             ({"more": 1}, "has a field 'more' that is not known"),
         ],

@@ -14,7 +14,7 @@ from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import ModelScope, Named
 from pruneexp.pruning.start import FromDense
-from pruneexp.report import CONTENTS, read_contents, report
+from pruneexp.report import CONTENTS, figures, read_contents, report
 from pruneexp.report.analysis import frontier
 from pruneexp.report.figures import sizes
 from pruneexp.report.format import TABLE_FORMATS
@@ -237,7 +237,7 @@ class TestWork:
         results.finish(10_000, 61.0, 1.0, 0.9)
         found = results.find()
         assert not found.work_is_known and "multiply" not in found.verdicts[0]
-        assert sizes.multiply_adds(found) is None
+        assert sizes.against("multiply_adds", found) is None
         page = (report(results.store, results.plan).folder / "report.md").read_text()
         assert "Multiply-adds are not shown: 1 of 2 records lack them." in page
 
@@ -411,7 +411,8 @@ class TestReport:
         paper(results).plan.unreadable = [{"overrides": "model.width=7", "error": "<b> no"}]
         made = report(results.store, results.plan)
         assert made.folder == results.store.reports / "mine"
-        assert {path.name for path in made.files} == {path.name for path in made.folder.iterdir()}
+        names = {path.name for path in made.files} | {".files.json"}
+        assert names == {path.name for path in made.folder.iterdir()}
         text = (made.folder / "report.md").read_text()
         for part in (made.verdicts[0], "](parameters.svg)", "| 0.25 | 0 % | 0.46M", "\\<b> no"):
             assert part in text
@@ -469,7 +470,7 @@ class TestReport:
 
     def test_the_shipped_list_holds_everything(self) -> None:
         contents = read_contents(CONTENTS)
-        assert list(contents["figures"]) == list(sizes.FIGURES)
+        assert list(contents["figures"]) == list(figures.FIGURES)
         assert list(contents["tables"]) == list(TABLES)
 
     def test_unknown_entries_are_refused_together(self, tmp_path: Path) -> None:
@@ -479,7 +480,7 @@ class TestReport:
             read_contents(path)
         assert str(invalid.value).splitlines() == [
             f"{path} takes figures, tables, pages, got figure",
-            f"{path}: figures takes {', '.join(sizes.FIGURES)}, got pie",
+            f"{path}: figures takes {', '.join(figures.FIGURES)}, got pie",
             f"{path}: tables.runs takes {', '.join(TABLE_FORMATS)}, got xls",
             f"{path}: pages takes md, html, got doc",
         ]

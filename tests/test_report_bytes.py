@@ -11,10 +11,11 @@ from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, LATENCY
 from pruneexp.models import MobileNetV1
 from pruneexp.quantisation import Aware, Quantisation, Rounding
-from pruneexp.report import report
+from pruneexp.report import figures, report
 from pruneexp.report.data import load
 from pruneexp.report.data.published_rows import FOLDER
 from pruneexp.report.figures import sizes
+from pruneexp.report.figures.positions import positions
 from pruneexp.report.output import byte_tables
 from pruneexp.tasks.pictures import ImageNet
 from tests.results import Results, weights
@@ -129,7 +130,7 @@ class TestTables:
             results.finish(100, 70.0, 1.0, sparsity, weighed=size)
         made = byte_tables.storage(results.find())
         assert made is not None and made.cells[0][made.header.index("CSR")] == "–"
-        figure = sizes.positions(results.find())
+        figure = positions(results.find())
         assert figure is not None
         (csr,) = (line for line in figure.axes[0].lines if "CSR" in str(line.get_label()))
         assert np.isnan(np.asarray(csr.get_ydata(), float)).all()
@@ -138,7 +139,7 @@ class TestTables:
         mobilenets(results).finish(100_000, 60.0, 0.1)
         found = results.find()
         assert byte_tables.storage(found) is None and byte_tables.written(found) is None
-        assert sizes.written(found) is None and sizes.positions(found) is None
+        assert sizes.against("written", found) is None and positions(found) is None
 
     def test_a_report_holds_them(self, results: Results) -> None:
         made = report(results.store, mobilenets(results, seconds=0.01).plan)
@@ -158,7 +159,7 @@ class TestTables:
 
 class TestFigures:
     def test_bits_of_positions(self, results: Results) -> None:
-        figure = sizes.positions(mobilenets(results).find())
+        figure = positions(mobilenets(results).find())
         assert figure is not None
         axes = figure.axes[0]
         lines = {str(line.get_label()): line for line in axes.lines}
@@ -174,10 +175,10 @@ class TestFigures:
 
     def test_one_sparsity_is_no_curve(self, results: Results) -> None:
         results.finish(37_167, 75.0, 1.0, 0.9, weighed=weights(284_672, file=150_000, bound=1.0))
-        assert sizes.positions(results.find()) is None
+        assert positions(results.find()) is None
 
     def test_bytes_are_folded_where_they_can_be(self, results: Results) -> None:
-        figure = sizes.written(mobilenets(results).find())
+        figure = sizes.against("written", mobilenets(results).find())
         assert figure is not None
         assert figure.axes[0].get_xlabel() == "size (MB really written, batch-norm folded)"
         dense = next(line for line in figure.axes[0].lines if line.get_label() == "dense")
@@ -186,7 +187,7 @@ class TestFigures:
     def test_milliseconds_of_one_thread(self, results: Results) -> None:
         for width, nonzero in DENSE.items():
             results.finish(nonzero, 70.0, width, seconds=width / 100)
-        figure = sizes.latency(results.find())
+        figure = sizes.against("latency", results.find())
         assert figure is not None
         (curve,) = (line for line in figure.axes[0].lines if line.get_label() == "dense")
         assert list(curve.get_xdata()) == pytest.approx([2.5, 5.0, 7.5, 10.0])
@@ -201,16 +202,16 @@ class TestFigures:
         ]:
             files.save_json(folder.path / LATENCY, forged)
             found = results.find()
-            assert (sizes.latency(found) is None) == (not warning)
+            assert (sizes.against("latency", found) is None) == (not warning)
             assert any("several processors: None, slow" in w for w in found.warnings) == bool(
                 warning
             )
         results.finish(100, 50.0, 0.1)  # and one that was not timed
-        assert sizes.latency(results.find()) is None
+        assert sizes.against("latency", results.find()) is None
 
     def test_what_a_reader_who_does_not_see_is_told(self, results: Results) -> None:
         found = mobilenets(results).find()
-        told = [sizes.alternative(name, found) for name in ("written", "latency", "positions")]
+        told = [figures.alternative(name, found) for name in ("written", "latency", "positions")]
         assert [text.partition(": ")[2] for text in told] == [
             "test accuracy (%) against bytes really written",
             "test accuracy (%) against milliseconds",

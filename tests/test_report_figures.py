@@ -14,10 +14,10 @@ from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.start import FromDense
 from pruneexp.quantisation import Aware, Rounding
-from pruneexp.report import report
+from pruneexp.report import figures, report
 from pruneexp.report.analysis import findings
 from pruneexp.report.figures import sizes, style
-from pruneexp.report.figures.schedule import spread
+from pruneexp.report.figures.schedule import schedule, spread
 from tests.results import PERPLEXITY, Results
 
 
@@ -33,7 +33,7 @@ class TestFigures:
         return results.find()
 
     def test_no_label_lies_on_another(self, results: Results) -> None:
-        figure = sizes.parameters(self.many(results))
+        figure = sizes.against("parameters", self.many(results))
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         labels = figure.axes[0].texts[1:]  # the first is the subtitle
@@ -50,13 +50,13 @@ class TestFigures:
                 results.finish(20_000, 60.0, 1.0, 0.8, quantisation=rounded)
         found = results.find()
         assert len(set(sizes._looks(found))) == len(found.curves) == 12
-        axes = sizes.parameters(found).axes[0]
+        axes = sizes.against("parameters", found).axes[0]
         assert [text.get_text() for text in axes.texts[1:]] == ["×0.5", "80 %"]
 
     def test_a_legend_of_long_names_stays_inside(self, results: Results) -> None:
         found = self.many(results)
         found.curves = {f"{name}, and much else beside": c for name, c in found.curves.items()}
-        figure = sizes.parameters(found)
+        figure = sizes.against("parameters", found)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         legend = figure.legends[0].get_window_extent(canvas.get_renderer())
@@ -64,9 +64,9 @@ class TestFigures:
 
     def test_the_same_runs_give_the_same_bytes(self, results: Results) -> None:
         found = self.many(results)
-        first = sizes.draw("megabytes", found, ["png", "svg", "pdf"])
+        first = figures.draw("megabytes", found, ["png", "svg", "pdf"])
         with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red"}):
-            assert sizes.draw("megabytes", found, ["png", "svg", "pdf"]) == first
+            assert figures.draw("megabytes", found, ["png", "svg", "pdf"]) == first
             assert matplotlib.rcParams["font.size"] == 30.0
         assert b"<dc:date>" not in first["svg"] and b"CreationDate" not in first["pdf"]
 
@@ -83,7 +83,7 @@ class TestFigures:
         assert sizes.ticks(low, high) == expected
 
     def test_axes_and_title_say_what_is_shown(self, results: Results) -> None:
-        axes = sizes.parameters(self.many(results)).axes[0]
+        axes = sizes.against("parameters", self.many(results)).axes[0]
         assert axes.get_xlabel() == "non-zero parameters" and axes.get_xscale() == "log"
         assert axes.get_ylabel() == "test accuracy (%)"
         assert axes.get_title(loc="left") == "Nets on glyphs"
@@ -95,7 +95,7 @@ class TestSizes:
         results.finish(10_000, 60.0, 0.25, work=(200, 200))
         results.finish(90_000, 70.0, 1.0, work=(900, 900))
         results.finish(20_000, 66.0, 1.0, 0.9, work=(900, 300))
-        figure = sizes.multiply_adds(results.find())
+        figure = sizes.against("multiply_adds", results.find())
         assert figure is not None
         axes = figure.axes[0]
         assert axes.get_xlabel() == "multiply-adds for one picture, masked weights skipped"
@@ -110,11 +110,11 @@ class TestSizes:
         for interval in (5, 10, 20):
             results.finish(10_000, 60.0 + interval, 1.0, 0.9, schedule=Cubic(interval=interval))
         found = results.find()
-        axes = sizes.parameters(found).axes[0]
+        axes = sizes.against("parameters", found).axes[0]
         names = [label.get_text() for label in axes.get_xticklabels()]
         assert names == ["interval 5", "interval 10", "interval 20"]
         assert axes.get_xlabel() == "10.0k non-zero parameters each, 90 % sparse"
-        assert sizes.megabytes(found) is None
+        assert sizes.against("megabytes", found) is None
 
 
 def history(sparsity: float, name: str = "accuracy", end: float = 80.0) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ class TestSchedule:
         results.finish(9_000, 80.0, 1.0, history=history(0.0))
         results.finish(1_000, 70.0, 1.0, 0.9, history=history(0.9, end=70.0))
         results.finish(1_000, 71.0, 1.0, 0.9, history=history(0.9, end=71.0), seed=1)
-        figure = sizes.schedule(results.find())
+        figure = schedule(results.find())
         assert figure is not None
         rate, sparsity, valid = figure.axes
         words = [axes.get_ylabel() for axes in figure.axes]
@@ -151,7 +151,7 @@ class TestSchedule:
         for number in range(6):
             row = history(0.9, end=80.0 + number / 10)
             results.finish(1_000, 80.0, 1.0, 0.9, history=row, schedule=Cubic(interval=2 + number))
-        figure = sizes.schedule(results.find())
+        figure = schedule(results.find())
         assert figure is not None
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -171,34 +171,34 @@ class TestSchedule:
             *("width 1, 75 %", "width 1, 90 %", "width 1, 95 %"),
             *("width 0.5, 75 %", "width 0.5, 90 %", "width 0.5, 95 %"),
         ]
-        figure = sizes.schedule(results.find())
+        figure = schedule(results.find())
         assert figure is not None
         assert "6 of 8 pruned settings" in figure.axes[0].texts[0].get_text()
 
     def test_a_stage_of_its_own_is_said(self, results: Results) -> None:
         results.finish(1_000, 70.0, 1.0, 0.9, start=FromDense(), steps=2000, history=history(0.9))
-        figure = sizes.schedule(results.find())
+        figure = schedule(results.find())
         assert figure is not None
         assert figure.axes[2].get_xlabel() == "steps of its own stage"
 
     def test_perplexity_has_logarithms(self, results: Results) -> None:
         rows = history(0.9, "perplexity")
         results.finish(1_000, 70.0, 1.0, 0.9, metric=PERPLEXITY, history=rows)
-        figure = sizes.schedule(results.find())
+        figure = schedule(results.find())
         assert figure is not None and figure.axes[2].get_yscale() == "log"
 
     def test_nothing_pruned_or_no_history_is_no_figure(self, results: Results) -> None:
         results.finish(9_000, 80.0, 1.0, history=history(0.0))
-        assert sizes.schedule(results.find()) is None
+        assert schedule(results.find()) is None
         results.finish(1_000, 80.0, 1.0, 0.9)
-        assert sizes.schedule(results.find()) is None
+        assert schedule(results.find()) is None
 
     @pytest.mark.parametrize("text", ["step,rate\n1,fast\n", "step,loss\n1,2\n", "a\n1,2\n"])
     def test_a_damaged_history_is_named(self, results: Results, text: str) -> None:
         record = results.finish(1_000, 80.0, 1.0, 0.9, history=history(0.9))
         (results.store.folder(record.name).path / HISTORY).write_text(text)
         found = results.find()
-        assert sizes.schedule(found) is None
+        assert schedule(found) is None
         (warning,) = found.warnings
         assert warning.startswith(f"The history of {record.name} is not shown: ")
 

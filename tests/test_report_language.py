@@ -202,7 +202,7 @@ class TestReferences:
     def test_they_are_drawn_and_named(self, results: Language) -> None:
         found = twin(results, FLOORS).find()
         assert found.runs.references == FLOORS and found.warnings == []
-        for figure in (sizes.parameters(found), sizes.megabytes(found)):
+        for figure in (sizes.against("parameters", found), sizes.against("megabytes", found)):
             assert figure is not None
             axes = figure.axes[0]
             flat = [
@@ -226,7 +226,7 @@ class TestReferences:
     def test_their_names_lie_on_nothing(
         self, results: Language, references: dict[str, float]
     ) -> None:
-        figure = sizes.parameters(twin(results, references).find())
+        figure = sizes.against("parameters", twin(results, references).find())
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         axes = figure.axes[0]

@@ -9,7 +9,6 @@ from pruneexp.config.curve import describe
 from pruneexp.config.options import OPTIONS
 from pruneexp.config.recipe import asked
 from pruneexp.config.run import Run
-from pruneexp.engine.typed import typed
 from pruneexp.models import InceptionV3, MobileNetV1, Model, ResNet50
 from pruneexp.pruning import Dense, Gradual, Random
 from pruneexp.pruning.allocation import Global, PerLayer
@@ -184,8 +183,7 @@ def imagenet(model: str, sparsity: float | None = None, **pruning: Any) -> Run:
 
 
 def beside(run: Run, achieved: float = 0.0) -> published.Published:
-    facts = published.published(asked(run), describe(run), "accuracy", achieved)
-    return typed(published.Published, facts)
+    return published.published(asked(run), describe(run), "accuracy", achieved)
 
 
 class TestPublished:
@@ -249,10 +247,11 @@ class TestPublished:
         found = results.find()
         beside = {"published": 61.8, "published_top5": 84.7, "published_in": "A, Table 2"}
         (curve,) = found.curves
-        found.curves[curve] = [
+        points = [
             replace(point, **beside, published_start="a trained dense model")
             for point in found.curves[curve]
         ]
+        found = replace(found, curves={curve: points})
         made = table(found)
         assert made.header[-3:] == ["published", "difference (%)", "published top-5 (%)"]
         assert made.cells[0][-3:] == ["61.8", "−2.9", "84.7"]

@@ -36,7 +36,7 @@ def describe(run: Run) -> Curve:
         values=values,
         quantised=quantised,
         start=run.pruning.starts_from.word,
-        traits=list(_traits(run, sizes, quantised)),
+        traits=tuple(_traits(run, sizes, quantised)),
     )
 
 

@@ -137,7 +137,7 @@ class Curve:
     values: str  # the type of values: fp32, int8 and so on
     quantised: str  # "int8 after training"; nothing where values are as they were trained
     start: str  # the word of the start: scratch, dense, run, file or torchvision
-    traits: list[Trait]
+    traits: tuple[Trait, ...]  # shared by many runs
 
 
 @dataclass(kw_only=True, slots=True)

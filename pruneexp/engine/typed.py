@@ -6,6 +6,7 @@ Files are read with suspicion: types are checked, numbers are finite, no field i
 unknown. The readers of a type are made once.
 """
 
+import marshal
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
@@ -15,6 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
+MOST_SHARED = 1000  # different tuples of one type that are kept
 
 
 def typed(kind: type[T], data: Any) -> T:
@@ -26,21 +28,25 @@ def typed(kind: type[T], data: Any) -> T:
 @cache
 def reader(kind: Any) -> Reader:
     """What reads a value of this type. Known are dataclasses, str, bool, int, float, None, unions
-    of these, lists, tuples of one type, dictionaries with texts as keys, and Any."""
+    of these, lists, tuples of one type, named tuples, dictionaries with texts as keys, and Any."""
     if kind is Any:
         return lambda value, name: value
     if kind in SCALARS:
         return SCALARS[kind]
     if is_dataclass(kind):
         return _dataclass(kind)
+    if isinstance(kind, type) and issubclass(kind, tuple):
+        return _named_tuple(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _union(arguments)
-    if origin in (list, tuple):
+    if origin is list:
         inner = reader(arguments[0])
-        return lambda value, name: origin(
-            inner(item, name) for item in _demand(isinstance(value, list), value, name, "a list")
-        )
+        return lambda value, name: [
+            inner(item, name) for item in _demand(type(value) is list, value, name, "a list")
+        ]
+    if origin is tuple:
+        return _shared_tuple(reader(arguments[0]))
     if origin is dict:
         inner = reader(arguments[1])
 
@@ -52,6 +58,35 @@ def reader(kind: Any) -> Reader:
     if kind is dict or kind is list:
         return lambda value, name: _demand(type(value) is kind, value, name, kind.__name__)
     raise AssertionError(f"no reader for {kind}")
+
+
+def _named_tuple(kind: Any) -> Reader:
+    """A list of its values, in order."""
+    readers = [reader(hint) for hint in get_type_hints(kind).values()]
+
+    def read(value: Any, name: str) -> Any:
+        _demand(type(value) is list and len(value) == len(readers), value, name, kind.__name__)
+        return kind(*(each(item, name) for each, item in zip(readers, value, strict=True)))
+
+    return read
+
+
+def _shared_tuple(inner: Reader) -> Reader:
+    """Tuples are read once for the same content, since many files share them."""
+    known: dict[bytes, tuple[Any, ...]] = {}
+
+    def read(value: Any, name: str) -> Any:
+        _demand(type(value) in (list, tuple), value, name, "a list")
+        text = marshal.dumps(value)  # only compared, never read back
+        items = known.get(text)
+        if items is None:
+            items = tuple(inner(item, name) for item in value)
+            if len(known) >= MOST_SHARED:
+                known.clear()
+            known[text] = items
+        return items
+
+    return read
 
 
 def _demand(holds: bool, value: Any, name: str, takes: str) -> Any:
@@ -88,13 +123,7 @@ def _exactly(kind: type, takes: str) -> Reader:
     return read
 
 
-def _either_number(value: Any, name: str) -> int | float:
-    """A whole number stays one."""
-    return value if type(value) is int and abs(value) < 2**63 else _number(value, name)
-
-
 SCALARS: dict[Any, Reader] = {
-    int | float: _either_number,
     str: _exactly(str, "a text"),
     bool: _exactly(bool, "true or false"),
     NoneType: _exactly(NoneType, "null"),

@@ -1,9 +1,9 @@
-"""How large a run is when packed, as typed data: what `bytes.json` holds and the report reads.
+"""How large a run is when packed, as typed data: what `bytes.json` holds.
 
     sizes = folder.packed_sizes()
     sizes.batch_norm_kept.values["int8"].bytes
 
-`measure.packed` makes them of a network.
+`measure.packed` measures them; a report reads the part that it shows (`report.data.facts`).
 """
 
 from dataclasses import asdict, dataclass, field
@@ -15,14 +15,13 @@ from pruneexp.engine.typed import typed
 
 @dataclass(kw_only=True, slots=True)
 class PackedFile:
-    """Bytes of one packed file without notes, and of its parts. Whole numbers of a file; a mean
-    over several runs may be a fraction."""
+    """Bytes of one packed file without notes, and of its parts."""
 
-    bytes: int | float
-    position_bytes: int | float
-    value_bytes: int | float
-    filler_bytes: int | float  # of the values, those that no weight has
-    overhead_bytes: int | float  # header and alignment
+    bytes: int
+    position_bytes: int
+    value_bytes: int
+    filler_bytes: int  # of the values, those that no weight has
+    overhead_bytes: int  # header and alignment
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,7 +34,7 @@ class PackedState:
         values: by type of values, in the smallest encoding.
     """
 
-    dense_bytes: int | float
+    dense_bytes: int
     encodings: dict[str, PackedFile | None]
     values: dict[str, PackedFile | None]
 
@@ -55,8 +54,8 @@ class PackedSizes:
     """
 
     version: int = BYTES_VERSION
-    prunable: int | float
-    kept: int | float
+    prunable: int
+    kept: int
     bound_bytes: float
     batch_norm_kept: PackedState
     batch_norm_folded: PackedState | None = None

@@ -5,7 +5,10 @@
 The line inside: load -> frontier -> budgets -> claims -> figures and tables -> page -> screen.
 """
 
-from collections.abc import Iterable
+import gc
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from pruneexp.report.format import Table
     from pruneexp.report.output.page import Block, Picture
 
+LISTING = ".files.json"  # what a report wrote into its folder
+STALE = re.compile(r"\w+\.(png|svg|pdf|csv|md|tex|html)")
 # A checkout keeps the YAML beside the package, a wheel inside it.
 CONTENTS = next(
     path
@@ -31,6 +36,7 @@ CONTENTS = next(
     )
     if path.is_file()
 )
+CLAIMS = CONTENTS.parent / "claims"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,33 +74,72 @@ class Report:
 
 
 def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
-    """Write what conf/report.yaml lists into `out`, results/reports/<plan> by default."""
-    from pruneexp.report.analysis import findings
+    """Write what conf/report.yaml lists into `out`, results/reports/<plan> by default.
+
+        made = report(store, store.find_plan("table2_small"))
+        print(made.text(80))
+
+    Files that an earlier report wrote there, and that this one does not write, are removed.
+    """
+    with _without_garbage_collection():
+        return _report(store, plan, out or store.reports / plan.name)
+
+
+def _report(store: Store, plan: Plan, folder: Path) -> Report:
+    from pruneexp.report.analysis import claims, findings
     from pruneexp.report.data import load
     from pruneexp.report.output import page, tables
 
     contents = read_contents(CONTENTS)
     found = findings.find(plan, load.load(store, plan))
-    folder = out or store.reports / plan.name
+    found.claims = [str(each) for each in claims.judged(claims.read_claims(CLAIMS), found)]
     there = len(found.runs.rows) > 0
     every = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
-    made = {name: table for name, table in every.items() if table is not None}
+    filled = {name: table for name, table in every.items() if table is not None}
     written: dict[str, bytes] = {}
     pictures = _figures(found, contents["figures"], written) if there else []
-    _tables(made, contents["tables"], written)
+    _tables(filled, contents["tables"], written)
     blocks = _pages(found, pictures, contents["pages"], written)
-    for name, content in written.items():
-        files.save_bytes(folder / name, content)
-    blocks.append(page.Text(text="\n" + _where(folder, list(written))))
+    _write(folder, written)
+    blocks.append(page.Paragraph(text="\n" + _where(folder, list(written))))
     return Report(
         folder=folder,
         files=[folder / name for name in written],
         verdicts=found.verdicts,
         warnings=found.warnings,
         missing=[str(missing) for missing in found.runs.missing],
-        tables=made,
+        tables=filled,
         blocks=blocks,
     )
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Rows hold no circles, and looking for some in millions of objects takes a third of the
+    time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _write(folder: Path, written: dict[str, bytes]) -> None:
+    """All files, and a list of them; what an earlier list names and this one does not goes."""
+    listing = folder / LISTING
+    try:
+        before = files.load_json(listing)["files"]
+    except (OSError, files.Damaged, KeyError):
+        before = []
+    for name, content in written.items():
+        files.save_bytes(folder / name, content)
+    files.save_json(listing, {"files": list(written)})
+    for name in before if isinstance(before, list) else []:
+        # The list may come from elsewhere: nothing outside the folder, nothing of another kind.
+        if isinstance(name, str) and name not in written and STALE.fullmatch(name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _where(folder: Path, names: list[str]) -> str:
@@ -109,12 +154,12 @@ def _where(folder: Path, names: list[str]) -> str:
 def _figures(
     found: "Findings", wanted: dict[str, list[str]], written: dict[str, bytes]
 ) -> "list[Picture]":
-    from pruneexp.report.figures import sizes
+    from pruneexp.report import figures
     from pruneexp.report.output import page
 
     pictures = []
     for name, formats in wanted.items():
-        contents = sizes.draw(name, found, formats)
+        contents = figures.draw(name, found, formats)
         drawn = {f"{name}.{kind}": content for kind, content in contents.items()}
         written |= drawn
         kind = next((kind for kind in ("svg", "png") if kind in contents), None)
@@ -124,7 +169,7 @@ def _figures(
                     file=f"{name}.{kind}",
                     media=page.MEDIA[kind],
                     content=contents[kind],
-                    alternative=sizes.alternative(name, found),
+                    alternative=figures.alternative(name, found),
                     also=[file for file in drawn if file != f"{name}.{kind}"],
                 )
             )
@@ -156,12 +201,11 @@ def read_contents(path: Path) -> dict[str, Any]:
     """What a report holds: figures and tables with their formats, and pages. Raises `Invalid`."""
     from omegaconf import OmegaConf
 
-    from pruneexp.report import format
-    from pruneexp.report.figures import sizes
+    from pruneexp.report import figures, format
     from pruneexp.report.output import page, tables
 
     known: dict[str, tuple[list[str], list[str]]] = {
-        "figures": (list(sizes.FIGURES), list(sizes.METADATA)),
+        "figures": (list(figures.FIGURES), list(figures.METADATA)),
         "tables": (list(tables.TABLES), list(format.TABLE_FORMATS)),
     }
     given: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)

@@ -2,7 +2,7 @@
 
     make bench                        all of it, some minutes on two cores
     python scripts/bench update       one part: step, vision, language, update,
-                                      storage, latency, threads or sweep
+                                      storage, latency, threads, sweep or report
 
 Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
 several turns in which all candidates take part one after the other.
@@ -16,6 +16,7 @@ from language import language
 from latency import latency
 from masks import step, update
 from processes import sweep, threads
+from report import report
 from storage import storage
 from vision import vision
 
@@ -28,6 +29,7 @@ PARTS = {
     "latency": latency,
     "threads": threads,
     "sweep": sweep,
+    "report": report,
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the numbers say, in sentences: a verdict for each comparison, and every warning."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pruneexp.engine.record import Metric, Plan
 from pruneexp.report.analysis.budgets import Given, budgets, unequal
@@ -9,7 +10,7 @@ from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, short, span
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True)
 class Findings:
     """Everything that figures, tables and pages show."""
 
@@ -20,6 +21,7 @@ class Findings:
     rivals: list[Pair] = field(default_factory=list)  # sparse against sparse
     budgets: dict[str, Given] = field(default_factory=dict)
     verdicts: list[str] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)  # what the runs say of the papers' claims
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -31,16 +33,23 @@ class Findings:
         assert self.runs.metric is not None, "no run is finished"
         return self.runs.metric
 
-    @property
+    @cached_property
     def points(self) -> list[Point]:
+        """Of all curves."""
         return [point for curve in self.curves.values() for point in curve]
 
-    @property
+    @cached_property
     def digits(self) -> int:
         """Decimals of the metric: one more where an interval would read 0.0."""
         digits = self.metric.digits
         halves = [point.test_half for point in self.points if point.test_half]
         return digits + any(round(half, digits) == 0 for half in halves)
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """The least and the most non-zero parameters, for numbers that stand together."""
+        sizes = [point.nonzero for point in self.points]
+        return [min(sizes), max(sizes)]
 
     @property
     def work_is_known(self) -> bool:
@@ -72,7 +81,8 @@ def find(plan: Plan, runs: Runs) -> Findings:
     found.curves = curves(runs)
     found.pairs = pairs(found.curves, runs.metric)
     found.budgets = budgets(runs, list(found.curves))
-    found.rivals = rivals(found.curves, runs.metric)
+    found.rivals, left_out = rivals(found.curves, runs.metric)
+    found.warnings += left_out
     found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
     found.verdicts = [_verdict(found, pair) for pair in found.pairs] + _between(found)
     found.verdicts = found.verdicts or [_alone(found)]
@@ -86,12 +96,12 @@ def _better_though_smaller(found: Findings, pair: Pair) -> str:
     best, other = (max(curve, key=lambda point: sign * point.test) for curve in (smaller, larger))
     if sign * best.test <= sign * other.test:
         return ""
-    every = [point.nonzero for point in found.points]
-    values = [
-        f"{estimate(point.test, point.test_half, found.digits)} at {short(point.nonzero, every)}"
-        for point in (best, other)
-    ]
-    return f" Yet {_quoted(best.series)} is better with fewer: {values[0]} against {values[1]}."
+
+    def told(point: Point) -> str:
+        value = estimate(point.test, point.test_half, found.digits)
+        return f"{value} at {short(point.nonzero, found.sizes)}"
+
+    return f" Yet {_quoted(best.series)} is better with fewer: {told(best)} against {told(other)}."
 
 
 def _verdict(found: Findings, pair: Pair) -> str:
@@ -196,9 +206,8 @@ def _certainty(gaps: list[Gap]) -> str:
 
 
 def _sizes(found: Findings, of: "list[Point] | list[Gap]") -> str:
-    every = [point.nonzero for point in found.points]
     values = [item.nonzero for item in of]
-    return span(min(values), max(values), lambda value: short(value, every))
+    return span(min(values), max(values), lambda value: short(value, found.sizes))
 
 
 def _alone(found: Findings) -> str:

@@ -5,14 +5,14 @@ A curve is read between its points by straight lines over log10 of the non-zero 
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist, stdev
 
 from pruneexp.engine.record import MEGABYTE, Metric
-from pruneexp.measure.packed_sizes import PackedFile
+from pruneexp.report.data.facts import ShownFile
 from pruneexp.report.data.load import Runs
 from pruneexp.report.data.rows import Row, folded
 from pruneexp.report.format import percent
@@ -20,6 +20,7 @@ from pruneexp.report.format import percent
 CONFIDENCE = 0.95
 # Sizes this close count as one: rounding in each tensor leaves a few weights more or less.
 NEAR = 0.001
+MOST_RIVALS = 8  # sparse curves that are compared two by two
 # Student's t at 97.5 % for 1 to 9 degrees of freedom, from the usual tables.
 STUDENT = (12.70620, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.30600, 2.26216)
 
@@ -43,7 +44,7 @@ class Point(Row):
         file = self.file(folded=True) or self.file(folded=False)
         return None if file is None else file.bytes / MEGABYTE
 
-    def file(self, *, folded: bool, values: str = "") -> PackedFile | None:
+    def file(self, *, folded: bool, values: str = "") -> ShownFile | None:
         """The packed file in one of both states, with values of its own or of another type."""
         state = self.packed.state(folded) if self.packed else None
         return state.values.get(values or self.values) if state else None
@@ -53,7 +54,7 @@ class Point(Row):
         file = self.file(folded=self.file(folded=True) is not None, values=values)
         return file.position_bytes / file.bytes if file and file.bytes else None
 
-    def encoded(self, encoding: str) -> PackedFile | None:
+    def encoded(self, encoding: str) -> ShownFile | None:
         """The file under an encoding of positions, with fp32 values and batch-norm kept."""
         return self.packed.batch_norm_kept.encodings.get(encoding) if self.packed else None
 
@@ -167,14 +168,22 @@ def at(curve: list[Point], nonzero: float) -> Estimate:
 
 
 def measured_at(curve: list[Point], nonzero: float) -> Point | None:
-    """The point of this size, the nearest of several."""
-    near = [point for point in curve if math.isclose(point.nonzero, nonzero, rel_tol=NEAR)]
+    """The point of this size, the nearest of several. Curves are sorted by size."""
+    low = bisect_left(curve, nonzero * (1 - 2 * NEAR), key=_nonzero)
+    high = bisect_right(curve, nonzero * (1 + 2 * NEAR), key=_nonzero)
+    near = [
+        point for point in curve[low:high] if math.isclose(point.nonzero, nonzero, rel_tol=NEAR)
+    ]
     return min(near, key=lambda point: abs(point.nonzero - nonzero), default=None)
+
+
+def _nonzero(point: Point) -> float:
+    return point.nonzero
 
 
 def _between(curve: list[Point], nonzero: float) -> tuple[Point, Point, float]:
     """The neighbours of a size, and how far it lies from the first to the second."""
-    after = bisect_left([point.nonzero for point in curve], nonzero)
+    after = bisect_left(curve, nonzero, key=_nonzero)
     left, right = curve[after - 1], curve[after]
     low, high = math.log10(left.nonzero), math.log10(right.nonzero)
     return left, right, (math.log10(nonzero) - low) / (high - low)
@@ -207,14 +216,20 @@ def pairs(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
     return made
 
 
-def rivals(found: dict[str, list[Point]], metric: Metric) -> list[Pair]:
-    """Sparse curves on the same data and of the same family, two by two."""
-    sparse = [curve for curve in found.values() if curve[0].kind == "sparse"]
+def rivals(curves: dict[str, list[Point]], metric: Metric) -> tuple[list[Pair], list[str]]:
+    """Sparse curves on the same data and of the same family, two by two; and what was left out,
+    since the pairs of many curves are more than anyone reads."""
+    sparse = [curve for curve in curves.values() if curve[0].kind == "sparse"]
+    compared = sparse[:MOST_RIVALS]
+    left_out = [
+        f"Of {len(sparse)} sparse curves the first {MOST_RIVALS} are compared with each other; a "
+        "report of fewer runs compares the rest."
+    ] * (len(sparse) > MOST_RIVALS)
     return [
         _pair(ours, theirs, ("A", "B"), metric)
-        for ours, theirs in combinations(sparse, 2)
+        for ours, theirs in combinations(compared, 2)
         if (ours[0].data, ours[0].family) == (theirs[0].data, theirs[0].family)
-    ]
+    ], left_out
 
 
 def _pair(ours: list[Point], theirs: list[Point], words: tuple[str, str], metric: Metric) -> Pair:

@@ -5,7 +5,7 @@ field here and in `rows.Row`.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pruneexp.engine import files
 from pruneexp.engine.record import (
@@ -18,10 +18,41 @@ from pruneexp.engine.record import (
     Record,
 )
 from pruneexp.engine.typed import typed
-from pruneexp.measure.packed_sizes import PackedSizes
 from pruneexp.report.data.published_rows import Published, published
 
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")  # of circumstances, for the page
+
+
+class ShownFile(NamedTuple):
+    """Of a `measure.packed_sizes.PackedFile`, what a report shows: ten thousand runs hold it three
+    hundred thousand times. Means where several are folded."""
+
+    bytes: int | float
+    position_bytes: int | float
+    filler_bytes: int | float
+
+
+@dataclass(kw_only=True, slots=True)
+class ShownState:
+    """The same of a `PackedState`. A file that cannot be written is lacking."""
+
+    encodings: dict[str, ShownFile]
+    values: dict[str, ShownFile]
+
+
+@dataclass(kw_only=True, slots=True)
+class ShownSizes:
+    """The same of `PackedSizes`: what a run takes when packed."""
+
+    prunable: float
+    kept: float
+    bound_bytes: float  # log2 C(n, k) of the positions
+    batch_norm_kept: ShownState
+    batch_norm_folded: ShownState | None
+
+    def state(self, folded: bool) -> ShownState | None:
+        """One of both states."""
+        return self.batch_norm_folded if folded else self.batch_norm_kept
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,7 +89,7 @@ class Facts:
     versions: dict[str, str]
     empty: list[str]
     published: Published
-    packed: PackedSizes | None
+    packed: ShownSizes | None
     timed: Timed | None
 
     @property
@@ -67,54 +98,82 @@ class Facts:
         return self.nonzero * 4 / MEGABYTE
 
 
-def plain_facts(record: Record, plain: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a record as plain data, ready for `typed(Facts, ...)` and for the index.
-
-    Arguments:
-        record, plain: the same, typed and as it was read.
-        beside: what was measured, "packed" and "timed", as plain data or None.
-    """
+def facts_of(record: Record, packed: ShownSizes | None, timed: Timed | None) -> Facts:
+    """The facts of a finished run, from its record and what was measured beside it."""
     masked = sum(group.masked for group in record.counts.groups)
     achieved = masked / max(1, record.counts.prunable)
     seconds = record.circumstances.get("seconds")
-    return {
-        "fingerprint": record.fingerprint,
-        "name": record.name,
-        "seed": record.seed,
-        "curve": plain["curve"],
-        "metric": plain["metric"],
-        "references": record.references,
-        "achieved": achieved,
-        "parameters": record.counts.parameters,
-        "nonzero": record.counts.nonzero,
-        "batch_norm": record.counts.batch_norm,
-        "multiply_adds": record.counts.multiply_adds,
-        "sparse_multiply_adds": record.counts.sparse_multiply_adds,
-        "valid": record.valid[record.metric.name],
-        "test": record.test_value,
-        "top5": record.test.get("top5"),
-        "step": record.step,
-        "budget": plain["budget"],
-        "data": record.checksums.get("data", ""),
-        "seconds": seconds if isinstance(seconds, int | float) else None,
-        "versions": {
+    beside = published(record.configuration, record.curve, record.metric.name, achieved)
+    return Facts(
+        fingerprint=record.fingerprint,
+        name=record.name,
+        seed=record.seed,
+        curve=record.curve,
+        metric=record.metric,
+        references=record.references,
+        achieved=achieved,
+        parameters=record.counts.parameters,
+        nonzero=record.counts.nonzero,
+        batch_norm=record.counts.batch_norm,
+        multiply_adds=record.counts.multiply_adds,
+        sparse_multiply_adds=record.counts.sparse_multiply_adds,
+        valid=record.valid[record.metric.name],
+        test=record.test_value,
+        top5=record.test.get("top5"),
+        step=record.step,
+        budget=record.budget,
+        data=record.checksums.get("data", ""),
+        seconds=seconds if isinstance(seconds, int | float) else None,
+        versions={
             key: str(record.circumstances[key]) for key in VERSIONS if key in record.circumstances
         },
-        "empty": record.counts.empty,
-        "published": published(record.configuration, record.curve, record.metric.name, achieved),
-        **beside,
+        empty=record.counts.empty,
+        published=beside,
+        packed=packed,
+        timed=timed,
+    )
+
+
+def packed_of(data: dict[str, Any]) -> ShownSizes | None:
+    """What `bytes.json` holds, as far as a report shows it; None of another version. Raises
+    TypeError and KeyError."""
+    if data.get("version") != BYTES_VERSION:
+        return None
+    kept, folded = data["batch_norm_kept"], data["batch_norm_folded"]
+    return ShownSizes(
+        prunable=_bytes(data["prunable"]),
+        kept=_bytes(data["kept"]),
+        bound_bytes=_bytes(data["bound_bytes"]),
+        batch_norm_kept=ShownState(
+            encodings=_packed_files(kept["encodings"]), values=_packed_files(kept["values"])
+        ),
+        batch_norm_folded=None
+        if folded is None
+        else ShownState(encodings={}, values=_packed_files(folded["values"])),
+    )
+
+
+def _packed_files(files_: dict[str, Any]) -> dict[str, ShownFile]:
+    return {
+        str(word): ShownFile(
+            bytes=_bytes(file["bytes"]),
+            position_bytes=_bytes(file["position_bytes"]),
+            filler_bytes=_bytes(file["filler_bytes"]),
+        )
+        for word, file in files_.items()
+        if file is not None
     }
 
 
-def packed_of(data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What `bytes.json` holds, checked; None of another version. Raises TypeError."""
-    if data is None or data.get("version") != BYTES_VERSION:
-        return None
-    PackedSizes.from_plain(data)
-    return data
+def _bytes(value: Any) -> int | float:
+    if type(value) is int and 0 <= value < 2**63:
+        return value
+    if type(value) is float and 0 <= value < 2.0**63:
+        return value
+    raise TypeError(f"{value!r} is no number of bytes")
 
 
-def timed_of(data: dict[str, Any], weights: str | None) -> dict[str, Any] | None:
+def timed_of(data: dict[str, Any], weights: str | None) -> Timed | None:
     """Of what `latency.json` holds, the newest measurement of these weights at batch 1 on one
     thread. Raises TypeError."""
     if data.get("version") != LATENCY_VERSION:
@@ -127,10 +186,10 @@ def timed_of(data: dict[str, Any], weights: str | None) -> dict[str, Any] | None
     if not alone:
         return None
     sides = typed(_Sides, {key: alone[-1].get(key) for key in ("dense", "sparse")})
-    return {
-        "milliseconds": 1000 * min(sides.dense, sides.sparse),
-        "processor": str(alone[-1].get("processor")),
-    }
+    return Timed(
+        milliseconds=1000 * min(sides.dense, sides.sparse),
+        processor=str(alone[-1].get("processor")),
+    )
 
 
 @dataclass(kw_only=True, slots=True)

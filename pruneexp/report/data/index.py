@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, LATENCY, RECORD, Record
@@ -19,13 +19,14 @@ from pruneexp.engine.store import Folder, Store
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.facts import (
     Facts,
+    facts_of,
     packed_of,
-    plain_facts,
     read_json,
     timed_of,
 )
 from pruneexp.report.data.published_rows import FOLDER
 
+T = TypeVar("T")
 NAME = "report-index.json"
 SCHEMA = 1  # raised when an entry holds something else
 
@@ -57,8 +58,8 @@ class Index:
             return
         data = {"made_with": self.made_with, "entries": self.entries}
         try:
-            text = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
-            files.save_checked(self.path, text)
+            text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=_plain)
+            files.save_checked(self.path, text.encode())
         except (files.CannotWrite, ValueError):
             return  # the next report reads all runs again
 
@@ -75,41 +76,38 @@ class Index:
                 return typed(Facts, entry[1])
             except TypeError:
                 pass  # a damaged or foreign entry: the run's own files count
-        plain, problems = _read(folder)
+        facts, problems = _read(folder)
         warnings += problems
         if problems:
             self.changed |= self.entries.pop(name, None) is not None
         else:
-            self.entries[name] = [signature, plain]
+            self.entries[name] = [signature, facts]
             self.changed = True
-        return typed(Facts, plain)
+        return facts
 
 
-def _read(folder: Folder) -> tuple[dict[str, Any], list[str]]:
+def _read(folder: Folder) -> tuple[Facts, list[str]]:
     path = folder.path / RECORD
-    plain = files.load_json(path)
     try:
-        record = Record.from_plain(plain)
+        record = Record.from_plain(files.load_json(path))
     except (TypeError, KeyError) as error:
         raise files.Damaged(path, str(error)) from error
     problems: list[str] = []
     weights = record.checksums.get("weights")
 
-    def measured(name: str, take: Callable[[dict[str, Any]], Any]) -> Any:
+    def measured(name: str, take: Callable[[dict[str, Any]], T | None]) -> T | None:
         try:
             data = read_json(folder.path / name)
             return None if data is None else take(data)
         except files.Damaged as error:
             problems.append(f"{error}: left out.")
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             problems.append(f"{files.Damaged(folder.path / name, str(error))}: left out.")
         return None
 
-    beside = {
-        "packed": measured(BYTES, packed_of),
-        "timed": measured(LATENCY, lambda data: timed_of(data, weights)),
-    }
-    return plain_facts(record, plain, beside), problems
+    packed = measured(BYTES, packed_of)
+    timed_ = measured(LATENCY, lambda data: timed_of(data, weights))
+    return facts_of(record, packed, timed_), problems
 
 
 def _signature(path: Path) -> list[int] | None:
@@ -118,6 +116,11 @@ def _signature(path: Path) -> list[int] | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass for JSON, whose own parts are asked for in turn."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def _made_with() -> str:

@@ -3,10 +3,8 @@
 Nothing that lies in a folder stops a report; what cannot be read is named with the reason.
 """
 
-import gc
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pandas as pd
@@ -54,7 +52,7 @@ def load(store: Store, plan: Plan) -> Runs:
     wanted = {planned.name: planned for planned in plan.runs if planned.wanted}
     missing: list[Missing] = []
     warnings: list[str] = []
-    with _without_garbage_collection(), Index(store) as index:
+    with Index(store) as index:
         facts = list(_facts(store, plan, wanted.values(), index, missing, warnings))
     metric = facts[0].metric if facts else None
     missing += [
@@ -85,19 +83,6 @@ def load(store: Store, plan: Plan) -> Runs:
         histories=histories,
         warnings=_warnings(facts) + disputed + histories.warnings + warnings,
     )
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Rows hold no circles, and looking for some in millions of objects takes a third of the
-    time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 # --- what is there -----------------------------------------------------------------------------

@@ -70,25 +70,27 @@ def tables() -> list[PublishedTable]:
 
 def published(
     configuration: dict[str, Any], curve: Curve, metric: str, achieved: float
-) -> dict[str, Any]:
-    """What stands beside a run of this configuration and share of masked weights; the fields of
-    `Published`, without those that are empty."""
+) -> Published:
+    """What stands beside a run of this configuration and share of masked weights."""
     fitting = [table for table in tables() if table.fits(configuration, curve)]
-    facts: dict[str, Any] = {}
+    beside = Published()
     for table in fitting:
         row = table.row(curve, achieved)
         figure = table.rows(metric).get(row)
         if figure is not None:
-            facts = {"figure": figure, "source": table.source, "start": _otherwise(table, curve)}
-            facts["top5"] = table.rows("top5").get(row)
+            beside = Published(
+                figure=figure,
+                top5=table.rows("top5").get(row),
+                source=table.source,
+                start=_otherwise(table, curve),
+            )
             break
-    megabytes: dict[str, float] = {}
     for table in fitting:
         for what in BYTES:
             printed = table.rows(what).get(table.row(curve, achieved))
             if printed is not None:
-                megabytes.setdefault(what, printed)
-    return {**facts, "megabytes": megabytes}
+                beside.megabytes.setdefault(what, printed)
+    return beside
 
 
 def _agrees(configuration: dict[str, Any], runs: dict[str, Any]) -> bool:

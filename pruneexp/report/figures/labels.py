@@ -97,6 +97,7 @@ def place(axes: Axes, labels: Iterable[Label | LineLabel], drawn: Sequence[np.nd
     assert figure is not None
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # only now is it known where a point lies
+    figure.set_layout_engine("none")  # and there it stays, whatever the file's format
     ink = np.concatenate([_dots(axes.transData.transform(line)) for line in drawn])
     frame = axes.get_window_extent()
     taken: list[Box] = []

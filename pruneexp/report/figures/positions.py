@@ -11,6 +11,7 @@ from pruneexp.report.figures.style import DENSE, GREY, SPARSE, bare, ticks, titl
 from pruneexp.report.format import percent
 
 INCHES = (7.0, 5.2)
+MOST_TICKS = 10  # sparsities that are written at the axis
 VERMILION, GREEN, PURPLE, ORANGE = (colour for colour, _ in SPARSE)
 BLUE, SKY, BLACK = (colour for colour, _ in DENSE)
 # Words for each encoding, its colour and its dashes: one colour for both of a kind. The smallest is
@@ -50,7 +51,8 @@ def positions(found: Findings) -> Figure | None:
     axes.set_yscale("log")
     axes.invert_xaxis()
     axes.margins(x=0.08)
-    axes.xaxis.set_major_locator(FixedLocator(kept))
+    step = -(-len(kept) // MOST_TICKS)
+    axes.xaxis.set_major_locator(FixedLocator(kept[::-step]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(1 - share)))
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(FixedLocator(ticks(low, high)))

@@ -1,18 +1,15 @@
-"""The figures of a report. To add one: a function here, an entry in `FIGURES` and in
-conf/report.yaml.
+"""The metric against size, in weights, bytes, work or time: one table of axes, one way to draw.
 
-They are drawn without pyplot and without the reader's own matplotlib settings, so that the same
-runs give the same bytes.
+To add such a figure, for a measurement that is a field of `data.rows.Row`: an entry in `AXES` and
+in conf/report.yaml.
 """
 
-import io
 import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,109 +19,109 @@ from pruneexp.engine.record import BYTES_PER_WEIGHT
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.frontier import NEAR, Point
 from pruneexp.report.figures.labels import Label, LineLabel, place
-from pruneexp.report.figures.positions import positions
-from pruneexp.report.figures.schedule import schedule
 from pruneexp.report.figures.style import DASHES, DENSE, GREY, SPARSE, bare, ticks, title
 from pruneexp.report.format import percent, short
 
 EXAMPLE = {"accuracy": "picture", "perplexity": "word"}  # what a metric is an average over
 INCHES = (7.0, 4.6)
 LEGEND_LETTERS = 92  # that stand beside each other below a figure, markers included
-DPI = 160  # of the PNG
 TOGETHER = 0.01  # reference lines within 1 % of each other have one label
 MOST_LABELLED = 6  # curves; of more, the first of each kind alone has labels at its points
+MOST_SEEDS = 200  # of a curve that are drawn as dots; of more, the intervals alone
+MOST_POINTS = 24  # of a curve; of more, the first and the last have labels
 SEED_SHIFT = 0.009  # of the axis, so that single seeds stand beside the bar of their mean
 
-# Dates and versions would make two files of one figure differ.
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-SETTINGS: dict[Any, Any] = {"svg.hashsalt": "pruneexp", "pdf.fonttype": 42, "font.size": 9.5}
+
+def _number(value: float) -> str:
+    return f"{value:g}"
 
 
-def parameters(found: Findings) -> Figure:
-    """The paper's Figure 3: the metric against what is not zero."""
-    if _one_size(found):
-        return _settings(found)
-    return _curves(found, lambda point: point.nonzero, "non-zero parameters", _count)
+def _count(value: float) -> str:
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:g}{letter}"
+    return f"{value:g}"
 
 
-def megabytes(found: Findings) -> Figure | None:
-    """The same against what the values take. Nothing where some take fewer bits: `written` has
-    what those weigh."""
-    if _one_size(found) or found.rounded:
-        return None
-    words = f"size (MB, {BYTES_PER_WEIGHT} bytes a non-zero weight)"
-    return _curves(found, lambda point: point.megabytes, words, lambda value: f"{value:g}")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """A size that the metric is drawn against.
+
+    Arguments:
+        read: the size of a point; None where it was not measured, and then there is no figure.
+        words: under the axis.
+        write: a value at a tick.
+        against: in the alternative text.
+        settings: where all models have one size, their settings are shown side by side.
+    """
+
+    read: Callable[[Point], float | None]
+    words: Callable[[Findings], str]
+    against: str
+    write: Callable[[float], str] = _number
+    settings: bool = False
 
 
-def multiply_adds(found: Findings) -> Figure | None:
-    """The same against the work that masked weights leave. Nothing where a record lacks it."""
-    if not found.work_is_known or _one_size(found):
-        return None
-    words = f"multiply-adds for one {EXAMPLE.get(found.metric.name, 'example')}"
-    if any(point.kind == "sparse" for point in found.points):
-        words += ", masked weights skipped"
-    return _curves(found, lambda point: point.sparse_multiply_adds or 0, words, _count)
+def _example(found: Findings) -> str:
+    return EXAMPLE.get(found.metric.name, "example")
 
 
-def written(found: Findings) -> Figure | None:
-    """The same against the bytes of the packed file. Nothing where they were not measured."""
-    if not found.bytes_are_known or _one_place([point.written or 0 for point in found.points]):
-        return None
+def _work(found: Findings) -> str:
+    words = f"multiply-adds for one {_example(found)}"
+    sparse = any(point.kind == "sparse" for point in found.points)
+    return words + ", masked weights skipped" * sparse
+
+
+def _written(found: Findings) -> str:
     folds = any(point.file(folded=True) for point in found.points)
-    words = "size (MB really written" + ", batch-norm folded)" * folds + ")" * (not folds)
-    return _curves(found, lambda point: point.written or 0, words, lambda value: f"{value:g}")
+    return "size (MB really written" + ", batch-norm folded)" * folds + ")" * (not folds)
 
 
-def latency(found: Findings) -> Figure | None:
-    """The same against time. Nothing where it was not measured."""
-    times = [point.milliseconds for point in found.points if point.milliseconds]
-    if len(times) < len(found.points) or _one_place(times):
-        return None
-    words = f"milliseconds for one {EXAMPLE.get(found.metric.name, 'example')} on one CPU thread"
-    words += ", dense or sparse, whichever is faster"
-    return _curves(found, lambda point: point.milliseconds or 0, words, lambda value: f"{value:g}")
+def _time(found: Findings) -> str:
+    words = f"milliseconds for one {_example(found)} on one CPU thread"
+    return words + ", dense or sparse, whichever is faster"
 
 
-FIGURES: dict[str, Callable[[Findings], Figure | None]] = {
-    "parameters": parameters,
-    "megabytes": megabytes,
-    "multiply_adds": multiply_adds,
-    "written": written,
-    "latency": latency,
-    "positions": positions,
-    "schedule": schedule,
+AXES: dict[str, Axis] = {
+    # The paper's Figure 3: the metric against what is not zero.
+    "parameters": Axis(
+        read=lambda point: point.nonzero,
+        words=lambda found: "non-zero parameters",
+        write=_count,
+        against="parameters",
+        settings=True,
+    ),
+    # Where some values take fewer bits, `written` has what those weigh.
+    "megabytes": Axis(
+        read=lambda point: point.megabytes if point.values == "fp32" else None,
+        words=lambda found: f"size (MB, {BYTES_PER_WEIGHT} bytes a non-zero weight)",
+        against="megabytes",
+    ),
+    "multiply_adds": Axis(
+        read=lambda point: point.sparse_multiply_adds,
+        words=_work,
+        write=_count,
+        against="multiply-adds",
+    ),
+    "written": Axis(
+        read=lambda point: point.written, words=_written, against="bytes really written"
+    ),
+    "latency": Axis(read=lambda point: point.milliseconds, words=_time, against="milliseconds"),
 }
-AGAINST = {"written": "bytes really written", "latency": "milliseconds"}  # not by their names
 
 
-def alternative(name: str, found: Findings) -> str:
-    """The figure in words, for whoever does not see it."""
-    if name == "schedule":
-        return f"{found.title}: learning rate, sparsity and validation over steps"
-    if name == "positions":
-        return f"{found.title}: bits of positions against sparsity, encoding by encoding"
-    size = AGAINST.get(name, name.replace("_", "-"))
-    return f"{found.title}: test {found.metric.label} against {size}"
-
-
-def draw(name: str, found: Findings, formats: list[str]) -> dict[str, bytes]:
-    """One figure as the content of a file in each format; no file where there is nothing to
-    draw."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
-        figure = FIGURES[name](found)
-        return {kind: _save(figure, kind) for kind in formats} if figure else {}
-
-
-def _save(figure: Figure, kind: str) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, dpi=DPI, metadata=METADATA[kind])
-    return file.getvalue()
+def against(name: str, found: Findings) -> Figure | None:
+    """The figure over one of the axes; None where some runs were not measured, or where all have
+    the same size."""
+    axis = AXES[name]
+    sizes = [axis.read(point) for point in found.points]
+    if any(size is None for size in sizes):
+        return None
+    if _one_size(found):
+        return _settings(found) if axis.settings else None
+    if not axis.settings and _one_place([size or 0.0 for size in sizes]):
+        return None
+    return _curves(found, lambda point: axis.read(point) or 0.0, axis.words(found), axis.write)
 
 
 # --- size against the metric -------------------------------------------------------------------
@@ -156,7 +153,7 @@ def _curves(
                 colour=look.colour,
                 above=(point.kind == "sparse") == found.metric.higher_is_better,
             )
-            for point in curve
+            for point in (curve if len(curve) <= MOST_POINTS else (curve[0], curve[-1]))
             if point.label
         ]
     columns = max(1, LEGEND_LETTERS // (max(map(len, found.curves)) + 8))
@@ -241,18 +238,19 @@ def _draw(
     sizes, means = [size(point) for point in curve], [point.test for point in curve]
     axes.plot(sizes, means, color=colour, markersize=6, lw=1.6, label=name, zorder=3, **line)
     ink = [np.column_stack([sizes, means])]
-    for point in curve:
-        x = size(point)
-        if point.n > 1:
-            beside = x * (axes.get_xlim()[1] / axes.get_xlim()[0]) ** SEED_SHIFT
-            axes.scatter(
-                [beside] * point.n, point.seeds, s=14, color=colour, alpha=0.45, linewidths=0
-            )
-            ink += [np.array([[beside, seed]]) for seed in point.seeds]
-        if point.test_half is not None:
-            axes.errorbar(x, point.test, point.test_half, color=colour, capsize=3, lw=1.1, zorder=3)
-            ends = (point.test - point.test_half, point.test + point.test_half)
-            ink.append(np.array([[x, end] for end in ends]))
+    shift = (axes.get_xlim()[1] / axes.get_xlim()[0]) ** SEED_SHIFT
+    seeds = [(shift * size(p), seed) for p in curve if p.n > 1 for seed in p.seeds]
+    if 0 < len(seeds) <= MOST_SEEDS:
+        places = np.array(seeds)
+        axes.scatter(places[:, 0], places[:, 1], s=14, color=colour, alpha=0.45, linewidths=0)
+        ink += [place[None] for place in places]
+    bars = [(size(p), p.test, p.test_half) for p in curve if p.test_half is not None]
+    if bars:
+        x, middle, half = np.array(bars).T
+        axes.errorbar(
+            x, middle, half, fmt="none", ecolor=colour, capsize=3, elinewidth=1.1, zorder=3
+        )
+        ink += list(np.stack([np.stack([x, x], 1), np.stack([middle - half, middle + half], 1)], 2))
     return ink
 
 
@@ -304,10 +302,3 @@ def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> Non
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axes.xaxis.set_minor_locator(NullLocator())
     bare(axes)
-
-
-def _count(value: float) -> str:
-    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= scale:
-            return f"{value / scale:g}{letter}"
-    return f"{value:g}"

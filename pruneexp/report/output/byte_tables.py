@@ -65,7 +65,7 @@ def storage(found: Findings) -> Table | None:
         return None
     to = grain(points)
     sparse = [point for point in points if point.kind == "sparse"]
-    every = [point.nonzero for point in points]
+    every = found.sizes
     named = len({point.series for point in sparse}) > 1
     printed = any(point.published_megabytes for point in sparse)
     columns: list[tuple[str, Callable[[Point], str]]] = [

@@ -41,7 +41,7 @@ class Heading(Block):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Text(Block):
+class Paragraph(Block):
     text: str
     warning: bool = False
 
@@ -71,10 +71,12 @@ class Picture(Block):
 def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Block]:
     runs = found.runs
     blocks: list[Block] = [Heading(text=found.title, level=1)]
-    blocks += [Text(text=verdict) for verdict in found.verdicts]
-    blocks += [Text(text=warning, warning=True) for warning in found.warnings]
+    blocks += [Paragraph(text=verdict) for verdict in found.verdicts]
+    blocks += [Paragraph(text=warning, warning=True) for warning in found.warnings]
     blocks += pictures
     blocks += _references(found)
+    if found.claims:
+        blocks += [Heading(text="What the papers claim"), Listing(items=found.claims)]
     blocks += _comparisons(found)
     between = rivals(found)
     if between is not None and between.cells:
@@ -194,7 +196,7 @@ def _markdown(block: Block) -> str:
     match block:
         case Heading():
             return f"{'#' * block.level} {for_markdown(block.text)}"
-        case Text():
+        case Paragraph():
             return ("> **Note:** " if block.warning else "") + for_markdown(block.text)
         case Listing():
             return "\n".join(f"- {for_markdown(item)}" for item in block.items)
@@ -222,7 +224,7 @@ def _html(block: Block) -> str:
     match block:
         case Heading():
             return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
-        case Text():
+        case Paragraph():
             kind = ' class="warning"' if block.warning else ""
             return f"<p{kind}>{escape(block.text)}</p>"
         case Listing():

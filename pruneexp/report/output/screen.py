@@ -8,7 +8,7 @@ from rich.table import Table as Shown
 from rich.text import Text as Line
 
 from pruneexp.report.format import Table
-from pruneexp.report.output.page import Block, Grid, Heading, Listing, Text
+from pruneexp.report.output.page import Block, Grid, Heading, Listing, Paragraph
 
 
 def show(blocks: list[Block], console: Console) -> None:
@@ -28,7 +28,7 @@ def _show(block: Block, console: Console) -> None:
         case Heading():
             before = "" if block.level == 1 else "\n"
             console.print(Line(before + block.text, style="bold"))
-        case Text():
+        case Paragraph():
             words = ("Note: " if block.warning else "") + block.text
             console.print(Line(words, style="yellow" if block.warning else ""), overflow="fold")
         case Listing():

@@ -17,7 +17,7 @@ from pruneexp.report.output.byte_tables import storage, written
 def table(found: Findings) -> Table:
     """Size against sparsity in the layout of the paper's Tables 2 and 3: sizes ascending, the dense
     model first, under it what was pruned from it."""
-    rows = sorted(found.points, key=lambda point: _place(found, point))
+    rows = _placed(found)
     named = _named(found)
     columns = _columns(found)
     head, size = _size(rows)
@@ -47,7 +47,7 @@ def _columns(found: Findings) -> list[tuple[str, Callable[[Point], str]]]:
     """What stands in a row behind the model: a header each, and how it is written. What no record
     or no paper has is left out."""
     points, label, digits = found.points, found.metric.label, found.digits
-    sizes, megabytes = [p.nonzero for p in points], [p.megabytes for p in points]
+    sizes, megabytes = found.sizes, _ends([p.megabytes for p in points])
     columns: list[tuple[str, Callable[[Point], str]]] = [
         ("Sparsity", lambda p: percent(p.sparsity)),
         ("NNZ params", lambda p: short(p.nonzero, sizes)),
@@ -55,7 +55,7 @@ def _columns(found: Findings) -> list[tuple[str, Callable[[Point], str]]]:
     if not found.rounded:  # else the table of bytes has what each weighs
         columns.append(("MB", lambda p: format.megabytes(p.megabytes, megabytes)))
     if found.work_is_known:
-        work = [p.sparse_multiply_adds or 0 for p in points]
+        work = _ends([p.sparse_multiply_adds or 0 for p in points])
         columns.append(("Multiply-adds", lambda p: short(p.sparse_multiply_adds or 0, work)))
     columns.append((f"test {label}", lambda p: f"{estimate(p.test, p.test_half, digits)} ({p.n})"))
     columns.append((f"valid {label}", lambda p: f"{p.valid:.{digits}f}"))
@@ -70,18 +70,28 @@ def _columns(found: Findings) -> list[tuple[str, Callable[[Point], str]]]:
     return columns
 
 
+def _ends(values: list[float]) -> list[float]:
+    """The least and the most, which say how all of a column are written."""
+    return [min(values), max(values)]
+
+
 def _or_blank(mean: float | None, half: float | None, digits: int) -> str:
     return format.BLANK if mean is None else estimate(mean, half, digits)
 
 
-def _place(found: Findings, point: Point) -> tuple[Any, ...]:
-    """Where a point stands in the table."""
-    kin = list(dict.fromkeys((other.family, other.data) for other in found.points))
-    large = next(iter(point.sizes.values()), point.parameters)
-    return (
-        *(kin.index((point.family, point.data)), large, point.size, point.kind),
-        *(list(found.curves).index(point.series), point.sparsity, point.nonzero),
-    )
+def _placed(found: Findings) -> list[Point]:
+    """The points in the order of the table."""
+    kin = {key: n for n, key in enumerate(dict.fromkeys((p.family, p.data) for p in found.points))}
+    curves = {name: number for number, name in enumerate(found.curves)}
+
+    def place(point: Point) -> tuple[Any, ...]:
+        large = next(iter(point.sizes.values()), point.parameters)
+        return (
+            *(kin[point.family, point.data], large, point.size, point.kind),
+            *(curves[point.series], point.sparsity, point.nonzero),
+        )
+
+    return sorted(found.points, key=place)
 
 
 def _named(found: Findings) -> bool:
@@ -189,7 +199,7 @@ def rivals(found: Findings) -> Table | None:
 def _comparison(
     found: Findings, gaps: list[Gap], named: bool, words: tuple[str, str] = ("sparse", "dense")
 ) -> Table:
-    every = [point.nonzero for point in found.points]
+    every = found.sizes
     unit = f" ({found.metric.points})" if found.metric.points else ""
     ours, theirs = (f"{word[0].upper()}{word[1:]}" for word in words)
     curves = [f"{ours} curve", f"{theirs} curve"]
@@ -288,7 +298,7 @@ def budgets(found: Findings) -> Table:
 def runs(found: Findings) -> Table:
     """Every finished run."""
     frame = found.runs.frame.drop(columns="point")
-    digits, every = found.digits, [row.nonzero for row in found.runs.rows]
+    digits, every = found.digits, found.sizes
     return Table(
         raw=frame,
         header=["Run", "Series", "NNZ params", f"test {found.metric.label}"],

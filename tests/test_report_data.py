@@ -1,0 +1,233 @@
+"""From records to rows: the index of what was read, names over distinct settings, claims as data,
+and files that an earlier report left."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pruneexp.config.curve import describe
+from pruneexp.config.options import CONF
+from pruneexp.config.recipe import Invalid
+from pruneexp.engine import files
+from pruneexp.engine.record import BYTES, RECORD
+from pruneexp.models import LSTMLanguageModel, MobileNetV1
+from pruneexp.pruning import Random
+from pruneexp.quantisation import Aware, Rounding
+from pruneexp.report import report
+from pruneexp.report.analysis import claims
+from pruneexp.report.data import index, load, naming
+from pruneexp.tasks import Grammar
+from tests.results import Results, paper, weights
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class TestIndex:
+    def cache(self, results: Results) -> Path:
+        return results.store.cache / index.NAME
+
+    def count_reads(self, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        read: list[Path] = []
+        original = files.load_json
+
+        def counted(path: Path) -> dict[str, Any]:
+            if path.name in (RECORD, BYTES):
+                read.append(path)
+            return original(path)
+
+        monkeypatch.setattr(files, "load_json", counted)
+        return read
+
+    def test_a_second_report_reads_only_what_changed(
+        self, results: Results, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for seed in range(3):
+            results.finish(1000, 70.0 + seed, seed=seed, weighed=weights(900, file=4000))
+        read = self.count_reads(monkeypatch)
+        first = content(report(results.store, results.plan).folder)
+        assert len(read) == 6
+        read.clear()
+        assert content(report(results.store, results.plan).folder) == first
+        assert read == []
+        record = results.finish(1000, 99.0, seed=1)
+        read.clear()
+        load.load(results.store, results.plan)
+        assert {path.parent.name for path in read} == {record.name}
+
+    def test_the_report_is_the_same_with_it_and_without(self, results: Results) -> None:
+        paper(results)
+        first = content(report(results.store, results.plan).folder)
+        assert self.cache(results).exists()
+        assert content(report(results.store, results.plan).folder) == first
+        self.cache(results).unlink()
+        assert content(report(results.store, results.plan).folder) == first
+
+    @pytest.mark.parametrize(
+        "payload", [b"", b"[]", b"{}", b'{"entries": 3}', b"\xff", b"[" * 10**5]
+    )
+    def test_a_damaged_index_is_made_again(self, results: Results, payload: bytes) -> None:
+        results.finish(1000, 70.0)
+        load.load(results.store, results.plan)
+        for spoil in (files.save_checked, lambda path, data: path.write_bytes(data)):
+            spoil(self.cache(results), payload)
+            (row,) = load.load(results.store, results.plan).rows
+            assert row.test == 70.0
+
+    def test_a_forged_entry_does_not_reach_the_report(self, results: Results) -> None:
+        record = results.finish(1000, 70.0)
+        load.load(results.store, results.plan)
+        data = json.loads(files.load_checked(self.cache(results)))
+        data["entries"][record.name][1]["test"] = "<script>"
+        files.save_checked(self.cache(results), json.dumps(data).encode())
+        (row,) = load.load(results.store, results.plan).rows
+        assert row.test == 70.0
+
+    def test_one_that_cannot_be_written_stops_nothing(self, results: Results) -> None:
+        results.finish(1000, 70.0)
+        results.store.cache.mkdir(parents=True)
+        self.cache(results).mkdir()  # a folder where the file should be
+        assert len(load.load(results.store, results.plan).rows) == 1
+
+    def test_bytes_that_cannot_be_read_are_told_each_time(self, results: Results) -> None:
+        record = results.finish(1000, 70.0, weighed=weights(900, file=4000))
+        (results.store.folder(record.name).path / BYTES).write_text("{}")
+        for _ in range(2):
+            runs = load.load(results.store, results.plan)
+            assert any(BYTES in warning for warning in runs.warnings)
+            assert runs.rows[0].packed is None
+
+
+class TestNames:
+    def test_they_cost_as_much_for_many_seeds_and_levels(
+        self, results: Results, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only distinct settings are compared with each other."""
+        calls: list[int] = []
+        original = naming._telling
+        monkeypatch.setattr(
+            naming, "_telling", lambda many: (calls.append(len(many)), original(many))[1]
+        )
+
+        def compared(seeds: int, levels: int) -> int:
+            runs = [
+                results.ask(1.0, 0.5 + level / 100, seed=s)
+                for s in range(seeds)
+                for level in range(levels)
+            ]
+            curves = [describe(results.runs[planned.name]) for planned in runs]
+            calls.clear()
+            naming.names(curves, ["d"] * len(curves))
+            return sum(calls)
+
+        assert compared(1, 2) == compared(5, 20)
+
+    def test_every_kind_of_recipe_says_what_it_is(self, results: Results) -> None:
+        def described(*what: Any, **more: Any) -> Any:
+            return describe(results.runs[results.ask(*what, **more).name])
+
+        dense = described(0.5)
+        assert (dense.kind, dense.family, dense.dial) == ("dense", "mobilenet_v1 small", None)
+        assert [(s.name, s.value, s.words) for s in dense.sizes] == [("width", 0.5, "×0.5")]
+        sparse = described(1.0, 0.9, criterion=Random())
+        assert (sparse.kind, sparse.dial.name, sparse.dial.value) == ("sparse", "sparsity", 0.9)
+        words = {trait.key: trait.words for trait in sparse.traits}
+        assert words["pruning.criterion"] == "random"
+        assert words["pruning.scope"] == "scope model"
+        assert words["training.learning_rate"] == "learning rate 0.1"
+        assert "pruning.sparsity" not in words
+        lstm = described(model=LSTMLanguageModel(hidden_size=30, tied=True), task=Grammar())
+        assert lstm.family == "lstm_lm tied" and lstm.sizes[0].words == "30 units"
+        rounded = described(1.0, 0.9, quantisation=Rounding(values="int8"))
+        assert (rounded.values, rounded.quantised) == ("int8", "int8 after training")
+        control = described(1.0, 0.9, quantisation=Aware(values="fp32"))
+        assert control.quantised == "fp32 trained on"
+
+
+class TestClaims:
+    def judge(self, results: Results, name: str) -> list[claims.Verdict]:
+        claim = [c for c in claims.read_claims(CONF / "claims") if c.endpoint == name]
+        return claims.judged(claim, results.find())
+
+    def seeds(self, results: Results, gap: float, spread: float = 0.1) -> None:
+        for seed in range(3):
+            shift = spread * (seed - 1)
+            results.finish(1_000, 60.0 + shift, 0.5, seed=seed)
+            results.finish(4_000, 70.0 + shift, 1.0, seed=seed)
+            results.finish(1_000, 60.0 + gap + shift, 1.0, 0.75, seed=seed)
+
+    @pytest.mark.parametrize(
+        ("gap", "spread", "verdict"),
+        [(3.0, 0.1, claims.HOLDS), (-3.0, 0.1, claims.FAILS), (0.1, 0.5, claims.UNTOLD)],
+    )
+    def test_a_claim_is_judged_by_its_endpoint(
+        self, results: Results, gap: float, spread: float, verdict: str
+    ) -> None:
+        self.seeds(results, gap, spread)
+        for name in claims.ENDPOINTS:
+            (judged,) = self.judge(results, name)
+            assert judged.verdict == verdict, name
+            assert bool(judged.settle) == (verdict == claims.UNTOLD)
+        text = report(results.store, results.plan).text(100)
+        assert "What the papers claim" in text and verdict in text
+
+    def test_one_seed_tells_nothing(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.5)
+        results.finish(1_000, 90.0, 1.0, 0.75)
+        (judged,) = self.judge(results, "point_above_point")
+        assert judged.verdict == claims.UNTOLD
+        assert "3 seeds on both sides would tell; there is 1" in str(judged)
+
+    def test_runs_that_cannot_speak_to_it_are_silent(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.5)
+        assert all(self.judge(results, name) == [] for name in claims.ENDPOINTS)
+        assert "claim" not in report(results.store, results.plan).text(100)
+
+    def test_what_is_no_claim_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "mine.yaml"
+        for data, message in (
+            ({"sentence": "x"}, "is no claim: Claim lacks endpoint"),
+            ({"sentence": "x", "source": "y", "endpoint": "z"}, "endpoint takes sparse_above"),
+        ):
+            path.write_text(yaml.safe_dump(data))
+            with pytest.raises(Invalid, match=message):
+                claims.read_claims(tmp_path)
+
+
+class TestStaleFiles:
+    def test_what_a_report_no_longer_draws_is_removed(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.5)
+        results.finish(4_000, 70.0, 1.0, 0.5)
+        folder = report(results.store, results.plan).folder
+        assert (folder / "multiply_adds.png").exists() is False
+        assert (folder / "comparison.csv").exists() and (folder / "rivals.csv").exists() is False
+        results.finish(2_000, 65.0, 1.0, 0.7, criterion=Random())
+        report(results.store, results.plan)
+        assert (folder / "rivals.csv").exists()
+        own = folder / "notes.md"
+        own.write_text("mine")
+        results.plan.runs.pop()
+        report(results.store, results.plan)
+        assert not (folder / "rivals.csv").exists() and own.read_text() == "mine"
+
+    def test_a_forged_list_removes_nothing_else(self, results: Results, tmp_path: Path) -> None:
+        results.finish(1_000, 60.0)
+        folder = report(results.store, results.plan).folder
+        victim = tmp_path / "results" / "victim.csv"
+        victim.write_text("x")
+        names = ["../../victim.csv", str(victim), "a/b.csv", 3, None, "record.json"]
+        files.save_json(folder / ".files.json", {"files": names})
+        report(results.store, results.plan)
+        assert victim.exists()
+
+
+def test_a_width_is_a_column_of_the_frame(results: Results) -> None:
+    results.finish(1000, 70.0, 0.5)
+    frame = load.load(results.store, results.plan).frame
+    assert list(frame["width"]) == [0.5] and os.fspath(results.store.results)
+    assert MobileNetV1(width=0.5).sizes()[0].heading == "Width"
