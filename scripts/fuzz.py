@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pruneexp.engine import files
-from pruneexp.storage import positions, values
+from pruneexp.storage import encodings, values
 from pruneexp.storage.archive import Archive
 from tests.test_storage_file import example, signed
 
@@ -94,7 +94,7 @@ def main(seconds: float, seed: int) -> None:
         path = Path(folder) / "model.pxp"
         program = compiled(Path(folder))
         while time.monotonic() < ends:
-            word, kind = random.choice(positions.WORDS), random.choice(values.WORDS)
+            word, kind = random.choice(encodings.WORDS), random.choice(values.WORDS)
             example(path, str(word), str(kind))
             content = path.read_bytes()
             for _ in range(20):

@@ -147,7 +147,13 @@ def weights(
     of `file`."""
 
     def state(size: int) -> dict[str, Any]:
-        row = {"bytes": size, "position_bytes": positions, "filler_bytes": 0}
+        row = {
+            "bytes": size,
+            "position_bytes": positions,
+            "value_bytes": size - positions,
+            "filler_bytes": 0,
+            "overhead_bytes": 0,
+        }
         kinds = {"fp32": row, "fp16": None, "bf16": row, "int8": {**row, "bytes": size // 4}}
         filled = {**row, "filler_bytes": 3 * positions}
         return {

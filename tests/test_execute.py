@@ -343,7 +343,7 @@ def test_weights_are_not_kept_when_nobody_wants_them(tiny: Make) -> None:
     record = execute(run, say=silent)
     folder = run.store.folder(name(run))
     assert not (folder.path / WEIGHTS).exists()
-    assert folder.weighed() is not None  # what they weigh is kept all the same
+    assert folder.packed_sizes() is not None  # what they weigh is kept all the same
     assert len(record.checksums["weights"]) == 64
 
 

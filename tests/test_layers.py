@@ -15,7 +15,7 @@ LAYERS = [
     | {"cli.imports"},
     {"engine.record"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
-    | {"tasks.shape", "engine.initial_weights"},
+    | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes"},
     {"engine.store", "tasks", "models"},
     {"pruning", "storage"},
     {"training", "measure.counts", "quantisation"},
@@ -42,7 +42,7 @@ LIGHT = [
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
-    *("storage", "storage.archive", "storage.weigh", "report"),
+    *("storage", "storage.archive", "measure.packed_sizes", "report"),
     *("config.location", "config.read", "config.short_forms"),
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),

@@ -65,7 +65,7 @@ def pack(tmp_path: Path) -> Pack:
         state = {name: value.numpy() for name, value in made.state_dict().items()}
         masks = {name: value != 0 for name, value in state.items() if value.ndim > 1}
         about = {"configuration": asked(run), "folded": fold} | changes
-        archive.save(tmp_path / "m.pxp", state, masks, about=about)
+        archive.save(tmp_path / "m.pxp", state, masks, notes=about)
         return tmp_path / "m.pxp", network
 
     return packed
@@ -223,7 +223,7 @@ def test_any_configuration_ends_in_a_line_or_a_network(
     part[place[-1]] = value
     state = SMALL.build(task.shape()).state_dict()
     weights = {name: tensor.numpy() for name, tensor in state.items()}
-    archive.save(tmp_path / "m.pxp", weights, {}, about={"configuration": found})
+    archive.save(tmp_path / "m.pxp", weights, {}, notes={"configuration": found})
     try:
         assert set(load(tmp_path / "m.pxp").state_dict()) == set(state)
     except (files.Damaged, Invalid) as error:

@@ -44,7 +44,7 @@ class Mean(nn.Module):
 
 
 class TestRecipes:
-    def test_weighing_needs_no_data(self) -> None:
+    def test_packed_sizes_needs_no_data(self) -> None:
         run = Run(
             task=ImageNet(), model=MobileNetV1(), training=Training(), pruning=Dense(), device="cpu"
         )

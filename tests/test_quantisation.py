@@ -19,8 +19,8 @@ from pruneexp.engine.execute import Stopped, execute
 from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import MASKS, WEIGHTS
 from pruneexp.pruning import Dense
-from pruneexp.quantisation import WORDS, Aware, Rounding
-from pruneexp.quantisation.rounder import Rounder, rounded
+from pruneexp.quantisation import WORDS, Aware, Quantisation, Rounding
+from pruneexp.quantisation.rounder import ROUNDINGS, Rounder, rounded, through_a_file
 from pruneexp.storage.archive import Archive, save
 from tests.conftest import After, Make, outcome, silent, tiny_gradual
 
@@ -39,6 +39,8 @@ def test_rounded_weights_are_those_of_a_file(tmp_path: Path, tensor: np.ndarray,
     expected = Archive(tmp_path / "model.pxp").read("weight")
     found = rounded(torch.from_numpy(tensor), word).numpy()
     assert (found == expected).all()
+    written = through_a_file(torch.from_numpy(tensor), word).numpy()  # types without a rounding
+    assert written.tobytes() == expected.tobytes()
 
 
 def test_the_largest_float_stays_finite() -> None:
@@ -186,6 +188,23 @@ class TestNames:
             model.weight[0, 0] = 1e5
         with pytest.raises(Invalid, match=r"values=fp16: weight holds a weight too large"):
             Rounder(model, {}, "fp16")
+
+    def test_what_a_type_without_a_rounding_refuses_is_said_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delitem(ROUNDINGS, "fp16")
+        model = nn.Linear(2, 2)
+        before = model.weight.detach().clone()
+        Rounder(model, {}, "fp16")
+        assert torch.equal(model.weight, before.half().float())
+        with torch.no_grad():
+            model.weight[0, 0] = 1e5
+        with pytest.raises(Invalid, match=r"values=fp16: a weight is too large for fp16; bf16"):
+            Rounder(model, {}, "fp16")
+
+    def test_only_a_quantisation_with_a_stage_is_active(self) -> None:
+        assert not Quantisation().active
+        assert Rounding().active and Aware(values="fp32").active
 
     def test_nothing_to_round(self) -> None:
         with pytest.raises(Invalid, match="values takes fp16, bf16 or int8, got fp32"):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pruneexp.storage import positions, values
+from pruneexp.storage import encodings, values
 from pruneexp.storage.archive import Archive, save
 from tests.test_storage_file import signed
 
@@ -62,12 +62,12 @@ def in_numpy() -> Any:
 
 
 @pytest.mark.parametrize("kind", values.WORDS)
-@pytest.mark.parametrize("encoding", positions.WORDS)
+@pytest.mark.parametrize("encoding", encodings.WORDS)
 def test_the_numpy_reader_reads_everything(
     tmp_path: Path, in_numpy: Any, encoding: str, kind: str
 ) -> None:
     weights, masks = model()
-    save(tmp_path / "m.pxp", weights, masks, kind=kind, encoding=encoding, about=ABOUT)
+    save(tmp_path / "m.pxp", weights, masks, kind=kind, encoding=encoding, notes=ABOUT)
     archive = Archive(tmp_path / "m.pxp")
     assert set(in_numpy["tensors"](tmp_path / "m.pxp")) == set(weights)
     for name in weights:
@@ -77,13 +77,13 @@ def test_the_numpy_reader_reads_everything(
 
 
 @pytest.mark.parametrize("kind", values.WORDS)
-@pytest.mark.parametrize("encoding", positions.WORDS)
+@pytest.mark.parametrize("encoding", encodings.WORDS)
 def test_the_c_reader_reads_everything(
     tmp_path: Path, in_c: Path, encoding: str, kind: str
 ) -> None:
     weights, masks = model()
     path = tmp_path / "m.pxp"
-    save(path, weights, masks, kind=kind, encoding=encoding, about=ABOUT)
+    save(path, weights, masks, kind=kind, encoding=encoding, notes=ABOUT)
     archive = Archive(path)
     listed = subprocess.run([in_c, path], capture_output=True, text=True, check=True).stdout
     assert [line.split("\t")[0] for line in listed.splitlines()] == list(archive.entries)

@@ -91,7 +91,7 @@ def test_inspect_survives_any_notes(
 
     nothing = {"w": np.ones(2, np.float32)}
     for about in ({"run": "a\x1b[31mb", "package": {"name": 3}}, {"run": ["x"], "metric": "y"}):
-        save_archive(tmp_path / "m.pxp", nothing, {}, about=about)
+        save_archive(tmp_path / "m.pxp", nothing, {}, notes=about)
         assert pruneexp("inspect", tmp_path / "m.pxp", results=results) == 0
         assert "\x1b" not in capsys.readouterr().out
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pruneexp.engine import files
-from pruneexp.storage import layout, positions, values
+from pruneexp.storage import encodings, layout, values
 from pruneexp.storage.archive import Archive, save
+from pruneexp.storage.values.floats import upper_half
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
 FLOATS = some_arrays.arrays(
@@ -47,7 +48,7 @@ def held(kind: str, tensor: np.ndarray) -> np.ndarray:
     if kind == "fp16":
         with np.errstate(over="ignore"):  # what is masked may be too large
             return tensor.astype(np.float16).astype(np.float32)
-    return (values.upper_half(tensor).astype("<u4") << 16).view(np.float32)
+    return (upper_half(tensor).astype("<u4") << 16).view(np.float32)
 
 
 class TestRoundTrips:
@@ -55,7 +56,7 @@ class TestRoundTrips:
     @given(
         tensor=FLOATS,
         kind=some.sampled_from(["fp32", "fp16", "bf16"]),
-        encoding=some.sampled_from(positions.WORDS),
+        encoding=some.sampled_from(encodings.WORDS),
         data=some.data(),
     )
     def test_floats(
@@ -85,7 +86,7 @@ class TestRoundTrips:
             some_arrays.array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=7),
             elements=some.floats(width=32, allow_nan=False, allow_infinity=False),
         ),
-        encoding=some.sampled_from(positions.WORDS),
+        encoding=some.sampled_from(encodings.WORDS),
         data=some.data(),
     )
     def test_int8_is_off_by_half_a_step_at_most(
@@ -111,7 +112,7 @@ class TestRoundTrips:
         assert np.isfinite(found).all() and np.allclose(found, [[largest, -largest]], rtol=1e-6)
 
     @pytest.mark.parametrize("kind", values.WORDS)
-    @pytest.mark.parametrize("encoding", positions.WORDS)
+    @pytest.mark.parametrize("encoding", encodings.WORDS)
     @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (0, 3), (1, 1), (5, 3, 2)])
     @pytest.mark.parametrize("filling", [False, True])
     def test_all_and_nothing(
@@ -125,7 +126,7 @@ class TestRoundTrips:
         if encoding != "dense":
             assert (archive.mask("weight") == mask).all()
 
-    @pytest.mark.parametrize("encoding", positions.WORDS)
+    @pytest.mark.parametrize("encoding", encodings.WORDS)
     def test_signs_of_zero_and_what_is_not_finite(self, tmp_path: Path, encoding: str) -> None:
         mask = np.array([[True] * 4, [True, False, True, True]])
         save(tmp_path / "a.pxp", {"w": STRANGE}, {"w": mask}, encoding=encoding)
@@ -151,7 +152,7 @@ class TestRoundTrips:
         save(path, model, {"embedding.weight": mask}, kind="fp16")
         archive = Archive(path)
         assert set(archive.entries) == set(model)
-        assert archive.entries["softmax.weight"].encoding == positions.SAME
+        assert archive.entries["softmax.weight"].encoding == encodings.SAME
         assert (archive.mask("softmax.weight") == mask).all()
         for name, tensor in model.items():
             found = archive.read(name)
@@ -173,12 +174,12 @@ class TestRoundTrips:
 class TestValuesByHand:
     def test_bf16_rounds_to_nearest_and_ties_to_even(self) -> None:
         bits = np.array([0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF, 0x7F800001], "<u4")
-        upper = values.upper_half(bits.view("<f4"))
+        upper = upper_half(bits.view("<f4"))
         assert [hex(each) for each in upper] == ["0x3f80", "0x3f82", "0x3f81", "0x3f80", "0x7fc0"]
 
     def test_int8_has_a_scale_a_row(self) -> None:
         kept = np.array([1.0, -2.54, 0.02, 5.0], np.float32)  # rows of three, none and one
-        stored, scales = values.encode(values.INT8, kept, np.array([3, 0, 1]))
+        stored, scales = values.BY_WORD["int8"].encode(kept, np.array([3, 0, 1]))
         assert scales.view("<f4").tolist() == pytest.approx([0.02, 0.0, 5 / 127])
         assert stored.view(np.int8).tolist() == [50, -127, 1, 127]
 
@@ -212,7 +213,7 @@ def example(path: Path, encoding: str = "golomb", kind: str = "int8") -> dict[st
         "weight": np.where(mask, random.standard_normal((12, 20)), 0).astype(np.float32),
         "bias": random.standard_normal(12).astype(np.float32),
     }
-    save(path, weights, {"weight": mask}, kind=kind, encoding=encoding, about=ABOUT)
+    save(path, weights, {"weight": mask}, kind=kind, encoding=encoding, notes=ABOUT)
     return {name: Archive(path).read(name) for name in weights}
 
 
@@ -255,7 +256,7 @@ def read_or_refuse(path: Path) -> dict[str, np.ndarray] | None:
 
 
 @settings(deadline=None, suppress_health_check=FIXTURE, max_examples=60)
-@given(encoding=some.sampled_from(positions.WORDS), place=some.integers(0), bit=some.integers(0, 7))
+@given(encoding=some.sampled_from(encodings.WORDS), place=some.integers(0), bit=some.integers(0, 7))
 def test_a_flipped_bit_is_always_noticed(
     tmp_path: Path, encoding: str, place: int, bit: int
 ) -> None:
@@ -280,7 +281,7 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
 
 @settings(deadline=None, suppress_health_check=FIXTURE, max_examples=150)
 @given(
-    encoding=some.sampled_from(positions.WORDS),
+    encoding=some.sampled_from(encodings.WORDS),
     kind=some.sampled_from(values.WORDS),
     changes=some.lists(some.tuples(some.integers(0), some.integers(0, 255)), max_size=3),
 )
@@ -367,7 +368,7 @@ class TestNotes:
     @settings(deadline=None, suppress_health_check=FIXTURE)
     @given(about=JSON)
     def test_any_plain_data(self, tmp_path: Path, about: dict[str, object]) -> None:
-        save(tmp_path / "m.pxp", {"w": np.ones(3, np.float32)}, {}, about=about)
+        save(tmp_path / "m.pxp", {"w": np.ones(3, np.float32)}, {}, notes=about)
         archive = Archive(tmp_path / "m.pxp")
         assert archive.notes == about and (archive.read("w") == 1).all()
 
@@ -402,7 +403,7 @@ class TestNotes:
     def test_what_would_not_be_read_is_not_written(self, tmp_path: Path) -> None:
         for about in ({"a": float("nan")}, {"a": "x" * 2**20}):
             with pytest.raises(ValueError):
-                save(tmp_path / "m.pxp", {}, {}, about=about)
+                save(tmp_path / "m.pxp", {}, {}, notes=about)
         assert not list(tmp_path.iterdir())
 
 

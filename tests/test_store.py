@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pruneexp.engine import files
-from pruneexp.engine.record import LEASE, RECORD, Plan, Planned, Progress
+from pruneexp.engine.record import CHECKPOINT, LEASE, PREVIOUS, RECORD, Plan, Planned, Progress
 from pruneexp.engine.store import Store
 
 
@@ -84,6 +84,8 @@ def test_only_one_holds_a_folder_and_status_follows_the_files(tmp_path: Path) ->
     assert folder.status() == "waiting"
     folder.save_checkpoint(b"state")
     assert folder.status() == "interrupted"
+    (folder.path / CHECKPOINT).rename(folder.path / PREVIOUS)  # a kill came before the next
+    assert folder.status() == "interrupted"
     folder.fail({"message": "no"})
     assert folder.status() == "failed"
 
@@ -93,6 +95,49 @@ def test_the_checkpoint_before_is_kept(tmp_path: Path) -> None:
     folder.save_checkpoint(b"first")
     folder.save_checkpoint(b"second")
     assert [files.load_checked(path) for path in folder.checkpoints()] == [b"second", b"first"]
+
+
+def test_states_of_named_steps_are_kept_and_checked(tmp_path: Path) -> None:
+    folder = Store(tmp_path).folder("run-0123456789ab")
+    assert folder.states() == []
+    with pytest.raises(files.NotFound, match=r"state-000000\.bin is not there; .* steps: none"):
+        folder.state(0)
+    folder.save_state(1_000_000, b"late")
+    folder.save_state(100, b"early")
+    folder.save_checkpoint(b"newest")
+    assert folder.states() == [100, 1_000_000]
+    assert (folder.state(100), folder.state(1_000_000)) == (b"early", b"late")
+    # A digest of 32 bytes lies before each.
+    assert folder.size("state-000100.bin") == 32 + len(b"early")
+    assert folder.size() == 3 * 32 + len(b"early" + b"late" + b"newest")
+    with pytest.raises(files.NotFound, match="steps: 100, 1000000"):
+        folder.state(7)
+    folder.state_path(100).write_bytes(b"other")
+    with pytest.raises(files.Damaged, match=r"state-000100\.bin is damaged"):
+        folder.state(100)
+
+
+def test_a_name_is_looked_up_without_listing_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    for fingerprint in ("aaaa00000000", "aabb00000000"):
+        with store.folder(f"net-seed0-{fingerprint}").lease():
+            pass
+
+    def refused(*arguments: object) -> None:
+        raise AssertionError("the folder of runs was listed")
+
+    monkeypatch.setattr(os, "listdir", refused)
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert store.find("net-seed0-aaaa00000000").fingerprint == "aaaa00000000"
+
+
+def test_a_path_outside_the_runs_is_no_name(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    store.runs.mkdir(parents=True)
+    for text in ("", ".", "..", "../runs", "/"):
+        assert store.search(text) == [], text
 
 
 def test_whoever_takes_a_folder_removes_what_a_kill_left(tmp_path: Path) -> None:

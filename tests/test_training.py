@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,10 +12,11 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.engine.execute import execute
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.schedule import OneShot
-from pruneexp.training import Training, fit
+from pruneexp.training import Training, decay, fit
+from pruneexp.training import optimiser as optimisers
 from pruneexp.training.average import Average
-from pruneexp.training.decay import Exponential, Stepwise
-from pruneexp.training.optimiser import SGD, Adam, AdamW, Optimiser, RMSProp
+from pruneexp.training.decay import Decay, Exponential, Stepwise
+from pruneexp.training.optimiser import SGD, Adam, Optimiser, RMSProp
 from pruneexp.training.optimiser_state import zero_optimiser_state
 from pruneexp.training.parameter_groups import parameter_groups
 from tests.conftest import After, Make, outcome, silent, tiny_gradual
@@ -23,6 +24,15 @@ from tests.test_data import setting
 
 
 class TestDecays:
+    def test_one_that_does_not_say_how_is_an_error(self) -> None:
+        with pytest.raises(AssertionError, match="Decay"):
+            Decay().factor(0.5)
+
+    @pytest.mark.parametrize("option", decay.OPTIONS, ids=lambda option: option.word)
+    def test_each_begins_at_the_full_rate_and_never_rises(self, option: type[Decay]) -> None:
+        factors = [option().factor(step / 100) for step in range(100)]
+        assert factors[0] == 1 and factors == sorted(factors, reverse=True)
+
     def test_stepwise(self) -> None:
         decay = Stepwise(at=[0.25, 0.5], base=0.1)
         assert [decay.factor(step / 8) for step in range(8)] == pytest.approx(
@@ -75,6 +85,17 @@ class TestOptimisers:
         assert spared["weight_decay"] == 0
         optimiser = recipe.build([decays, spared], rate=1.0)
         assert [group["weight_decay"] for group in optimiser.param_groups] == [0.1, 0.0]
+
+    @pytest.mark.parametrize("spares", [False, True])
+    def test_others_are_never_decayed_and_in_no_second_group(self, spares: bool) -> None:
+        """One parameter of the model's and one beside it; torch refuses one in two groups."""
+        network, alone = nn.Linear(3, 2), nn.Parameter(torch.ones(4))
+        recipe = SGD(weight_decay=0.1, decay_vectors=not spares)
+        groups = parameter_groups(network, recipe, undecayed=[alone, network.weight])
+        assert [id(p) for p in groups[0]["params"]] == [id(network.bias)] * (not spares)
+        assert [id(p) for p in groups[-1]["params"]] == [id(alone), id(network.weight)]
+        decays = [group["weight_decay"] for group in recipe.build(groups, 1.0).param_groups]
+        assert decays == ([0.1, 0.0, 0.0] if spares else [0.1, 0.0])
 
 
 class TestAverage:
@@ -181,17 +202,16 @@ def test_out_of_memory_says_what_to_change(tiny: Make, monkeypatch: pytest.Monke
 
 
 class TestOptimiserState:
-    @pytest.mark.parametrize(
-        ("recipe", "anew"),
-        [
-            (SGD(momentum=0.9), {"momentum_buffer": 0.0}),
-            (Adam(), {"exp_avg": 0.0, "exp_avg_sq": 0.0}),
-            (AdamW(), {"exp_avg": 0.0, "exp_avg_sq": 0.0}),
-            (RMSProp(), {"square": 1.0, "move": 0.0}),
-        ],
-        ids=lambda value: value.word if isinstance(value, Optimiser) else "",
-    )
-    def test_some_entries_begin_anew(self, recipe: Optimiser, anew: dict[str, float]) -> None:
+    INITIAL: ClassVar = {
+        "sgd": {"momentum_buffer": 0.0},
+        "adam": {"exp_avg": 0.0, "exp_avg_sq": 0.0},
+        "adamw": {"exp_avg": 0.0, "exp_avg_sq": 0.0},
+        "rmsprop": {"square": 1.0, "move": 0.0},
+    }
+
+    @pytest.mark.parametrize("option", optimisers.OPTIONS, ids=lambda option: option.word)
+    def test_some_entries_begin_anew(self, option: type[Optimiser]) -> None:
+        recipe, anew = option(), self.INITIAL[option.word]
         weight = nn.Parameter(torch.ones(3))
         optimiser = recipe.build([weight], 0.1)
         where = torch.tensor([True, False, True])
@@ -206,6 +226,17 @@ class TestOptimiserState:
         for name, initial in anew.items():
             assert after[name].tolist() == [initial, before[name][1].item(), initial]
         assert all(torch.equal(after[k], before[k]) for k in before.keys() - anew.keys())
+
+    def test_a_number_of_steps_stays_though_the_weight_has_its_shape(self) -> None:
+        weight = nn.Parameter(torch.tensor(1.0))
+        optimiser = Adam().build([weight], 0.1)
+        weight.grad = torch.tensor(2.0)
+        optimiser.step()
+        zero_optimiser_state(optimiser, weight, torch.tensor(True))
+        state = optimiser.state[weight]
+        assert (state["step"].item(), state["exp_avg"].item(), state["exp_avg_sq"].item()) == (
+            *(1, 0.0, 0.0),
+        )
 
     def test_plain_sgd_keeps_nothing(self) -> None:
         weight = nn.Parameter(torch.ones(3))

@@ -40,13 +40,13 @@ def bytes_(parser: ArgumentParser) -> None:
 
 
 def pack(parser: ArgumentParser) -> None:
-    from pruneexp.storage import positions, values
+    from pruneexp.storage import encodings, values
 
     _run(parser)
     _out(parser, "the file to write")
     parser.add_argument("--values", choices=values.WORDS, default="fp32", help="of kept weights")
     parser.add_argument(
-        "--encoding", choices=positions.WORDS, default="auto", help="of their positions"
+        "--encoding", choices=encodings.WORDS, default="auto", help="of their positions"
     )
     parser.add_argument(
         "--fold", action="store_true", help="batch-norm into the convolution before it"

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,8 +12,8 @@ from pruneexp.cli import tables
 from pruneexp.cli.messages import BAD_INPUT, complain
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
-from pruneexp.engine.record import BYTES
 from pruneexp.engine.store import Folder, Store
+from pruneexp.measure.packed_sizes import PackedSizes
 
 # What a run may lack that another has: its file, its weights, the code of its network.
 EXPECTED = (files.NotFound, files.Damaged, Invalid)
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 def bytes_command(options: argparse.Namespace, store: Store) -> int:
     """What runs weigh; a run that cannot be weighed is named, and the others are weighed."""
-    weighed: dict[str, dict[str, Any]] = {}
+    measured: dict[str, PackedSizes] = {}
     faults: list[str] = []
     runs = {folder.path.name: folder for word in options.run for folder in _runs(word, store)}
     for folder in runs.values():
         try:
-            weighed[folder.path.name] = _weighed(folder)
-        except EXPECTED as error:  # the others are weighed all the same
+            measured[folder.path.name] = _packed_sizes(folder)
+        except EXPECTED as error:  # the others are measured all the same
             faults.append(str(error))
     if options.format == "json":
-        print(json.dumps(weighed))
+        print(json.dumps({name: sizes.to_plain() for name, sizes in measured.items()}))
     else:
         console = Console(markup=False, highlight=False)
-        for name, facts in weighed.items():
-            console.print(tables.weighed(name, facts))
+        for name, sizes in measured.items():
+            console.print(tables.packed_sizes(name, sizes))
     complain(faults)
     return BAD_INPUT if faults else 0
 
@@ -54,23 +54,23 @@ def _runs(word: str, store: Store) -> list[Folder]:
     return finished
 
 
-def _weighed(folder: Folder) -> dict[str, Any]:
-    """What the run's file of bytes says; the file is written if it is not there."""
+def _packed_sizes(folder: Folder) -> PackedSizes:
+    """What stands in the run's file, which is made if it is not there."""
     try:
-        weighed = folder.weighed()
+        sizes = folder.packed_sizes()
     except files.Damaged as error:
         complain([f"{error}; it is measured anew"])
-        weighed = None
-    if weighed is None:
+        sizes = None
+    if sizes is None:
         from pruneexp.measure import packed
         from pruneexp.running.source import of_run
 
         run = of_run(folder)
-        weighed = packed.weighed(run.model, run.shape, run.masks, lambda line: complain([line]))
-        if weighed is None:
+        sizes = packed.packed_sizes(run.model, run.shape, run.masks, lambda line: complain([line]))
+        if sizes is None:
             raise files.NotFound(f"{folder.path.name} cannot be packed")
-        files.save_json(folder.path / BYTES, weighed)
-    return weighed
+        folder.save_packed_sizes(sizes)
+    return sizes
 
 
 def pack_command(options: argparse.Namespace, store: Store) -> int:

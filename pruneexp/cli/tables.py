@@ -1,5 +1,5 @@
 """Tables for a terminal: what a configuration weighs, how a run ended, what a sweep would do,
-what is in a packed file, what a run weighs in one."""
+what is in a packed file, how large a run is when packed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pruneexp.config.run import Run
     from pruneexp.engine.plan import Standing
+    from pruneexp.measure.packed_sizes import PackedFile, PackedSizes, PackedState
     from pruneexp.measure.planned import Layer, Size
     from pruneexp.running.latency import Latency
 
@@ -169,38 +170,44 @@ def contents(facts: dict[str, Any], width: int) -> Table:
     return shown
 
 
-def weighed(name: str, facts: dict[str, Any]) -> Table:
-    """What a run weighs: each encoding with fp32 values, then the other types of values."""
-    kept, folded = facts["batch_norm_kept"], facts["batch_norm_folded"]
+def packed_sizes(name: str, sizes: "PackedSizes") -> Table:
+    """How large a run is when packed: each encoding with fp32 values, then the other types of
+    values."""
+    kept, folded = sizes.batch_norm_kept, sizes.batch_norm_folded
     shown = table_of(name)
     shown.add_column("file")
     for title in ("positions", "fillers", "bytes", "of dense"):
         shown.add_column(title, justify="right")
     if folded:
         shown.add_column("batch-norm folded", justify="right")
-    others = [word for word in kept["values"] if word != "fp32"]
-    words = kept["encodings"] if facts["prunable"] else ["dense"]
-    files = [(word, "encodings", word) for word in words]
-    smaller = "auto" if facts["prunable"] else "dense"
-    for title, part, word in files + [(f"{smaller}, {word}", "values", word) for word in others]:
-        row = kept[part][word]
-        if row is None:
+    smallest = "auto" if sizes.prunable else "dense"
+
+    def rows(state: "PackedState") -> "dict[str, PackedFile | None]":
+        encodings = state.encodings if sizes.prunable else {"dense": state.encodings["dense"]}
+        others = {word: file for word, file in state.values.items() if word != "fp32"}
+        return {**encodings, **{f"{smallest}, {word}": file for word, file in others.items()}}
+
+    folded_rows = rows(folded) if folded else {}
+    for title, file in rows(kept).items():
+        if file is None:
             shown.add_row(title, *["-"] * (4 + bool(folded)))
             continue
-        other = folded[part][word] if folded else None
+        other = folded_rows.get(title)
         shown.add_row(
             title,
-            f"{row['position_bytes']:,}",
-            f"{row['filler_bytes']:,}",
-            f"{row['bytes']:,}",
-            f"{row['bytes'] / kept['dense_bytes']:.1%}",
-            *([f"{other['bytes']:,}" if other else "-"] if folded else []),
+            f"{file.position_bytes:,}",
+            f"{file.filler_bytes:,}",
+            f"{file.bytes:,}",
+            f"{file.bytes / kept.dense_bytes:.1%}",
+            *([f"{other.bytes:,}" if other else "-"] if folded else []),
         )
     shown.caption_justify = "left"
-    shown.caption = "nothing is masked" * (not facts["prunable"]) or (
-        f"{facts['kept']:,} of {facts['prunable']:,} kept where there is a mask · log2 C(n, k): "
-        f"{facts['bound_bytes']:,.0f} bytes"
-    )
+    shown.caption = "nothing is masked"
+    if sizes.prunable:
+        shown.caption = (
+            f"{sizes.kept:,} of {sizes.prunable:,} kept where there is a mask · log2 C(n, k): "
+            f"{sizes.bound_bytes:,.0f} bytes"
+        )
     return shown
 
 

@@ -59,7 +59,7 @@ def _family(run: Run) -> str:
 
 def _values(run: Run) -> tuple[str, str]:
     """The type of values, and how they got it: ("int8", "int8 after training")."""
-    if not run.quantisation:
+    if not run.quantisation.active:
         return "fp32", ""
     plain = asked(run.quantisation)
     values = str(plain["values"])

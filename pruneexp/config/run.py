@@ -82,7 +82,7 @@ class Run(Recipe):
     @property
     def last(self) -> Pruning | Quantisation:
         """What the run's own stage does: it quantises, or else prunes (or leaves dense)."""
-        return self.quantisation or self.pruning
+        return self.quantisation if self.quantisation.active else self.pruning
 
     @property
     def stage(self) -> tuple[int, float]:
@@ -113,7 +113,9 @@ def _misfits(
 
 
 def _unrounded(last: Quantisation | None, given: training.Training | None) -> Iterator[Fault]:
-    if last and given and last.word == "aware" and given.average is not None:
+    if last is None or given is None or given.average is None:
+        return
+    if last.word == "aware":
         why = f"takes null with quantisation=aware, got {given.average:g}"
         yield Fault("training.average", f"{why}: an average of rounded weights is not rounded")
 
@@ -133,6 +135,6 @@ def name(run: Run) -> str:
     has one (`engine.lineage.settle`)."""
     if not run.pruning.starts_from.is_settled:
         raise ValueError("the run has no name yet: engine.lineage.settle(run) looks up its start")
-    last = f"-{run.quantisation.label()}" if run.quantisation else ""
+    last = f"-{run.quantisation.label()}" if run.quantisation.active else ""
     words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}{last}-seed{run.seed}"
     return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"

@@ -27,7 +27,7 @@ from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
 from pruneexp.engine.lineage import Ancestor, budget, parents, settle
-from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Progress, Record
+from pruneexp.engine.record import MASKS, WEIGHTS, Progress, Record
 from pruneexp.engine.store import Folder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
@@ -353,9 +353,10 @@ class Stage:
             record.checksums[file.partition(".")[0]] = files.checksum(payload)
             if self.run.keep == "weights":
                 files.save_bytes(self.folder.path / file, payload)
-        sizes = packed.weighed(self.model, self.run.task.shape(), masks, self.caller.say)
+        shape, say = self.run.task.shape(), self.caller.say
+        sizes = packed.packed_sizes(self.model, shape, masks, say)
         if sizes is not None:
-            files.save_json(self.folder.path / BYTES, sizes)
+            self.folder.save_packed_sizes(sizes)
         self.folder.finish(record)
 
 

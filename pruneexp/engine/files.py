@@ -25,7 +25,7 @@ class CannotWrite(OSError):
 
 
 def save_bytes(path: Path, *parts: bytes) -> None:
-    """Replace `path` by `parts`, wholly or not at all."""
+    """Replace `path` by `parts`, wholly or not at all. Raises `CannotWrite` with the remedy."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +59,7 @@ def save_checked(path: Path, payload: bytes) -> None:
 
 
 def load_checked(path: Path) -> bytes:
+    """What `save_checked` was given. Raises `Damaged`."""
     data = path.read_bytes()
     stated, payload = data[:32], data[32:]
     if hashlib.sha256(payload).digest() != stated:
@@ -82,7 +83,7 @@ def json_parts(data: dict[str, Any]) -> tuple[bytes, bytes]:
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """The data of such a file. Raises `Damaged`, and OSError where it cannot be read."""
+    """What `save_json` was given. Raises `Damaged`, and OSError where it cannot be read."""
     content = path.read_bytes()
     body, _, end = content.rpartition(CHECKSUM)
     stated = end[:64].decode("ascii", "replace")
@@ -109,9 +110,11 @@ def _earlier_checksum(data: dict[str, Any]) -> str:
 
 
 def checksum(payload: bytes) -> str:
+    """The SHA-256 of bytes, as 64 hex digits."""
     return hashlib.sha256(payload).hexdigest()
 
 
 def checksum_of(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

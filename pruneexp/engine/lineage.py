@@ -102,7 +102,7 @@ class Ancestor:
         """All that the run was after `step` steps: model, optimiser, pruner and so on."""
         from pruneexp.training.fit import unpack
 
-        return unpack(files.load_checked(self.folder.state_path(step)))
+        return unpack(self.folder.state(step))
 
     def network(self) -> "nn.Module":
         """The trained network, in eval mode, on the CPU."""

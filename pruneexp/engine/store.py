@@ -35,10 +35,17 @@ from pruneexp.engine.record import (
     Record,
 )
 from pruneexp.engine.typed import typed
+from pruneexp.measure.packed_sizes import PackedSizes
 
 
 class Store:
-    """All runs and plans under one results folder."""
+    """All runs and plans under one results folder.
+
+        Store(Path("results")).find("0123456789ab").record()
+
+    Arguments:
+        results: the folder; it need not exist before something is written.
+    """
 
     def __init__(self, results: Path) -> None:
         self.results = results
@@ -48,15 +55,19 @@ class Store:
         self.cache = results / "cache"
 
     def folder(self, name: str) -> "Folder":
+        """The folder of a run of this name, which need not exist."""
         return Folder(self.runs / name)
 
     def folders(self) -> "list[Folder]":
+        """Of all runs, by name."""
         if not self.runs.is_dir():
             return []
         return [Folder(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
 
     def search(self, text: str) -> "list[Folder]":
         """The runs that a person means by a path, a name, a fingerprint or its beginning."""
+        if text.strip(".") and text == Path(text).name and (self.runs / text).is_dir():
+            return [Folder(self.runs / text)]
         if (Path(text) / LEASE).exists():
             return [Folder(Path(text))]
         if not text or not self.runs.is_dir():
@@ -69,20 +80,23 @@ class Store:
         ]
 
     def find(self, text: str) -> "Folder":
-        found = self.search(text)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = "\n  ".join(folder.path.name for folder in found)
+        """The one run that a person means. Raises `NotFound` where there is none, or several."""
+        folders = self.search(text)
+        if len(folders) == 1:
+            return folders[0]
+        if folders:
+            names = "\n  ".join(folder.path.name for folder in folders)
             raise files.NotFound(f"{text!r} could be any of\n  {names}")
         raise files.NotFound(f"no run {text!r} in {self.runs}; `pruneexp status` lists them")
 
     def save_plan(self, plan: Plan) -> Path:
+        """Write a plan under its name, and return its file."""
         path = self.plans / f"{plan.name}.json"
         files.save_json(path, plan.to_plain())
         return path
 
     def find_plan(self, text: str) -> Plan:
+        """A plan by its name or its file. Raises `NotFound`, or `Damaged` naming the file."""
         path = Path(text) if text.endswith(".json") else self.plans / f"{text}.json"
         if not path.exists():
             known = ", ".join(self.plan_names()) or "none yet"
@@ -99,18 +113,28 @@ class Store:
 
 
 class Folder:
-    """One run's folder."""
+    """One run's folder, which need not exist before something is written. Whatever is read from it
+    is checked; `files.Damaged` names the file.
+
+    Arguments:
+        path: whose name ends in the run's fingerprint.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def fingerprint(self) -> str:
+        """The twelve hex digits that name the run."""
         return self.path.name.rpartition("-")[2]
 
     @contextmanager
     def lease(self) -> Iterator[bool]:
-        """Hold the folder while working in it; yields False if another process does."""
+        """Hold the folder while working in it; yields False if another process does.
+
+        with folder.lease() as is_mine:
+            ...
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             file = open(self.path / LEASE, "a")  # noqa: SIM115 - closed below, on every path
@@ -134,9 +158,11 @@ class Folder:
 
     def held(self) -> bool:
         """Whether a living process works in the folder."""
-        if not (self.path / LEASE).exists():
+        try:
+            file = open(self.path / LEASE)  # noqa: SIM115 - closed below
+        except FileNotFoundError:
             return False
-        with open(self.path / LEASE) as file:
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -150,14 +176,20 @@ class Folder:
         return int(text) if text.isdigit() else None
 
     def status(self) -> str:
-        """finished, running, failed, interrupted or waiting."""
-        if (self.path / RECORD).exists():
+        """finished, running, failed, interrupted or waiting. It reads no file, and asks the system
+        once about a finished run and about one that never began."""
+        try:
+            names = os.listdir(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return "waiting"
+        if RECORD in names:
             return "finished"
-        if self.held():
+        if LEASE in names and self.held():
             return "running"
-        if (self.path / FAILURE).exists():
+        if FAILURE in names:
             return "failed"
-        if (self.path / CHECKPOINT).exists():
+        # A kill between a checkpoint and the next leaves only the one before.
+        if CHECKPOINT in names or PREVIOUS in names:
             return "interrupted"
         return "waiting"
 
@@ -172,6 +204,7 @@ class Folder:
             raise files.Damaged(path, f"fields are missing or unknown ({error})") from error
 
     def is_damaged(self) -> bool:
+        """Whether the run's record cannot be read."""
         try:
             self.record()
         except files.Damaged:
@@ -179,6 +212,7 @@ class Folder:
         return False
 
     def record_or_fail(self) -> Record:
+        """The record of a run that must be finished. Raises `NotFound` where it is not."""
         record = self.record()
         if record is None:
             raise files.NotFound(f"{self.path.name} is not finished")
@@ -193,6 +227,7 @@ class Folder:
         )
 
     def save_history(self, rows: list[dict[str, Any]]) -> None:
+        """Write a table with a column for each key that any row has."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -212,11 +247,23 @@ class Folder:
         except (csv.Error, ValueError, TypeError) as error:
             raise files.Damaged(path, f"it is no table of numbers ({error})") from error
 
-    def weighed(self) -> dict[str, Any] | None:
-        """What the run weighs, if that was measured. Raises `Damaged` naming the file."""
+    def packed_sizes(self) -> PackedSizes | None:
+        """How large the run is when packed; None where that was not measured, or by another
+        version. Raises `Damaged` naming the file."""
         path = self.path / BYTES
-        found = files.load_json(path) if path.exists() else {}
-        return found if found.get("version") == BYTES_VERSION else None
+        if not path.exists():
+            return None
+        plain = files.load_json(path)
+        if plain.get("version") != BYTES_VERSION:
+            return None
+        try:
+            return PackedSizes.from_plain(plain)
+        except TypeError as error:
+            raise files.Damaged(path, str(error)) from error
+
+    def save_packed_sizes(self, sizes: PackedSizes) -> None:
+        """Keep them beside the record."""
+        files.save_json(self.path / BYTES, sizes.to_plain())
 
     def finish(self, record: Record) -> None:
         """The marker, written last; then what only an unfinished run needs goes."""
@@ -229,14 +276,17 @@ class Folder:
         (self.path / RECORD).unlink(missing_ok=True)
 
     def fail(self, failure: dict[str, Any]) -> None:
+        """Mark the run as failed, with the reason as plain data."""
         files.save_json(self.path / FAILURE, failure)
         (self.path / PROGRESS).unlink(missing_ok=True)
 
     def failure(self) -> dict[str, Any] | None:
+        """What `fail` wrote; None where the run did not fail."""
         path = self.path / FAILURE
         return files.load_json(path) if path.exists() else None
 
     def forget_failure(self) -> None:
+        """Let the run be tried again."""
         (self.path / FAILURE).unlink(missing_ok=True)
 
     def save_checkpoint(self, payload: bytes) -> None:
@@ -259,10 +309,33 @@ class Folder:
         paths = [self.path / CHECKPOINT, self.path / PREVIOUS]
         return [path for path in paths if path.exists()]
 
+    def states(self) -> list[int]:
+        """The steps after which a state is kept, rising."""
+        if not self.path.is_dir():
+            return []
+        before, after = STATE.split("{:06}")
+        steps = (
+            name.removeprefix(before).removesuffix(after)
+            for name in os.listdir(self.path)
+            if name.startswith(before) and name.endswith(after)
+        )
+        return sorted(int(step) for step in steps if step.isdecimal())
+
+    def state(self, step: int) -> bytes:
+        """The state after `step` steps, as it was saved. Raises `NotFound` where none is kept, and
+        `Damaged` naming the file."""
+        path = self.state_path(step)
+        if not path.exists():
+            kept = ", ".join(map(str, self.states())) or "none"
+            raise files.NotFound(f"{path} is not there; states are kept of steps: {kept}")
+        return files.load_checked(path)
+
     def show(self, progress: Progress) -> None:
+        """Write where the run stands."""
         files.save_json(self.path / PROGRESS, asdict(progress))
 
     def progress(self) -> Progress | None:
+        """Where the run stands; None where nothing is known."""
         try:
             return typed(Progress, files.load_json(self.path / PROGRESS))
         except (OSError, files.Damaged, TypeError):
@@ -274,4 +347,5 @@ class Folder:
         return sum(path.stat().st_size for path in chosen if path.is_file())
 
     def remove(self) -> None:
+        """The folder with all that is in it."""
         shutil.rmtree(self.path)

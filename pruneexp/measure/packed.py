@@ -1,34 +1,119 @@
-"""What a trained network weighs in packed files, with batch-norm kept and with it folded."""
+"""How large a model is in packed files: under each encoding of positions and with each type of
+values, with batch-norm kept and with it folded. The numbers are those of the files that
+`storage.archive.save` would write without notes.
+"""
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from pruneexp.measure.folding import folded_state
-from pruneexp.storage.archive import Array
-from pruneexp.storage.weigh import weigh
+from pruneexp.measure.packed_sizes import PackedFile, PackedSizes, PackedState
+from pruneexp.storage import encodings, layout, positions, values
+from pruneexp.storage.archive import (
+    Array,
+    PositionsCache,
+    StoredTensor,
+    encode_tensors,
+    tensors_to_store,
+)
+from pruneexp.storage.bits import Flags
+from pruneexp.storage.layout import Entry
 from pruneexp.tasks.shape import Shape
 
 
-def weighed(
+def packed_sizes(
     model: nn.Module, shape: Shape, masks: Mapping[str, Tensor], say: Callable[[str], None]
-) -> dict[str, Any] | None:
-    """What `storage.weigh` says of it. What a network of somebody's own does not bear is said and
-    left out, since that must not cost a finished training; None if nothing is left."""
+) -> PackedSizes | None:
+    """How large a trained network is when packed. What cannot be measured of a user's own network
+    is said and left out, since that must not cost a finished training; None if nothing can.
+
+        sizes = packed_sizes(model, task.shape(), masks, print)
+
+    Arguments:
+        model: with its weights.
+        shape: what the network takes; an example of it goes through to fold batch-norm.
+        masks: True where a weight is kept, by the name of its tensor.
+        say: gets a line about each thing that is not known.
+    """
     try:
         state = folded(model, shape)
-    except Exception as error:  # anything a forward of somebody's own may raise
+    except Exception as error:  # anything that a user's forward may raise
         say(f"bytes with batch-norm folded are not known ({_why(error)})")
         state = None
     try:
-        found = weigh(arrays(model.state_dict()), arrays(masks), state)
+        sizes = sizes_of_arrays(arrays(model.state_dict()), arrays(masks), state)
     except Exception as error:  # such as a type of numbers that numpy does not have
         say(f"bytes of the packed model are not known ({_why(error)})")
         return None
-    for file, why in found["refused"].items():
+    for file, why in sizes.refused.items():
         say(f"bytes as {file} are not known ({why})")
-    return found
+    return sizes
+
+
+def sizes_of_arrays(
+    weights: Mapping[str, Array],
+    masks: Mapping[str, Flags],
+    folded: Mapping[str, Array] | None = None,
+) -> PackedSizes:
+    """The same from arrays; `folded` is the same model with batch-norm folded. A file that cannot
+    be written is None, and `refused` has the reason."""
+    cache: PositionsCache = {}
+    refused: dict[str, str] = {}
+    kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    return PackedSizes(
+        prunable=sum(mask.size for mask in masks.values()),
+        kept=sum(kept.values()),
+        bound_bytes=math.fsum(positions.bound(masks[name].size, kept[name]) for name in masks),
+        batch_norm_kept=_state(tensors_to_store(weights, masks), cache, refused),
+        batch_norm_folded=None
+        if folded is None
+        else _state(tensors_to_store(folded, masks), cache, refused),
+        refused=refused,
+    )
+
+
+def _state(
+    tensors: list[StoredTensor], cache: PositionsCache, refused: dict[str, str]
+) -> PackedState:
+    """Each encoding with fp32 values, and each type of values with the encoding `auto`."""
+
+    def file(kind: str, encoding: str) -> PackedFile | None:
+        try:
+            return _file(*encode_tensors(tensors, kind=kind, encoding=encoding, cache=cache))
+        except ValueError as error:
+            refused[f"{kind} {encoding}"] = str(error)
+            return None
+
+    is_pruned = any(tensor.positions is not None for tensor in tensors)
+    smallest_first = sorted(values.WORDS, key=lambda word: values.BY_WORD[word].width)
+    by_values = {word: file(word, "auto") for word in smallest_first}
+    exact = by_values[values.EXACT]
+    return PackedState(
+        dense_bytes=sum(math.prod(tensor.shape) * tensor.kept.dtype.itemsize for tensor in tensors),
+        encodings={  # without masks there are no positions, and one file is the other
+            word: file(values.EXACT, word) if is_pruned and word != "auto" else exact
+            for word in encodings.WORDS
+        },
+        values={word: by_values[word] for word in values.WORDS},
+    )
+
+
+def _file(entries: list[Entry], bodies: list[bytes]) -> PackedFile:
+    """As `pruneexp inspect` adds them up."""
+    size = len(layout.header(entries)) + sum(map(len, bodies))
+    lengths = [entry.lengths for entry in entries]
+    of_positions = sum(first + second for first, second, _, _ in lengths)
+    of_values = sum(stored + scales for _, _, stored, scales in lengths)
+    return PackedFile(
+        bytes=size,
+        position_bytes=of_positions,
+        value_bytes=of_values,
+        filler_bytes=sum(entry.filler_bytes for entry in entries),
+        overhead_bytes=size - of_positions - of_values,
+    )
 
 
 def folded(model: nn.Module, shape: Shape) -> dict[str, Array] | None:
@@ -38,6 +123,7 @@ def folded(model: nn.Module, shape: Shape) -> dict[str, Array] | None:
 
 
 def arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    """Tensors as numpy's arrays, in the memory of the CPU."""
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 

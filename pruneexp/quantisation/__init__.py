@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Recipe, demand
+from pruneexp.config.recipe import Recipe, demand, either
 from pruneexp.pruning.start import WEIGHTS_OF
 from pruneexp.storage import values
 
@@ -21,17 +21,23 @@ if TYPE_CHECKING:
     from pruneexp.models import Model
     from pruneexp.pruning.pruner import Pruner
 
-WORDS = tuple(word for word in values.WORDS if word != "fp32")
+WORDS = tuple(word for word in values.WORDS if word != values.EXACT)
 
 
 @dataclass(kw_only=True, slots=True)
 class Quantisation(Recipe):
-    """Weights as they are."""
+    """Weights as they are, and the base of all ways to make their values smaller.
+
+    A subclass is active and defines `stage`, `parents`, `load`, `attach` and `label`.
+
+        Rounding(values="int8").attach(model, steps=0, seed=0, ancestors=ancestors)
+    """
 
     word: ClassVar[str] = "none"
 
-    def __bool__(self) -> bool:
-        """Whether there is such a stage."""
+    @property
+    def active(self) -> bool:
+        """Whether the run has such a stage."""
         return False
 
     def stage(self, steps: int) -> tuple[int, float]:
@@ -51,25 +57,40 @@ class Quantisation(Recipe):
     def attach(
         self, model: "nn.Module", *, steps: int, seed: int, ancestors: "Mapping[str, Ancestor]"
     ) -> "Pruner":
-        """Take hold of the model's weights; call before the optimiser is made."""
+        """Take hold of the model's weights; call before the optimiser is made.
+
+        Arguments:
+            steps: of this stage.
+            seed: of the run.
+            ancestors: the finished runs that `parents` named, by role.
+
+        Returns what the training loop calls, and raises `Invalid` for weights that the type of
+        values cannot hold.
+        """
         raise AssertionError(type(self))
 
     def label(self) -> str:
+        """How the run's name says it."""
         raise AssertionError(type(self))
 
 
 @dataclass(kw_only=True, slots=True)
 class Rounding(Quantisation):
     """Rounded after training. Tensors of two and more dimensions are, as in a .pxp file; int8 has
-    a scale for each row."""
+    a scale for each row.
+
+    Arguments:
+        values: the type, one of `storage.values.WORDS` but fp32.
+    """
 
     word: ClassVar[str] = "rounding"
     values: str = "int8"
 
     def __post_init__(self) -> None:
-        demand(self, values=(self.values in WORDS, "fp16, bf16 or int8"))
+        demand(self, values=(self.values in WORDS, either(WORDS)))
 
-    def __bool__(self) -> bool:
+    @property
+    def active(self) -> bool:
         return True
 
     def stage(self, steps: int) -> tuple[int, float]:
@@ -100,16 +121,22 @@ class Rounding(Quantisation):
 class Aware(Rounding):
     """Trained on under the same masks. Gradients are taken where the rounded weights stand and
     move the exact ones (the straight-through estimator). With fp32 nothing is rounded: the control
-    that is given the same steps."""
+    that is given the same steps.
+
+    Arguments:
+        values: the type, one of `storage.values.WORDS`.
+        steps: of this stage; None: as many as `training.steps`.
+        rate: a factor on the learning rate.
+    """
 
     word: ClassVar[str] = "aware"
-    steps: int | None = None  # as training.steps
-    rate: float = 0.1  # factor on the learning rate
+    steps: int | None = None
+    rate: float = 0.1
 
     def __post_init__(self) -> None:
         demand(
             self,
-            values=(self.values in values.WORDS, "fp32, fp16, bf16 or int8"),
+            values=(self.values in values.WORDS, either(values.WORDS)),
             steps=(self.steps is None or self.steps > 0, "a number of steps above 0, or null"),
             rate=(self.rate > 0, "a factor above 0"),
         )

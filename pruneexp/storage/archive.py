@@ -1,6 +1,6 @@
 """A whole model as one .pxp file: written atomically, read a tensor at a time from mapped memory.
 
-save(path, {"weight": weights}, {"weight": mask}, values="fp16")
+save(path, {"weight": weights}, {"weight": mask}, kind="fp16")
 archive = Archive(path)
 weights, mask = archive.read("weight"), archive.mask("weight")
 """
@@ -16,29 +16,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pruneexp.engine import files
-from pruneexp.storage import layout, notes, positions, values
+from pruneexp.storage import encodings, layout, positions, values
+from pruneexp.storage import notes as file_notes
 from pruneexp.storage.bits import Bytes, Flags, Numbers
-from pruneexp.storage.golomb import Malformed
+from pruneexp.storage.encodings.encoding import EncodedPositions, rows_and_columns
 from pruneexp.storage.layout import Entry
+from pruneexp.storage.malformed import Malformed
 
 Array = NDArray[Any]
 # What a file's length justifies when its tensors are made dense: a 99.9 % sparse int8 model needs
 # some hundred times its file; a forged one may ask for the whole machine.
 BASE, FACTOR = 16 * 2**20, 1024
-# Positions by tensor and encoding, without those that fillers tie to their values. Fillers are the
-# cheaper the smaller values are: what `auto` finds without them for small values holds for larger.
-Known = dict[tuple[str, str], positions.Positions]
+# Encoded positions by tensor and by the encoding that was asked for, for whoever encodes models of
+# the same masks again and again. Not those with fillers, which depend on the values.
+PositionsCache = dict[tuple[str, str], EncodedPositions]
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """A tensor as a file is to hold it: what is kept, and where (None: everything)."""
+class StoredTensor:
+    """A tensor as a file is to hold it.
+
+    Arguments:
+        name, shape: of the tensor.
+        kept: its kept values, in order.
+        positions: where they are in the flattened tensor, rising; None: everything is kept.
+        repeats: where it is another tensor under a second name, that one's number.
+    """
 
     name: str
     shape: tuple[int, ...]
     kept: Array
-    where: Numbers | None
-    repeats: int | None = None  # the number of the tensor whose second name this is
+    positions: Numbers | None
+    repeats: int | None = None
 
 
 def save(
@@ -48,22 +57,34 @@ def save(
     *,
     kind: str = "fp32",
     encoding: str = "auto",
-    about: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model. A mask is True where a weight is kept; what is masked is not stored. `kind`
-    is for float32 of two and more dimensions; biases and batch-norm stay as they are. `about` is
-    plain data kept beside the tensors."""
-    entries, bodies = encoded(gathered(weights, masks), kind=kind, encoding=encoding)
-    files.save_bytes(path, layout.header(entries, notes.written(about or {})), *bodies)
+    """Write a model.
+
+    Arguments:
+        path: replaced, wholly or not at all.
+        weights: all tensors by name.
+        masks: of some of them, True where a weight is kept; what is masked is not stored.
+        kind: the type of values, one of `values.WORDS`, for float32 of two and more dimensions.
+            Biases and batch-norm stay as they are.
+        encoding: of positions, one of `encodings.WORDS`.
+        notes: plain data kept beside the tensors.
+
+    Raises ValueError, with a remedy, for what the file cannot hold.
+    """
+    entries, bodies = encode_tensors(tensors_to_store(weights, masks), kind=kind, encoding=encoding)
+    files.save_bytes(path, layout.header(entries, file_notes.written(notes or {})), *bodies)
 
 
-def gathered(weights: Mapping[str, Array], masks: Mapping[str, Flags]) -> list[Content]:
-    """The tensors in the order of the file."""
+def tensors_to_store(
+    weights: Mapping[str, Array], masks: Mapping[str, Flags]
+) -> list[StoredTensor]:
+    """The tensors in the order of the file, those with equal content once."""
     unknown = [name for name in masks if name not in weights]
     if unknown:
         raise ValueError(f"masks of {', '.join(unknown)}, which are no tensors of the model")
-    found: list[Content] = []
-    seen: dict[tuple[object, ...], int] = {}
+    tensors: list[StoredTensor] = []
+    number_of: dict[tuple[object, ...], int] = {}
     # Those with masks come first, so that a tied tensor's second name repeats the masked one.
     for name in sorted(weights, key=lambda name: name not in masks):
         tensor, mask = np.ascontiguousarray(weights[name]).reshape(weights[name].shape), None
@@ -72,28 +93,39 @@ def gathered(weights: Mapping[str, Array], masks: Mapping[str, Flags]) -> list[C
             if mask.shape != tensor.shape or mask.dtype != np.bool_:
                 raise ValueError(f"mask of {name}: must be boolean of shape {tensor.shape}")
             tensor = np.where(mask, tensor, tensor.dtype.type(0))
-        key = (tensor.shape, str(tensor.dtype), files.checksum(tensor.tobytes()))
-        other = seen.get(key) if tensor.ndim > 1 else None
-        if other is not None and (mask is None or _same_mask(mask, masks, found[other].name)):
-            found.append(replace(found[other], name=name, repeats=other))
+        content = (tensor.shape, str(tensor.dtype), files.checksum(tensor.tobytes()))
+        other = number_of.get(content) if tensor.ndim > 1 else None
+        if other is not None and (mask is None or _same_mask(mask, masks, tensors[other].name)):
+            tensors.append(replace(tensors[other], name=name, repeats=other))
             continue
-        seen.setdefault(key, len(found))
+        number_of.setdefault(content, len(tensors))
         flat = tensor.reshape(-1)
         where = None if mask is None else np.flatnonzero(mask)
-        found.append(Content(name, tensor.shape, flat if where is None else flat[where], where))
-    return found
+        kept = flat if where is None else flat[where]
+        tensors.append(StoredTensor(name, tensor.shape, kept, where))
+    return tensors
 
 
 def _same_mask(mask: Flags, masks: Mapping[str, Flags], other: str) -> bool:
     return bool(np.array_equal(mask, masks[other])) if other in masks else bool(mask.all())
 
 
-def encoded(
-    tensors: list[Content], *, kind: str, encoding: str, known: Known | None = None
+def encode_tensors(
+    tensors: list[StoredTensor],
+    *,
+    kind: str,
+    encoding: str,
+    cache: PositionsCache | None = None,
 ) -> tuple[list[Entry], list[bytes]]:
-    """What a file consists of: the lines of its header, and the bytes of each tensor. Whoever
-    encodes models of the same masks again and again keeps what is `known`, and begins with the
-    smallest type of values."""
+    """What a file consists of: the lines of its header, and the bytes of each tensor.
+
+    Arguments:
+        tensors: from `tensors_to_store`.
+        kind, encoding: as for `save`.
+        cache: filled and used; only for models of the same masks. Fillers are the cheaper the
+            smaller values are, so what `auto` chooses without them for small values holds for
+            larger ones: begin with the smallest type of values.
+    """
     entries: list[Entry] = []
     bodies: list[bytes] = []
     for tensor in tensors:
@@ -102,7 +134,7 @@ def encoded(
             bodies.append(b"")
             continue
         try:
-            entry, body = _tensor(tensor, kind, encoding, {} if known is None else known)
+            entry, body = _encode(tensor, kind, encoding, {} if cache is None else cache)
         except ValueError as error:
             raise ValueError(f"tensor {tensor.name}: {error}") from error
         entries.append(entry)
@@ -111,37 +143,42 @@ def encoded(
 
 
 def _repeated(name: str, other: Entry, number: int) -> Entry:
-    changes: dict[str, Any] = {"name": name, "encoding": positions.SAME, "parameter": number}
+    changes: dict[str, Any] = {"name": name, "encoding": encodings.SAME, "parameter": number}
     return replace(other, **changes, first=0, second=0, checksum=0)
 
 
-def _tensor(tensor: Content, word: str, encoding: str, known: Known) -> tuple[Entry, bytes]:
-    shape, kept, where = tensor.shape, tensor.kept, tensor.where
-    kind = values.kind_for(kept.dtype, word if len(shape) > 1 else "fp32")
+def _encode(
+    tensor: StoredTensor, word: str, encoding: str, cache: PositionsCache
+) -> tuple[Entry, bytes]:
+    shape, kept, where = tensor.shape, tensor.kept, tensor.positions
+    kind = values.type_for(kept.dtype, word if len(shape) > 1 else values.EXACT)
     if where is not None and encoding == "dense":
         kept = np.zeros(math.prod(shape), kept.dtype)
         kept[where] = tensor.kept
     if where is None or encoding == "dense":
         where, encoding = np.arange(kept.size), "dense"
-    stored, scales = values.encode(kind, kept, _row_lengths(where, shape))
-    width = values.WIDTHS[kind]
-    coded = known.get((tensor.name, encoding))
+    stored, scales = kind.encode(kept, _row_lengths(where, shape))
+    coded = cache.get((tensor.name, encoding))
     if coded is None:
-        coded = positions.encode(encoding, where, shape, _zero(stored, width), width)
-        if coded.encoding not in positions.FILLED:
-            found = positions.NAMES[coded.encoding].removesuffix("-masked")
-            known[tensor.name, encoding] = known[tensor.name, found] = coded
-    if coded.slots is not None:  # fillers hold zeros
-        spread = np.zeros((len(coded.slots), width), np.uint8)
-        spread[coded.slots] = stored.reshape(-1, width)
-        stored = spread.reshape(-1)
+        coded = positions.encode(encoding, where, shape, kind.has_no_bit_set(stored), kind.width)
+        chosen = encodings.BY_NUMBER[coded.encoding]
+        if not chosen.has_fillers:
+            cache[tensor.name, encoding] = cache[tensor.name, chosen.word] = coded
+    if coded.slots is not None:
+        stored = kind.with_fillers(stored, coded.slots)
     streams = [coded.first, coded.second, stored, scales]
     body = b"".join(
         stream.tobytes() + bytes(layout.aligned(len(stream)) - len(stream)) for stream in streams
     )
-    lengths = len(coded.first), len(coded.second)
     entry = Entry(
-        *(tensor.name, shape, coded.encoding, kind, coded.parameter, len(where), *lengths),
+        name=tensor.name,
+        shape=shape,
+        encoding=coded.encoding,
+        values=kind.number,
+        parameter=coded.parameter,
+        kept=len(where),
+        first=len(coded.first),
+        second=len(coded.second),
         checksum=zlib.crc32(body),
     )
     return entry, body
@@ -149,23 +186,25 @@ def _tensor(tensor: Content, word: str, encoding: str, known: Known) -> tuple[En
 
 def _row_lengths(where: Numbers, shape: tuple[int, ...]) -> Numbers:
     """How many of the sorted positions lie in each row."""
-    rows, columns = positions.matrix(shape)
+    rows, columns = rows_and_columns(shape)
     return np.diff(np.searchsorted(where, np.arange(rows + 1) * columns))
-
-
-def _zero(stored: Bytes, width: int) -> Flags:
-    """Which values have no bit set; -0.0 has one."""
-    return stored.view(f"<u{width}") == 0
 
 
 class Archive:
     """A .pxp file. Opening reads the header alone, notes included; `read` and `mask` touch one
     tensor's bytes. Everything wrong with the file raises `files.Damaged`, which names file and
-    tensor."""
+    tensor.
+
+        archive = Archive(Path("model.pxp"))
+        state = {name: archive.read(name) for name in archive.entries}
+
+    Arguments:
+        path: of the file. `files.NotFound` is raised where it cannot be opened.
+        limit: the most bytes that all tensors may take when dense; without it, what the file's
+            length justifies.
+    """
 
     def __init__(self, path: Path, *, limit: int | None = None) -> None:
-        """`limit` is the most bytes that all tensors may take when dense; without it, what the
-        file's length justifies."""
         self.path = path
         try:
             self._data: Bytes = np.memmap(path, np.uint8, mode="r")
@@ -183,10 +222,12 @@ class Archive:
 
     @property
     def dense_bytes(self) -> int:
+        """What all tensors take in memory."""
         return sum(entry.dense_bytes for entry in self._by_number)
 
     @property
     def size(self) -> int:
+        """Bytes of the file."""
         return len(self._data)
 
     @property
@@ -196,23 +237,24 @@ class Archive:
 
     def read(self, name: str) -> Array:
         """The tensor with zeros where it is masked. bf16, fp16 and int8 come back as float32."""
-        entry, where, stored, _ = self._decoded(name)
-        found = np.zeros(entry.entries, values.decoded(entry.values))
-        found[where] = stored
-        return found.reshape(entry.shape)
+        entry, where, stored, _ = self._decode(name)
+        tensor = np.zeros(entry.entries, entry.value_type.decoded)
+        tensor[where] = stored
+        return tensor.reshape(entry.shape)
 
     def mask(self, name: str) -> Flags:
         """True where a weight is kept, also one that happens to be 0."""
-        entry, where, _, slots = self._decoded(name)
-        found = np.zeros(entry.entries, np.bool_)
-        found[where if slots is None else where[slots]] = True
-        return found.reshape(entry.shape)
+        entry, where, _, slots = self._decode(name)
+        mask = np.zeros(entry.entries, np.bool_)
+        mask[where if slots is None else where[slots]] = True
+        return mask.reshape(entry.shape)
 
-    def _decoded(self, name: str) -> tuple[Entry, Numbers, Array, Flags | None]:
+    def _decode(self, name: str) -> tuple[Entry, Numbers, Array, Flags | None]:
+        """The entry, the positions of its stored values, these, and which of them are weights."""
         if name not in self.entries:
             raise files.NotFound(f"no tensor {name!r} in {self.path}")
         entry = self.entries[name]
-        if entry.encoding == positions.SAME:
+        if entry.is_same:
             entry = self._by_number[entry.parameter]
         if self.dense_bytes > self.limit:
             self._fail(
@@ -228,14 +270,15 @@ class Archive:
             self._data[begin : begin + length]
             for begin, length in zip(offsets, entry.lengths, strict=False)
         )
-        coded = positions.Positions(entry.encoding, entry.parameter, first, second)
+        coded = EncodedPositions(entry.encoding, entry.parameter, first, second)
+        kind = entry.value_type
         zero = np.zeros(0, np.bool_)
-        if entry.encoding in positions.FILLED:
-            zero = _zero(np.asarray(stored), values.WIDTHS[entry.values])
+        if entry.positions_by.has_fillers:
+            zero = kind.has_no_bit_set(np.asarray(stored))
         try:
             where, slots = positions.decode(coded, entry.kept, entry.shape, zero)
             lengths = _row_lengths(where, entry.shape) if len(scales) else np.zeros(0, np.int64)
-            return entry, where, values.decode(entry.values, stored, scales, lengths), slots
+            return entry, where, kind.decode(stored, scales, lengths), slots
         except Malformed as error:
             self._fail(name, str(error))
 

@@ -22,6 +22,7 @@ def size(count: int) -> int:
 
 
 def packed(flags: Flags) -> Bytes:
+    """Flags as a stream, a bit each."""
     return np.packbits(flags.view(np.uint8), bitorder="little")
 
 
@@ -33,18 +34,18 @@ def unpacked(stream: Bytes, count: int | None = None) -> Flags:
 def planes(numbers: Numbers, width: int) -> Bytes:
     """Numbers below 2**width as planes of bits."""
     small = numbers.astype(_smallest(width), copy=False)
-    each = [packed((small >> shift & 1).astype(np.bool_)) for shift in reversed(range(width))]
-    return np.concatenate([NOTHING, *each])
+    streams = [packed((small >> shift & 1).astype(np.bool_)) for shift in reversed(range(width))]
+    return np.concatenate([NOTHING, *streams])
 
 
 def numbers(stream: Bytes, count: int, width: int) -> Numbers:
     """What `planes` was given; `stream` holds at least width * size(count) bytes."""
     kind = _smallest(width)
-    found = np.zeros(count, kind)
+    read = np.zeros(count, kind)
     for plane in stream[: width * size(count)].reshape(width, size(count)):
-        found <<= 1
-        found |= unpacked(plane, count).view(np.uint8)
-    return found
+        read <<= 1
+        read |= unpacked(plane, count).view(np.uint8)
+    return read
 
 
 def _smallest(width: int) -> type[np.unsignedinteger]:

@@ -15,13 +15,10 @@ import numpy as np
 
 from pruneexp.storage import bits
 from pruneexp.storage.bits import NOTHING, Bytes, Numbers
+from pruneexp.storage.malformed import Malformed
 
 LARGEST = 2**31  # the parameter's bound: remainders' planes hold 32 bits
-EXHAUSTIVE = 64  # up to here every parameter is weighed
-
-
-class Malformed(ValueError):
-    """Bytes that no writer made. Whoever knows file and tensor says so."""
+EXHAUSTIVE = 64  # up to here every parameter is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +31,12 @@ class Gaps:
     times: Numbers
 
     def sum_of_quotients(self, divisor: int) -> int:
+        """Of all gaps divided by `divisor`, rounded down."""
         return int((self.values // divisor * self.times).sum())
 
 
 def gaps_between(positions: Numbers) -> Numbers:
-    """How many are passed over before each."""
+    """How many entries are passed over before each of the sorted positions."""
     gaps: Numbers = np.empty(len(positions), np.int64 if _is_large(positions) else np.int32)
     gaps[:1] = positions[:1]
     np.subtract(positions[1:], positions[:-1], out=gaps[1:], casting="same_kind")
@@ -52,6 +50,7 @@ def _is_large(positions: Numbers) -> bool:
 
 
 def histogram(gaps: Numbers, entries: int) -> Gaps:
+    """How often each gap occurs, in a tensor of so many entries."""
     if len(gaps) and int(gaps.max()) < 4 * len(gaps) + 1024:
         times = np.bincount(gaps)
         values = np.flatnonzero(times)
@@ -71,7 +70,7 @@ def cost(gaps: Gaps, parameter: int) -> int:
 
 def best(gaps: Gaps) -> tuple[int, int]:
     """The parameter that takes least, and its bytes: by the formula for gaps without structure
-    (Gallager and van Voorhis 1975), and by weighing its neighbours, near and far."""
+    (Gallager and van Voorhis 1975), and by trying its neighbours, near and far."""
     if not gaps.count:
         return 1, 0
     if gaps.count == gaps.entries:
@@ -80,10 +79,10 @@ def best(gaps: Gaps) -> tuple[int, int]:
     middle = math.ceil(-math.log(1 + masked) / math.log(masked))
     candidates = set(range(1, EXHAUSTIVE + 1))
     candidates |= {round(middle * 2 ** (step / 8)) for step in range(-32, 9)}
-    candidates = {each for each in candidates if 1 <= each <= LARGEST}
-    found = min(candidates, key=lambda each: (cost(gaps, each), each))
-    near = range(max(1, found - 2), min(LARGEST, found + 2) + 1)
-    parameter = min(near, key=lambda each: (cost(gaps, each), each))
+    candidates = {candidate for candidate in candidates if 1 <= candidate <= LARGEST}
+    first = min(candidates, key=lambda candidate: (cost(gaps, candidate), candidate))
+    near = range(max(1, first - 2), min(LARGEST, first + 2) + 1)
+    parameter = min(near, key=lambda candidate: (cost(gaps, candidate), candidate))
     return parameter, cost(gaps, parameter)
 
 
@@ -146,13 +145,13 @@ def decode(first: Bytes, second: Bytes, parameter: int, count: int, entries: int
         raise Malformed("bytes after the last remainder")
     kind = np.int32 if max(entries, parameter) < 2**30 else np.int64
     order = np.arange(count, dtype=kind)
-    found: Numbers = ends.astype(kind)
-    found -= order
-    found *= parameter
-    found += order
-    found += np.cumsum(remainders, dtype=kind)
+    positions: Numbers = ends.astype(kind)
+    positions -= order
+    positions *= parameter
+    positions += order
+    positions += np.cumsum(remainders, dtype=kind)
     # A sum of remainders that leaves the tensor is seen at its first step outside, before it could
     # wrap round.
-    if int(found.max()) >= entries or int(found.min()) < 0:
+    if int(positions.max()) >= entries or int(positions.min()) < 0:
         raise Malformed("a position beyond the last entry")
-    return found
+    return positions

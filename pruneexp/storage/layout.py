@@ -11,8 +11,10 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from pruneexp.storage import notes, positions, values
-from pruneexp.storage.golomb import Malformed
+from pruneexp.storage import encodings, notes, values
+from pruneexp.storage.encodings.encoding import Encoding, rows_and_columns
+from pruneexp.storage.malformed import Malformed
+from pruneexp.storage.values import ValueType
 
 MAGIC = b"\x89PXP\r\n\x1a\n"  # as PNG's: a transfer that alters line ends or bit 7 shows
 VERSION = 1
@@ -27,7 +29,8 @@ MOST_DIMENSIONS = 32
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the header says of one tensor. `begin` follows from the lengths before it."""
+    """What the header says of one tensor; `encoding` and `values` are numbers of the two tables.
+    `begin` follows from the lengths before it."""
 
     name: str
     shape: tuple[int, ...]
@@ -42,36 +45,66 @@ class Entry:
 
     @property
     def entries(self) -> int:
+        """Of the tensor, masked ones among them."""
         return math.prod(self.shape)
 
     @property
+    def is_same(self) -> bool:
+        """Whether it is another tensor under a second name, with no streams."""
+        return self.encoding == encodings.SAME
+
+    @property
+    def positions_by(self) -> Encoding:
+        """How its positions are stored; not of one that repeats another."""
+        return encodings.BY_NUMBER[self.encoding]
+
+    @property
+    def value_type(self) -> ValueType:
+        """How its values are stored."""
+        return values.BY_NUMBER[self.values]
+
+    @property
     def dense_bytes(self) -> int:
-        return self.entries * values.decoded(self.values).itemsize
+        """What the tensor takes in memory."""
+        return self.entries * self.value_type.decoded.itemsize
+
+    @property
+    def stored_values(self) -> int:
+        """How many values lie in the file."""
+        return self.positions_by.stored_values(self.parameter, self.kept, self.entries)
+
+    @property
+    def filler_bytes(self) -> int:
+        """Of the stored values, those that no weight has."""
+        if self.is_same or not self.positions_by.has_fillers:
+            return 0
+        return self.value_type.stored_bytes(self.stored_values - self.kept)
 
     @property
     def lengths(self) -> tuple[int, int, int, int]:
         """Bytes of the streams: two of positions, values, scales."""
-        if self.encoding == positions.SAME:
+        if self.is_same:
             return 0, 0, 0, 0
-        count = positions.stored(self.encoding, self.parameter, self.kept, self.entries)
-        rows, _ = positions.matrix(self.shape)
-        scales = 4 * rows if self.values == values.INT8 else 0
-        return self.first, self.second, count * values.WIDTHS[self.values], scales
+        rows, _ = rows_and_columns(self.shape)
+        stored = self.value_type.stored_bytes(self.stored_values)
+        return self.first, self.second, stored, self.value_type.scale_bytes(rows)
 
     @property
     def offsets(self) -> list[int]:
         """Where each stream begins, and where the next tensor's do."""
-        places = [self.begin]
+        offsets = [self.begin]
         for length in self.lengths:
-            places.append(places[-1] + aligned(length))
-        return places
+            offsets.append(offsets[-1] + aligned(length))
+        return offsets
 
     @property
     def end(self) -> int:
+        """Where the next tensor's streams begin."""
         return self.offsets[-1]
 
 
 def aligned(length: int) -> int:
+    """With the zeros that follow a stream of so many bytes."""
     return -(-length // ALIGNMENT) * ALIGNMENT
 
 
@@ -80,13 +113,13 @@ def is_name(name: str) -> bool:
     return all(" " <= sign <= "~" or sign >= "\xa0" for sign in name)
 
 
-def header(entries: list[Entry], about: bytes = b"") -> bytes:
-    """Everything before the first stream; `about` are the notes, as bytes."""
-    table = b"".join(_record(entry) for entry in entries) + about
+def header(entries: list[Entry], noted: bytes = b"") -> bytes:
+    """Everything before the first stream; `noted` are the notes, as bytes."""
+    table = b"".join(_record(entry) for entry in entries) + noted
     table += bytes(aligned(len(table)) - len(table))
     length = HEAD.size + len(table)
     total = length + sum(sum(map(aligned, entry.lengths)) for entry in entries)
-    head = bytearray(HEAD.pack(MAGIC, VERSION, len(entries), length, total, 0, len(about)))
+    head = bytearray(HEAD.pack(MAGIC, VERSION, len(entries), length, total, 0, len(noted)))
     head[CRC_AT : CRC_AT + 4] = zlib.crc32(bytes(head) + table).to_bytes(4, "little")
     return bytes(head) + table
 
@@ -117,16 +150,15 @@ def read(data: memoryview) -> tuple[list[Entry], dict[str, Any]]:
     known."""
     if len(data) < HEAD.size or bytes(data[:8]) != MAGIC:
         raise Malformed("it does not begin as a .pxp file does")
-    _, version, tensors, length, total, checksum, about = HEAD.unpack_from(data)
+    _, version, tensors, length, total, checksum, noted = HEAD.unpack_from(data)
     if version != VERSION:
         raise Malformed(f"format version {version}; this reader knows {VERSION}")
     if total != len(data):
         raise Malformed(f"{len(data)} bytes, where its header states {total}")
     if not HEAD.size <= length <= total or length % ALIGNMENT:
         raise Malformed(f"a header of {length} bytes in a file of {total}")
-    found = zlib.crc32(data[:CRC_AT])
-    found = zlib.crc32(bytes(4), found)
-    if zlib.crc32(data[CRC_AT + 4 : length], found) != checksum:
+    before = zlib.crc32(bytes(4), zlib.crc32(data[:CRC_AT]))
+    if zlib.crc32(data[CRC_AT + 4 : length], before) != checksum:
         raise Malformed("the header's checksum does not fit its content")
     entries: list[Entry] = []
     names: set[str] = set()
@@ -144,9 +176,9 @@ def read(data: memoryview) -> tuple[list[Entry], dict[str, Any]]:
             raise Malformed(f"tensor {entry.name!r} would end at {begin} of {total} bytes")
         names.add(entry.name)
         entries.append(entry)
-    if at + aligned(about) != length or begin != total:
+    if at + aligned(noted) != length or begin != total:
         raise Malformed("bytes that belong neither to a tensor nor to the notes")
-    return entries, notes.read(bytes(data[at : at + about]))
+    return entries, notes.read(bytes(data[at : at + noted]))
 
 
 def _read_record(table: memoryview, at: int, begin: int) -> tuple[Entry, int]:
@@ -171,15 +203,15 @@ def _read_record(table: memoryview, at: int, begin: int) -> tuple[Entry, int]:
 
 
 def _check(entry: Entry, before: list[Entry]) -> None:
-    if entry.encoding >= len(positions.NAMES):
+    if entry.encoding not in encodings.NAMES:
         raise Malformed(f"encoding {entry.encoding} is unknown")
-    if entry.values not in values.WIDTHS:
+    if entry.values not in values.BY_NUMBER:
         raise Malformed(f"type {entry.values} of values is unknown")
     if math.prod(max(extent, 1) for extent in entry.shape) > MOST_ENTRIES:
         raise Malformed(f"shape {entry.shape} has more than 2^40 entries")
     if entry.kept > entry.entries:
         raise Malformed(f"{entry.kept} kept of {entry.entries}")
-    if entry.encoding == positions.SAME:
+    if entry.is_same:
         _check_same(entry, before)
 
 
@@ -187,7 +219,7 @@ def _check_same(entry: Entry, before: list[Entry]) -> None:
     if entry.parameter >= len(before):
         raise Malformed("it repeats a tensor that does not come before it")
     other = before[entry.parameter]
-    if other.encoding == positions.SAME:
+    if other.is_same:
         raise Malformed("it repeats a tensor that itself repeats one")
     if (entry.shape, entry.values, entry.kept) != (other.shape, other.values, other.kept):
         raise Malformed(f"it repeats {other.name!r}, which differs in shape, type or weights")

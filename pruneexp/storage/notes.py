@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from pruneexp.storage.golomb import Malformed
+from pruneexp.storage.malformed import Malformed
 
 MOST_BYTES = 2**20
 MOST_DEPTH = 32  # objects and lists within each other
@@ -31,15 +31,15 @@ def read(content: bytes) -> dict[str, Any]:
     if _depth(content) > MOST_DEPTH:
         raise Malformed(f"notes nested more than {MOST_DEPTH} deep")
     try:
-        found = json.loads(
+        notes = json.loads(
             content.decode(), object_pairs_hook=_once, parse_float=_finite, parse_constant=_no
         )
-        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(notes, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except ValueError as error:
         raise Malformed(f"notes that are no JSON ({error})") from error
-    if not isinstance(found, dict):
+    if not isinstance(notes, dict):
         raise Malformed("notes that are no JSON object")
-    return found
+    return notes
 
 
 def _depth(content: bytes) -> int:
@@ -52,10 +52,10 @@ def _depth(content: bytes) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         raise ValueError("a key that comes twice")
-    return found
+    return unique
 
 
 def _finite(text: str) -> float:

@@ -17,7 +17,7 @@ from safetensors import numpy as safetensors
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, WEIGHTS, Record
 from pruneexp.engine.store import Folder
-from pruneexp.storage import archive, positions, values
+from pruneexp.storage import archive, encodings, positions
 from pruneexp.storage.archive import Archive, Array
 from pruneexp.storage.layout import Entry
 
@@ -30,20 +30,29 @@ def pack(
     encoding: str,
     state: Mapping[str, Array] | None = None,
 ) -> Archive:
-    """Write the run's chosen state, or another `state` under the same masks, such as one with
-    batch-norm folded; masked tensors by their masks, all others dense."""
+    """Write a finished run as one file: masked tensors by their masks, all others dense.
+
+    Arguments:
+        folder: of the run.
+        path: of the file, which is replaced.
+        kind, encoding: as for `archive.save`.
+        state: in place of the run's chosen state, another under the same masks, such as one with
+            batch-norm folded.
+
+    Raises `files.NotFound` where the run is not finished or its weights were not kept.
+    """
     if (record := folder.record()) is None:
         raise files.NotFound(
             f"{folder.path.name} is not finished ({folder.status()}); only a finished run is packed"
         )
     weights = tensors(folder, WEIGHTS, record) if state is None else state
     masks = tensors(folder, MASKS, record)
-    notes = about(record, folded=state is not None)
-    archive.save(path, weights, masks, kind=kind, encoding=encoding, about=notes)
+    notes = notes_of(record, folded=state is not None)
+    archive.save(path, weights, masks, kind=kind, encoding=encoding, notes=notes)
     return Archive(path)
 
 
-def about(record: Record, *, folded: bool = False) -> dict[str, Any]:
+def notes_of(record: Record, *, folded: bool = False) -> dict[str, Any]:
     """What a packed run's file says of how it was made: enough to build the network again."""
     return {
         "package": {"name": "pruneexp", "version": version("pruneexp")},
@@ -73,45 +82,45 @@ def tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
         raise files.Damaged(path, f"it is no safetensors file ({error})") from error
 
 
-def unpack(found: Archive, path: Path, masks: Path | None = None) -> None:
-    """Write all tensors dense, and the masks of pruned ones where asked."""
-    weights = {name: found.read(name) for name in found.entries}
+def unpack(packed: Archive, path: Path, masks: Path | None = None) -> None:
+    """Write all tensors dense, as safetensors, and to `masks` the masks of pruned ones."""
+    weights = {name: packed.read(name) for name in packed.entries}
     files.save_bytes(path, safetensors.save(weights))
     if masks is not None:
-        pruned = [name for name, entry in found.entries.items() if entry.kept < entry.entries]
-        flags: dict[str, Array] = {name: found.mask(name) for name in pruned}
+        pruned = [name for name, entry in packed.entries.items() if entry.kept < entry.entries]
+        flags: dict[str, Array] = {name: packed.mask(name) for name in pruned}
         files.save_bytes(masks, safetensors.save(flags))
 
 
-def contents(found: Archive) -> dict[str, Any]:
-    """What is in a file, as plain data: a line a tensor, and sums."""
-    rows = [_line(entry) for entry in found.entries.values()]
+def contents(packed: Archive) -> dict[str, Any]:
+    """What is in a file, as plain data: a row for each tensor, and sums."""
+    rows = [_row(entry) for entry in packed.entries.values()]
     of_positions = sum(row["position_bytes"] for row in rows)
     of_values = sum(row["value_bytes"] for row in rows)
     return {
-        "file": str(found.path),
-        "bytes": found.size,
+        "file": str(packed.path),
+        "bytes": packed.size,
         "position_bytes": of_positions,
         "value_bytes": of_values,
-        "overhead_bytes": found.size - of_positions - of_values,  # header and alignment
+        "overhead_bytes": packed.size - of_positions - of_values,  # header and alignment
         "bound_bytes": sum(row["bound_bytes"] or 0 for row in rows),
         "kept": sum(row["kept"] for row in rows if row["encoding"] != "same"),
-        "dense_bytes": found.dense_bytes,
-        "notes": found.notes,
+        "dense_bytes": packed.dense_bytes,
+        "notes": packed.notes,
         "tensors": rows,
     }
 
 
-def _line(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry) -> dict[str, Any]:
     first, second, stored, scales = entry.lengths
-    has_positions = entry.encoding not in (positions.DENSE, positions.SAME)
+    has_positions = not entry.is_same and entry.positions_by is not encodings.DENSE
     return {
         "name": entry.name,
         "shape": list(entry.shape),
         "kept": entry.kept,
         "sparsity": 1 - entry.kept / entry.entries if entry.entries else 0.0,
-        "encoding": positions.NAMES[entry.encoding],
-        "values": values.NAMES[entry.values],
+        "encoding": encodings.NAMES[entry.encoding],
+        "values": entry.value_type.name,
         "position_bytes": first + second,
         "value_bytes": stored + scales,
         "bound_bytes": positions.bound(entry.entries, entry.kept) if has_positions else None,

@@ -13,7 +13,17 @@ from torch import Tensor, nn
 
 
 class Average:
-    """Of a model's parameters; batch-norm's running averages are averages already."""
+    """A moving average of a model's parameters; batch-norm's running averages are averages already.
+
+        average = Average(model, decay=0.999)
+        average.take()  # after each step
+        with average.in_place():
+            evaluate(model)
+
+    Arguments:
+        model: whose parameters are averaged.
+        decay: the share of the average that each step keeps.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -24,7 +34,7 @@ class Average:
 
     @torch.no_grad()
     def take(self) -> None:
-        """Take in the weights as they are now."""
+        """Add the weights as they are now."""
         if not self.averages:
             self.averages = [weight.clone() for weight in self.weights]
         # A young average forgets faster, as TensorFlow's does.
@@ -52,10 +62,12 @@ class Average:
             average.copy_(kept)
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
         averages = dict(zip(self.names, self.averages, strict=False))
         return {"steps": self.steps, "averages": averages}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
         self.steps = state["steps"]
         if state["averages"]:
             self.averages = [

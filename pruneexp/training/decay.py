@@ -9,18 +9,33 @@ from pruneexp.config.recipe import Recipe, demand
 
 @dataclass(kw_only=True, slots=True)
 class Decay(Recipe):
+    """How the learning rate falls over a stage. A subclass defines `factor`.
+
+        Cosine().factor(0.5)  # 0.5: half of the first rate at half of the stage
+
+    To add one: a class here, an entry in `OPTIONS`, a YAML in conf/training/decay/.
+    """
+
     def factor(self, progress: float) -> float:
-        """At `progress` in [0, 1) of the stage."""
-        return 1.0
+        """What the first rate is multiplied with at `progress` in [0, 1) of the stage. It is asked
+        at any step and in any order, as when a run goes on."""
+        raise AssertionError(type(self))
 
 
 @dataclass(kw_only=True, slots=True)
 class Constant(Decay):
+    """The first rate throughout."""
+
     word: ClassVar[str] = "constant"
+
+    def factor(self, progress: float) -> float:
+        return 1.0
 
 
 @dataclass(kw_only=True, slots=True)
 class Cosine(Decay):
+    """Half a cosine from one to zero (Loshchilov and Hutter 2017)."""
+
     word: ClassVar[str] = "cosine"
 
     def factor(self, progress: float) -> float:
@@ -29,6 +44,8 @@ class Cosine(Decay):
 
 @dataclass(kw_only=True, slots=True)
 class Linear(Decay):
+    """A straight line from one to zero."""
+
     word: ClassVar[str] = "linear"
 
     def factor(self, progress: float) -> float:
@@ -37,7 +54,12 @@ class Linear(Decay):
 
 @dataclass(kw_only=True, slots=True)
 class Stepwise(Decay):
-    """Times `base` at each of some fractions of the stage."""
+    """Times `base` at each of some fractions of the stage.
+
+    Arguments:
+        at: the fractions, rising.
+        base: the factor at each.
+    """
 
     word: ClassVar[str] = "stepwise"
     at: list[float] = field(default_factory=lambda: [0.3, 0.6, 0.8])
@@ -57,7 +79,12 @@ class Stepwise(Decay):
 
 @dataclass(kw_only=True, slots=True)
 class Exponential(Decay):
-    """Times `base` at the end of each of `times` equal parts of the stage."""
+    """Times `base` at the end of each of `times` equal parts of the stage.
+
+    Arguments:
+        base: the factor at each end.
+        times: how many parts; the last may be cut short.
+    """
 
     word: ClassVar[str] = "exponential"
     base: float = 0.94
@@ -77,7 +104,13 @@ class Exponential(Decay):
 @dataclass(kw_only=True, slots=True)
 class Epochwise(Decay):
     """Full rate for `full` epochs, then times `base` with each epoch more (Zaremba et al. 2014):
-    base^max(e - full, 0) in epoch e from 1, where the stage is `epochs` equal parts."""
+    base^max(e - full, 0) in epoch e from 1.
+
+    Arguments:
+        epochs: equal parts of the stage.
+        full: epochs at the full rate.
+        base: the factor at the beginning of each further one.
+    """
 
     word: ClassVar[str] = "epochwise"
     epochs: int = 13

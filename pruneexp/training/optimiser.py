@@ -13,17 +13,36 @@ Parameters = Any  # what optimisers of torch take: parameters, or groups of them
 
 @dataclass(kw_only=True, slots=True)
 class Optimiser(Recipe):
+    """What all optimisers have. A subclass defines `build`, and `moves_zeros` where that differs.
+
+        optimiser = SGD(momentum=0.9, weight_decay=1e-4).build(model.parameters(), rate=0.1)
+
+    To add one: a class here, an entry in `OPTIONS`, a YAML in conf/training/optimiser/. An
+    optimiser whose state does not begin as zeros says so: `initial_state`, as `rmsprop.RMSProp`.
+
+    Arguments:
+        weight_decay: of the parameters that it acts on (`parameter_groups`).
+        decay_vectors: whether it acts on biases and on batch-norm's scale and shift.
+        decay_depthwise: whether it acts on depthwise filters.
+    """
+
     weight_decay: float = 0.0
-    # Whether it acts on biases and batch-norm's scale and shift, and on depthwise filters.
     decay_vectors: bool = True
     decay_depthwise: bool = True
 
     @property
     def moves_zeros(self) -> bool:
-        """Whether a weight of zero may move although its gradient is zero."""
+        """Whether a weight of zero may move although its gradient is zero. Where it may, masks are
+        applied after each step."""
         return True
 
     def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
+        """The optimiser of these parameters.
+
+        Arguments:
+            parameters: tensors or groups of them, as torch's optimisers take them.
+            rate: the learning rate of the first step.
+        """
         raise AssertionError(type(self))
 
     def __post_init__(self) -> None:
@@ -32,6 +51,8 @@ class Optimiser(Recipe):
 
 @dataclass(kw_only=True, slots=True)
 class SGD(Optimiser):
+    """Stochastic gradient descent, with weight decay in the gradient."""
+
     word: ClassVar[str] = "sgd"
     momentum: float = 0.9
     nesterov: bool = False
@@ -62,7 +83,7 @@ class SGD(Optimiser):
 
 @dataclass(kw_only=True, slots=True)
 class Adam(Optimiser):
-    """With weight decay in the gradient."""
+    """Kingma and Ba 2015, with weight decay in the gradient."""
 
     word: ClassVar[str] = "adam"
     beta1: float = 0.9
@@ -81,21 +102,27 @@ class Adam(Optimiser):
     def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
         from torch import optim
 
-        made = {"adam": optim.Adam, "adamw": optim.AdamW}[self.word]
-        return made(
-            parameters,
-            lr=rate,
-            betas=(self.beta1, self.beta2),
-            eps=self.epsilon,
-            weight_decay=self.weight_decay,
-        )
+        return optim.Adam(parameters, **self._settings(rate))
+
+    def _settings(self, rate: float) -> dict[str, Any]:
+        return {
+            "lr": rate,
+            "betas": (self.beta1, self.beta2),
+            "eps": self.epsilon,
+            "weight_decay": self.weight_decay,
+        }
 
 
 @dataclass(kw_only=True, slots=True)
 class AdamW(Adam):
-    """With weight decay beside the gradient."""
+    """Loshchilov and Hutter 2019: weight decay is taken from the weights, not by the gradient."""
 
     word: ClassVar[str] = "adamw"
+
+    def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
+        from torch import optim
+
+        return optim.AdamW(parameters, **self._settings(rate))
 
 
 @dataclass(kw_only=True, slots=True)

@@ -3,9 +3,6 @@
 import torch
 from torch import Tensor
 
-# What each state begins as, where that is not 0: the accumulator of our RMSProp starts at one.
-INITIAL = {"square": 1.0}
-
 
 @torch.no_grad()
 def zero_optimiser_state(
@@ -18,9 +15,13 @@ def zero_optimiser_state(
         zero_optimiser_state(optimiser, layer.weight, grown)
 
     Arguments:
-        optimiser: one of this package's or of torch's; a parameter without a state is left alone.
+        optimiser: any of torch's kind. One whose state does not begin as zeros says so in
+            `initial_state`: the first value by the state's name, as `rmsprop.RMSProp` does.
+        parameter: one of the optimiser's; where it has no state yet, nothing is to forget.
         where: True at the entries; of the parameter's shape.
     """
+    initial: dict[str, float] = getattr(optimiser, "initial_state", {})
     for name, value in optimiser.state.get(parameter, {}).items():
-        if isinstance(value, Tensor) and value.shape == parameter.shape:
-            value.masked_fill_(where, INITIAL.get(name, 0.0))
+        # Adam counts its steps in a tensor without dimensions; a parameter may have none either.
+        if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
+            value.masked_fill_(where, initial.get(name, 0.0))

@@ -11,16 +11,25 @@ from pruneexp.training.optimiser import Optimiser
 def parameter_groups(
     model: nn.Module, recipe: Optimiser, undecayed: Iterable[nn.Parameter] = ()
 ) -> list[Any]:
-    """What the optimiser of this recipe is made for: the model's parameters, those that the recipe
-    spares from weight decay in a group without it, and `undecayed` ones beside the model's, such
-    as a pruner's own, in another."""
-    every = list(model.parameters())
+    """What the optimiser of this recipe is made for: all parameters of the model in one group, or
+    in two where the recipe spares some from weight decay, and further ones in a group of their own.
+
+        recipe.build(parameter_groups(model, recipe, undecayed=pruner.parameters()), rate)
+
+    Arguments:
+        model: whose parameters are trained.
+        recipe: says what weight decay acts on.
+        undecayed: parameters that it never acts on, such as a pruner's own. Those that are the
+            model's too leave its groups.
+    """
+    others = list(undecayed)
+    apart = {id(parameter) for parameter in others}
+    every = [parameter for parameter in model.parameters() if id(parameter) not in apart]
     spared: set[int] = set()
     if recipe.weight_decay and not recipe.decay_vectors:
         spared |= {id(parameter) for parameter in every if parameter.dim() < 2}
     if recipe.weight_decay and not recipe.decay_depthwise:
         spared |= {id(module.weight) for module in model.modules() if _is_depthwise(module)}
-    others = list(undecayed)
     if not spared and not others:
         return every
     groups: list[Any] = [

@@ -7,7 +7,12 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 class Precision:
     """`with precision():` around what may be computed at fewer bits. Gradients of fp16 would vanish
-    without the scaler, which does nothing at the other two."""
+    without the scaler, which does nothing at the other two.
+
+    Arguments:
+        word: fp32, bf16 or fp16.
+        device: where the network is.
+    """
 
     def __init__(self, word: str, device: torch.device) -> None:
         self.device = device

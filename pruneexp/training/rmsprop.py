@@ -1,7 +1,7 @@
 """RMSProp as TensorFlow computes it, for the papers that trained with it."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,19 @@ from torch.optim import Optimizer
 class RMSProp(Optimizer):
     """Epsilon lies inside the root, the accumulator starts at one, and the rate is part of what
     momentum gathers. At the epsilon of 1 that InceptionV3 was trained with, `torch.optim.RMSprop`
-    is another algorithm."""
+    is another algorithm.
+
+    Arguments:
+        parameters: tensors or groups of them.
+        lr: the learning rate.
+        smoothing: the share of the accumulated squares that each step keeps.
+        momentum: the share of the last move that each step repeats.
+        epsilon: added to the accumulated squares before their root.
+        weight_decay: times the weights, added to the gradients.
+    """
+
+    # What each state of a weight begins as (`optimiser_state`); what is not named begins as 0.
+    initial_state: ClassVar[dict[str, float]] = {"square": 1.0}
 
     def __init__(
         self,
@@ -46,7 +58,7 @@ class RMSProp(Optimizer):
             for weight in weights:
                 state = self.state[weight]
                 if not state:
-                    state["square"] = torch.ones_like(weight)
+                    state["square"] = torch.full_like(weight, self.initial_state["square"])
                     state["move"] = torch.zeros_like(weight)
                 squares.append(state["square"])
                 moves.append(state["move"])

@@ -19,6 +19,7 @@ from turns import turns
 from pruneexp.engine.device import keep_freed_memory
 from pruneexp.storage import positions
 from pruneexp.storage.archive import Archive, save
+from pruneexp.storage.encodings.encoding import EncodedPositions
 
 ENTRIES, ROWS = 4_163_584, 2_048
 SPARSITIES = (0.75, 0.8, 0.85, 0.875, 0.9, 0.95, 0.975)
@@ -64,7 +65,7 @@ def _ours(mask: np.ndarray) -> dict[str, Way]:
     zero = np.zeros(int(mask.sum()), np.bool_)
 
     def way(word: str) -> Way:
-        def back(coded: positions.Positions) -> np.ndarray:
+        def back(coded: EncodedPositions) -> np.ndarray:
             stored = zero
             if coded.slots is not None:
                 stored = np.ones(len(coded.slots), np.bool_)
@@ -75,9 +76,9 @@ def _ours(mask: np.ndarray) -> dict[str, Way]:
             return found.reshape(mask.shape)
 
         return (
-            lambda: positions.encode(word, np.flatnonzero(mask), mask.shape, zero, 4),
+            lambda: positions.encode(word, np.flatnonzero(mask), mask.shape, zero, 32),
             back,
-            lambda coded: len(coded.first) + len(coded.second),
+            lambda coded: coded.size,
         )
 
     words = ("auto", "bitmask", "escape4", "escape5", "csr", "rows")

@@ -12,7 +12,7 @@ from itertools import combinations
 from statistics import NormalDist, stdev
 
 from pruneexp.engine.record import MEGABYTE, Metric
-from pruneexp.report.data.facts import PackedFile
+from pruneexp.report.data.facts import ShownFile
 from pruneexp.report.data.load import Runs
 from pruneexp.report.data.rows import Row, folded
 from pruneexp.report.format import percent
@@ -44,7 +44,7 @@ class Point(Row):
         file = self.file(folded=True) or self.file(folded=False)
         return None if file is None else file.bytes / MEGABYTE
 
-    def file(self, *, folded: bool, values: str = "") -> PackedFile | None:
+    def file(self, *, folded: bool, values: str = "") -> ShownFile | None:
         """The packed file in one of both states, with values of its own or of another type."""
         state = self.packed.state(folded) if self.packed else None
         return state.values.get(values or self.values) if state else None
@@ -54,7 +54,7 @@ class Point(Row):
         file = self.file(folded=self.file(folded=True) is not None, values=values)
         return file.position_bytes / file.bytes if file and file.bytes else None
 
-    def encoded(self, encoding: str) -> PackedFile | None:
+    def encoded(self, encoding: str) -> ShownFile | None:
         """The file under an encoding of positions, with fp32 values and batch-norm kept."""
         return self.packed.batch_norm_kept.encodings.get(encoding) if self.packed else None
 

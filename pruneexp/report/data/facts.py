@@ -23,8 +23,9 @@ from pruneexp.report.data.published_rows import Published, published
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")  # of circumstances, for the page
 
 
-class PackedFile(NamedTuple):
-    """Bytes of a packed file, and of its positions and fillers; means where several are folded."""
+class ShownFile(NamedTuple):
+    """Of a `measure.packed_sizes.FileBytes`, what a report shows: ten thousand runs hold it three
+    hundred thousand times. Means where several are folded."""
 
     bytes: int | float
     position_bytes: int | float
@@ -32,25 +33,24 @@ class PackedFile(NamedTuple):
 
 
 @dataclass(kw_only=True, slots=True)
-class PackedState:
-    """A model's packed files: under each encoding with fp32 values, and with each type of values
-    in the smallest encoding. A file that cannot be written is lacking."""
+class ShownState:
+    """The same of a `StateBytes`. A file that cannot be written is lacking."""
 
-    encodings: dict[str, PackedFile]
-    values: dict[str, PackedFile]
+    encodings: dict[str, ShownFile]
+    values: dict[str, ShownFile]
 
 
 @dataclass(kw_only=True, slots=True)
-class PackedSizes:
-    """What a run takes when packed, with batch-norm kept and with it folded."""
+class ShownSizes:
+    """The same of `RunBytes`: what a run takes when packed."""
 
     prunable: float
     kept: float
     bound_bytes: float  # log2 C(n, k) of the positions
-    batch_norm_kept: PackedState
-    batch_norm_folded: PackedState | None
+    batch_norm_kept: ShownState
+    batch_norm_folded: ShownState | None
 
-    def state(self, folded: bool) -> PackedState | None:
+    def state(self, folded: bool) -> ShownState | None:
         """One of both states."""
         return self.batch_norm_folded if folded else self.batch_norm_kept
 
@@ -89,7 +89,7 @@ class Facts:
     versions: dict[str, str]
     empty: list[str]
     published: Published
-    packed: PackedSizes | None
+    packed: ShownSizes | None
     timed: Timed | None
 
     @property
@@ -98,7 +98,7 @@ class Facts:
         return self.nonzero * 4 / MEGABYTE
 
 
-def facts_of(record: Record, packed: PackedSizes | None, timed: Timed | None) -> Facts:
+def facts_of(record: Record, packed: ShownSizes | None, timed: Timed | None) -> Facts:
     """The facts of a finished run, from its record and what was measured beside it."""
     masked = sum(group.masked for group in record.counts.groups)
     achieved = masked / max(1, record.counts.prunable)
@@ -134,28 +134,28 @@ def facts_of(record: Record, packed: PackedSizes | None, timed: Timed | None) ->
     )
 
 
-def packed_of(data: dict[str, Any]) -> PackedSizes | None:
+def packed_of(data: dict[str, Any]) -> ShownSizes | None:
     """What `bytes.json` holds, as far as a report shows it; None of another version. Raises
     TypeError and KeyError."""
     if data.get("version") != BYTES_VERSION:
         return None
     kept, folded = data["batch_norm_kept"], data["batch_norm_folded"]
-    return PackedSizes(
+    return ShownSizes(
         prunable=_bytes(data["prunable"]),
         kept=_bytes(data["kept"]),
         bound_bytes=_bytes(data["bound_bytes"]),
-        batch_norm_kept=PackedState(
+        batch_norm_kept=ShownState(
             encodings=_packed_files(kept["encodings"]), values=_packed_files(kept["values"])
         ),
         batch_norm_folded=None
         if folded is None
-        else PackedState(encodings={}, values=_packed_files(folded["values"])),
+        else ShownState(encodings={}, values=_packed_files(folded["values"])),
     )
 
 
-def _packed_files(files_: dict[str, Any]) -> dict[str, PackedFile]:
+def _packed_files(files_: dict[str, Any]) -> dict[str, ShownFile]:
     return {
-        str(word): PackedFile(
+        str(word): ShownFile(
             bytes=_bytes(file["bytes"]),
             position_bytes=_bytes(file["position_bytes"]),
             filler_bytes=_bytes(file["filler_bytes"]),

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pruneexp.config.recipe import digest
-from pruneexp.report.data.facts import Facts, PackedFile, PackedSizes, PackedState
+from pruneexp.report.data.facts import Facts, ShownFile, ShownSizes, ShownState
 
 # --- how seeds fold ----------------------------------------------------------------------------
 
@@ -34,13 +34,13 @@ def mean_if_all(values: Sequence[float | None]) -> float | None:
     return mean(there) if len(there) == len(values) else None
 
 
-def mean_sizes(values: Sequence[PackedSizes | None]) -> PackedSizes | None:
+def mean_sizes(values: Sequence[ShownSizes | None]) -> ShownSizes | None:
     """Number by number; None where one of the runs was not measured."""
     there = [value for value in values if value is not None]
     if len(there) < len(values):
         return None
     folded = [sizes.batch_norm_folded for sizes in there if sizes.batch_norm_folded is not None]
-    return PackedSizes(
+    return ShownSizes(
         prunable=fmean(sizes.prunable for sizes in there),
         kept=fmean(sizes.kept for sizes in there),
         bound_bytes=fmean(sizes.bound_bytes for sizes in there),
@@ -49,22 +49,22 @@ def mean_sizes(values: Sequence[PackedSizes | None]) -> PackedSizes | None:
     )
 
 
-def _mean_state(states: Sequence[PackedState]) -> PackedState:
-    def files(part: str) -> dict[str, PackedFile]:
-        every: list[dict[str, PackedFile]] = [getattr(state, part) for state in states]
+def _mean_state(states: Sequence[ShownState]) -> ShownState:
+    def files(part: str) -> dict[str, ShownFile]:
+        every: list[dict[str, ShownFile]] = [getattr(state, part) for state in states]
         return {
             word: _mean_file([each[word] for each in every])
             for word in every[0]
             if all(word in each for each in every)
         }
 
-    return PackedState(encodings=files("encodings"), values=files("values"))
+    return ShownState(encodings=files("encodings"), values=files("values"))
 
 
-def _mean_file(files: Sequence[PackedFile]) -> PackedFile:
+def _mean_file(files: Sequence[ShownFile]) -> ShownFile:
     if all(file == files[0] for file in files):
         return files[0]
-    return PackedFile(
+    return ShownFile(
         bytes=fmean(file.bytes for file in files),
         position_bytes=fmean(file.position_bytes for file in files),
         filler_bytes=fmean(file.filler_bytes for file in files),
@@ -131,7 +131,7 @@ class Row:
     quantised: str = field(
         metadata=known(first)
     )  # "int8 after training"; nothing where values are fp32
-    packed: PackedSizes | None = field(metadata=known(mean_sizes))
+    packed: ShownSizes | None = field(metadata=known(mean_sizes))
     milliseconds: float | None = field(metadata=known(mean_if_all))  # of one example at batch 1
 
 

@@ -1,6 +1,7 @@
-"""What a run weighs: the numbers are the sizes of the files that `pack` writes."""
+"""How large a run is when packed: the numbers are the sizes of the files that `pack` writes."""
 
 import json
+import re
 from pathlib import Path
 
 import hypothesis.extra.numpy as some_arrays
@@ -18,11 +19,11 @@ from pruneexp.engine import files
 from pruneexp.engine.execute import build, execute
 from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Record
 from pruneexp.measure import folding, packed
+from pruneexp.measure.packed_sizes import PackedSizes
 from pruneexp.models import CustomModel
-from pruneexp.storage import layout, notes, positions, values
+from pruneexp.storage import encodings, layout, notes, values
 from pruneexp.storage.archive import Archive, save
 from pruneexp.storage.pack import contents, unpack
-from pruneexp.storage.weigh import weigh
 from pruneexp.tasks.shape import ImageShape
 from tests.conftest import Make, silent, tiny_gradual
 from tests.results import Results
@@ -31,7 +32,7 @@ from tests.test_storage_commands import pruneexp
 FIXTURE = [HealthCheck.function_scoped_fixture]
 
 
-class TestWeigh:
+class TestSizes:
     @settings(deadline=None, suppress_health_check=FIXTURE, max_examples=60)
     @given(
         mask=some_arrays.arrays(
@@ -41,7 +42,7 @@ class TestWeigh:
         tied=some.booleans(),
         masked=some.booleans(),
         file=some.sampled_from(
-            [("fp32", word) for word in positions.WORDS] + [(word, "auto") for word in values.WORDS]
+            [("fp32", word) for word in encodings.WORDS] + [(word, "auto") for word in values.WORDS]
         ),
     )
     def test_every_number_is_the_size_of_a_file(
@@ -59,36 +60,39 @@ class TestWeigh:
         model |= {"tied": np.where(mask, weight, 0)} if tied else {}
         folded = {"weight": np.zeros_like(weight) if zeros else weight + 1}
         masks = {"weight": mask} if masked else {}
-        found = weigh(model, masks, folded)
+        sizes = packed.sizes_of_arrays(model, masks, folded)
         kind, encoding = file
-        for state, part in (
-            (model, found["batch_norm_kept"]),
-            (folded, found["batch_norm_folded"]),
-        ):
-            row = part["values"][kind] if encoding == "auto" else part["encodings"][encoding]
+        for state, part in ((model, sizes.batch_norm_kept), (folded, sizes.batch_norm_folded)):
+            assert part is not None
+            row = part.values[kind] if encoding == "auto" else part.encodings[encoding]
             save(tmp_path / "model.pxp", state, masks, kind=kind, encoding=encoding)
             facts = contents(Archive(tmp_path / "model.pxp"))
             sums = ("bytes", "position_bytes", "value_bytes", "overhead_bytes")
-            assert [row[key] for key in sums] == [facts[key] for key in sums]
-            assert part["dense_bytes"] == facts["dense_bytes"]
-        assert part["encodings"]["auto"] == part["values"]["fp32"]
-        assert found["prunable"] == mask.size * masked
-        assert found["kept"] == int(mask.sum()) * masked
+            assert [getattr(row, key) for key in sums] == [facts[key] for key in sums]
+            assert part.dense_bytes == facts["dense_bytes"]
+            assert part.encodings["auto"] == part.values["fp32"]
+        assert sizes.prunable == mask.size * masked
+        assert sizes.kept == int(mask.sum()) * masked
+        assert PackedSizes.from_plain(json.loads(json.dumps(sizes.to_plain()))) == sizes
 
     def test_by_hand(self) -> None:
         """Position 20 alone of 32: one filler of four bytes, as in docs/format.md."""
         mask = np.zeros((4, 8), np.bool_)
         mask[2, 4] = True
-        found = weigh({"weight": np.ones((4, 8), np.float32)}, {"weight": mask})
-        assert (found["prunable"], found["kept"]) == (32, 1)
-        assert found["bound_bytes"] == pytest.approx(5 / 8)  # log2 32 bits
-        assert found["batch_norm_folded"] is None and found["refused"] == {}
-        part = found["batch_norm_kept"]
-        assert part["dense_bytes"] == 128
-        runs4, bitmask = part["encodings"]["runs4"], part["encodings"]["bitmask"]
-        assert (runs4["position_bytes"], runs4["value_bytes"], runs4["filler_bytes"]) == (4, 8, 4)
-        assert (bitmask["position_bytes"], bitmask["value_bytes"]) == (4, 4)
-        assert (part["values"]["int8"]["value_bytes"], bitmask["filler_bytes"]) == (1 + 4 * 4, 0)
+        sizes = packed.sizes_of_arrays({"weight": np.ones((4, 8), np.float32)}, {"weight": mask})
+        assert (sizes.prunable, sizes.kept) == (32, 1)
+        assert sizes.bound_bytes == pytest.approx(5 / 8)  # log2 32 bits
+        assert sizes.batch_norm_folded is None and sizes.refused == {}
+        part = sizes.batch_norm_kept
+        assert part.dense_bytes == 128
+        runs4, bitmask, int8 = (
+            *(part.encodings["runs4"], part.encodings["bitmask"]),
+            part.values["int8"],
+        )
+        assert runs4 is not None and bitmask is not None and int8 is not None
+        assert (runs4.position_bytes, runs4.value_bytes, runs4.filler_bytes) == (4, 8, 4)
+        assert (bitmask.position_bytes, bitmask.value_bytes) == (4, 4)
+        assert (int8.value_bytes, bitmask.filler_bytes) == (1 + 4 * 4, 0)
 
     def test_small_values_may_have_an_encoding_of_their_own(self, tmp_path: Path) -> None:
         """Gaps of 15 suit runs of four bits; a few long ones need fillers, cheap as int8 alone."""
@@ -98,19 +102,20 @@ class TestWeigh:
         mask = np.zeros((1, int(where[-1]) + 1), np.bool_)
         mask[0, where] = True
         model, masks = {"weight": np.ones(mask.shape, np.float32)}, {"weight": mask}
-        found = weigh(model, masks)["batch_norm_kept"]["values"]
+        found = packed.sizes_of_arrays(model, masks).batch_norm_kept.values
         for kind, encoding in [("int8", "runs4"), ("fp32", "golomb")]:
             save(tmp_path / "model.pxp", model, masks, kind=kind)
             facts = contents(Archive(tmp_path / "model.pxp"))
             assert facts["tensors"][0]["encoding"] == encoding
-            assert found[kind]["bytes"] == facts["bytes"]
+            file = found[kind]
+            assert file is not None and file.bytes == facts["bytes"]
 
     def test_what_a_type_cannot_hold_is_left_out_with_the_reason(self) -> None:
         large = {"weight": np.full((2, 2), 1e6, np.float32)}
-        found = weigh(large, {"weight": np.eye(2, dtype=np.bool_)})
-        assert found["batch_norm_kept"]["values"]["fp16"] is None
-        assert found["batch_norm_kept"]["values"]["bf16"] is not None
-        assert found["refused"] == {
+        sizes = packed.sizes_of_arrays(large, {"weight": np.eye(2, dtype=np.bool_)})
+        assert sizes.batch_norm_kept.values["fp16"] is None
+        assert sizes.batch_norm_kept.values["bf16"] is not None
+        assert sizes.refused == {
             "fp16 auto": "tensor weight: a weight is too large for fp16; bf16 or fp32 hold it"
         }
 
@@ -150,16 +155,20 @@ class TestFolding:
     def test_what_a_network_does_not_bear_costs_no_training(
         self, tiny: Make, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        run = tiny(model=CustomModel(factory="tests.test_weighing:Beside"), steps=2, evaluations=1)
+        run = tiny(
+            model=CustomModel(factory="tests.test_packed_sizes:Beside"), steps=2, evaluations=1
+        )
         execute(run)
-        weighed = run.store.folder(name(run)).weighed()
-        assert weighed is not None and weighed["batch_norm_folded"] is None
-        assert weighed["batch_norm_kept"]["encodings"]["auto"]["bytes"] > 0
+        sizes = run.store.folder(name(run)).packed_sizes()
+        assert sizes is not None and sizes.batch_norm_folded is None
+        assert (auto := sizes.batch_norm_kept.encodings["auto"]) is not None and auto.bytes > 0
         assert "with batch-norm folded are not known (ValueError" in capsys.readouterr().err
-        run = tiny(model=CustomModel(factory="tests.test_weighing:Halves"), steps=2, evaluations=1)
+        run = tiny(
+            model=CustomModel(factory="tests.test_packed_sizes:Halves"), steps=2, evaluations=1
+        )
         record = execute(run)
         folder = run.store.folder(record.name)
-        assert folder.record() == record and folder.weighed() is None
+        assert folder.record() == record and folder.packed_sizes() is None
         assert "bytes of the packed model are not known (TypeError" in capsys.readouterr().err
 
     def test_without_batch_norm_there_is_nothing_to_fold(self) -> None:
@@ -177,16 +186,17 @@ class TestCommands:
     def test_a_packed_file_is_as_large_as_was_said(
         self, run: Record, results: Results, tmp_path: Path, fold: bool
     ) -> None:
-        weighed = results.store.folder(run.name).weighed()
-        assert weighed is not None and weighed["refused"] == {}
-        part = weighed["batch_norm_folded" if fold else "batch_norm_kept"]
+        sizes = results.store.folder(run.name).packed_sizes()
+        assert sizes is not None and sizes.refused == {}
+        part = sizes.state(folded=fold)
+        assert part is not None
         for kind, encoding in [("fp32", "auto"), ("int8", "auto"), ("fp32", "runs4")]:
             out = tmp_path / "model.pxp"
             asked = ("--values", kind, "--encoding", encoding, *["--fold"] * fold)
             assert pruneexp("pack", run.name, "-o", out, *asked, results=results) == 0
-            row = part["values"][kind] if encoding == "auto" else part["encodings"][encoding]
+            row = part.values[kind] if encoding == "auto" else part.encodings[encoding]
             of_notes = len(notes.written(Archive(out).notes))
-            assert row["bytes"] == out.stat().st_size - layout.aligned(of_notes)
+            assert row is not None and row.bytes == out.stat().st_size - layout.aligned(of_notes)
 
     @torch.inference_mode()
     def test_a_folded_file_computes_the_same_under_the_same_masks(
@@ -214,7 +224,9 @@ class TestCommands:
         (folder.path / BYTES).unlink()
         assert pruneexp("bytes", folder.fingerprint, "--format", "json", results=results) == 0
         assert (folder.path / BYTES).read_bytes() == before
-        assert json.loads(capsys.readouterr().out) == {run.name: folder.weighed()}
+        sizes = folder.packed_sizes()
+        assert sizes is not None
+        assert json.loads(capsys.readouterr().out) == {run.name: sizes.to_plain()}
         (folder.path / WEIGHTS).unlink()
         assert pruneexp("bytes", run.name, results=results) == 0  # known, so not needed
         assert "batch-norm folded" in capsys.readouterr().out
@@ -236,17 +248,46 @@ class TestCommands:
         self, run: Record, results: Results
     ) -> None:
         folder = results.store.folder(run.name)
-        found = folder.weighed()
-        assert found is not None
-        files.save_json(folder.path / BYTES, {**found, "version": 0})
-        assert folder.weighed() is None
+        sizes = folder.packed_sizes()
+        assert sizes is not None
+        files.save_json(folder.path / BYTES, {**sizes.to_plain(), "version": 0})
+        assert folder.packed_sizes() is None
         assert pruneexp("bytes", run.name, results=results) == 0
-        assert folder.weighed() == found
+        assert folder.packed_sizes() == sizes
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"prunable": "many"}, "prunable takes a whole number, got 'many'"),
+            ({"kept": True}, "kept takes a whole number, got True"),
+            ({"batch_norm_kept": {"values": {}}}, "batch_norm_kept lacks dense_bytes, encodings"),
+            ({"more": 1}, "has a field 'more' that is not known"),
+        ],
+    )
+    def test_other_content_is_damaged_and_measured_again(
+        self,
+        run: Record,
+        results: Results,
+        capsys: pytest.CaptureFixture[str],
+        changes: dict[str, object],
+        message: str,
+    ) -> None:
+        folder = results.store.folder(run.name)
+        sizes = folder.packed_sizes()
+        assert sizes is not None
+        files.save_json(folder.path / BYTES, {**sizes.to_plain(), **changes})
+        with pytest.raises(files.Damaged, match=re.escape(message)):
+            folder.packed_sizes()
+        assert pruneexp("bytes", run.name, results=results) == 0
+        assert "it is measured anew" in capsys.readouterr().err
+        assert folder.packed_sizes() == sizes
 
     def test_nothing_to_fold_is_said(
         self, results: Results, tiny: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        run = tiny(model=CustomModel(factory="tests.test_weighing:Plain"), steps=2, evaluations=1)
+        run = tiny(
+            model=CustomModel(factory="tests.test_packed_sizes:Plain"), steps=2, evaluations=1
+        )
         record, out = execute(run, say=silent), tmp_path / "model.pxp"
         assert pruneexp("pack", record.name, "-o", out, "--fold", results=results) == BAD_INPUT
         assert "has no batch-norm after a convolution; leave --fold out" in capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""Positions where some rows, or some columns, keep far more than others.
+"""Rows or columns in classes of like density, for tensors of which some keep far more than others.
 
-Rare words leave rows of an embedding all but empty, unread features leave columns of a softmax so.
-Lines (rows, or columns) are put into classes of like density, and each class, its lines one after
-the other, is Golomb-coded with a parameter of its own; empty lines are a class without a code. So
-what is known of a line costs two or three bits, and the codes come out as short as its density
-allows.
+Rare words leave rows of an embedding all but empty; features that nothing reads leave columns of a
+softmax so. Lines (rows, or columns) are put into classes of like density, and each class, its lines
+one after the other, is Golomb-coded with a parameter of its own; empty lines are a class without a
+code. A line's class costs two or three bits, and the codes become as short as the density of each
+class allows.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 
 from pruneexp.storage import bits, golomb
 from pruneexp.storage.bits import NOTHING, Bytes, Numbers
-from pruneexp.storage.golomb import Malformed
+from pruneexp.storage.malformed import Malformed
 
 LABEL_BITS = (2, 3)  # of a line's class; what a writer tries
 LEVELS = 64  # distinct densities that the search tells apart
@@ -22,21 +22,21 @@ LARGEST = 2**32  # entries of a tensor, so that the fields hold them
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """Lines in classes: the class of each line (0: empty), and what the codes should take."""
+class Classes:
+    """The class of each line (0: empty), and the bytes that the codes should take by entropy."""
 
     label_bits: int
     labels: Numbers
     bytes: float
 
 
-def classes(counts: Numbers, length: int) -> Sorted:
+def best_classes(counts: Numbers, length: int) -> Classes:
     """Lines with so many kept weights of `length`, in the classes whose codes take least."""
-    found = [_classes(counts, length, label_bits) for label_bits in LABEL_BITS]
-    return min(found, key=lambda each: each.bytes)
+    candidates = [_classes(counts, length, label_bits) for label_bits in LABEL_BITS]
+    return min(candidates, key=lambda classes: classes.bytes)
 
 
-def _classes(counts: Numbers, length: int, label_bits: int) -> Sorted:
+def _classes(counts: Numbers, length: int, label_bits: int) -> Classes:
     """Lines by density cut into classes; cuts by dynamic programming over the entropy."""
     most = (1 << label_bits) - 1
     filled = np.flatnonzero(counts)
@@ -57,7 +57,7 @@ def _classes(counts: Numbers, length: int, label_bits: int) -> Sorted:
         end = begin
     labels[order[: edges[end]]] = 1
     overhead = 4 * FIELDS * most + label_bits * bits.size(len(counts))
-    return Sorted(label_bits, labels, overhead + float(best[-1]) / 8)
+    return Classes(label_bits, labels, overhead + float(best[-1]) / 8)
 
 
 def _entropy(edges: Numbers, kept: Numbers, length: int) -> np.ndarray:
@@ -66,31 +66,31 @@ def _entropy(edges: Numbers, kept: Numbers, length: int) -> np.ndarray:
     ones = (kept[None, :] - kept[:, None]).astype(float)
     zeros = entries - ones
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = ones * np.log2(entries / ones) + np.where(
+        entropy = ones * np.log2(entries / ones) + np.where(
             zeros > 0, zeros * np.log2(entries / zeros), 0
         )
-    found[entries == 0] = 0
-    found[entries < 0] = np.inf
-    return found
+    entropy[entries == 0] = 0
+    entropy[entries < 0] = np.inf
+    return entropy
 
 
-def encode(line: Numbers, offset: Numbers, length: int, found: Sorted) -> tuple[Bytes, Bytes]:
+def encode(line: Numbers, offset: Numbers, length: int, classes: Classes) -> tuple[Bytes, Bytes]:
     """First the table and the labels, then the codes of each class; `line` and `offset` say where
     each kept weight lies."""
     table: list[int] = []
     codes: list[Bytes] = []
-    label_of = found.labels[line]
-    for label in range(1, 1 << found.label_bits):
-        rank = np.cumsum(found.labels == label) - 1
-        mine = np.flatnonzero(label_of == label)
-        where = np.sort(rank[line[mine]] * length + offset[mine])
-        entries = int((found.labels == label).sum()) * length
-        gaps = golomb.gaps_between(where)
+    label_of = classes.labels[line]
+    for label in range(1, 1 << classes.label_bits):
+        rank = np.cumsum(classes.labels == label) - 1
+        members = np.flatnonzero(label_of == label)
+        positions = np.sort(rank[line[members]] * length + offset[members])
+        entries = int((classes.labels == label).sum()) * length
+        gaps = golomb.gaps_between(positions)
         parameter, _ = golomb.best(golomb.histogram(gaps, entries))
         streams = golomb.encode(gaps, parameter)
-        table += [len(where), parameter, len(streams[0]), len(streams[1])]
+        table += [len(positions), parameter, len(streams[0]), len(streams[1])]
         codes += streams
-    labels = bits.planes(found.labels, found.label_bits)
+    labels = bits.planes(classes.labels, classes.label_bits)
     first = np.concatenate([np.array(table, "<u4").view(np.uint8), labels])
     return first, np.concatenate([NOTHING, *codes])
 
@@ -112,16 +112,16 @@ def decode(
         middle, end = at + quotients, at + quotients + remainders
         if end > len(second):
             raise Malformed("the codes of a class end beyond their stream")
-        mine = np.flatnonzero(labels == label)
-        where = golomb.decode(
-            second[at:middle], second[middle:end], parameter, kept, len(mine) * length
+        members = np.flatnonzero(labels == label)
+        positions = golomb.decode(
+            second[at:middle], second[middle:end], parameter, kept, len(members) * length
         )
         at = end
-        if len(where):
-            rank = where // length
-            line.append(mine[rank])
-            offset.append(where - rank * length)
+        if len(positions):
+            rank = positions // length
+            line.append(members[rank])
+            offset.append(positions - rank * length)
     if at != len(second):
         raise Malformed("bytes after the last class")
-    nowhere = np.zeros(0, np.int64)
-    return np.concatenate([nowhere, *line]), np.concatenate([nowhere, *offset])
+    none = np.zeros(0, np.int64)
+    return np.concatenate([none, *line]), np.concatenate([none, *offset])

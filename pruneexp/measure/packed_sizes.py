@@ -1,0 +1,77 @@
+"""How large a run is when packed, as typed data: what `bytes.json` holds.
+
+    sizes = folder.packed_sizes()
+    sizes.batch_norm_kept.values["int8"].bytes
+
+`measure.packed` measures them; a report reads the part that it shows (`report.data.facts`).
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pruneexp.engine.record import BYTES_VERSION
+from pruneexp.engine.typed import typed
+
+
+@dataclass(kw_only=True, slots=True)
+class PackedFile:
+    """Bytes of one packed file without notes, and of its parts."""
+
+    bytes: int
+    position_bytes: int
+    value_bytes: int
+    filler_bytes: int  # of the values, those that no weight has
+    overhead_bytes: int  # header and alignment
+
+
+@dataclass(kw_only=True, slots=True)
+class PackedState:
+    """A model's packed files. None where such a file cannot be written.
+
+    Arguments:
+        dense_bytes: of all its tensors, without positions and as they were trained.
+        encodings: by encoding of positions, with fp32 values.
+        values: by type of values, in the smallest encoding.
+    """
+
+    dense_bytes: int
+    encodings: dict[str, PackedFile | None]
+    values: dict[str, PackedFile | None]
+
+
+@dataclass(kw_only=True, slots=True)
+class PackedSizes:
+    """What a run takes when packed.
+
+    Arguments:
+        prunable: weights of the tensors that have a mask.
+        kept: those of them that are kept.
+        bound_bytes: log2 C(n, k) of their positions, in bytes.
+        batch_norm_kept: the model as it was trained.
+        batch_norm_folded: with batch-norm folded into the convolutions before it; None where
+            there is nothing to fold.
+        refused: why a file cannot be written, by its type of values and encoding.
+    """
+
+    version: int = BYTES_VERSION
+    prunable: int
+    kept: int
+    bound_bytes: float
+    batch_norm_kept: PackedState
+    batch_norm_folded: PackedState | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def state(self, folded: bool) -> PackedState | None:
+        """One of both states."""
+        return self.batch_norm_folded if folded else self.batch_norm_kept
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> "PackedSizes":
+        """What `to_plain` gave. Raises TypeError for anything else."""
+        if data.get("version") != BYTES_VERSION:
+            raise TypeError("another version of pruneexp measured it")
+        return typed(cls, data)
