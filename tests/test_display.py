@@ -4,11 +4,11 @@ import io
 
 from rich.console import Console
 
-from pruneexp.cli.live import Display, Row, seconds_left, table
+from pruneexp.cli.live import Display, DisplayRow, seconds_left, table
 from pruneexp.engine.record import Progress
 
 
-def running(name: str, step: int, left: float) -> Row:
+def running(name: str, step: int, left: float) -> DisplayRow:
     progress = Progress(
         step=step,
         steps=100,
@@ -18,10 +18,10 @@ def running(name: str, step: int, left: float) -> Row:
         seconds_left=left,
         stage="training",
     )
-    return Row(name, "running", progress)
+    return DisplayRow(name, "running", progress)
 
 
-def rendered(rows: list[Row], width: int, room: int = 100) -> str:
+def rendered(rows: list[DisplayRow], width: int, room: int = 100) -> str:
     text = io.StringIO()
     Console(file=text, width=width).print(table(rows, "title", width, room))
     return text.getvalue()
@@ -41,7 +41,9 @@ def test_a_narrow_table_still_tells_run_state_and_step() -> None:
 
 def test_numbers_stay_whole_beside_real_names() -> None:
     row = running("mobilenet_v1_small-w0.75-glyphs-dense-seed0-3417e8f55410", 400, 90)
-    other = Row("mobilenet_v1_small-w1-glyphs-s0.9-seed0-ad6f506e0f54", "finished", test="80.00 %")
+    other = DisplayRow(
+        "mobilenet_v1_small-w1-glyphs-s0.9-seed0-ad6f506e0f54", "finished", test="80.00 %"
+    )
     for width in (70, 80, 100):
         text = rendered([row, other], width)
         for word in ("running", "400/100", "50.0%", "1.250", "71.50", "1:30", "80.00 %", "seed0"):
@@ -49,26 +51,33 @@ def test_numbers_stay_whole_beside_real_names() -> None:
 
 
 def test_where_rows_do_not_fit_running_and_failed_ones_stay() -> None:
-    rows = [Row(f"done-{i}", "finished") for i in range(20)]
-    rows += [running("active-x", 1, 5), Row("broken-x", "failed", error="the loss\nmore")]
+    rows = [DisplayRow(f"done-{i}", "finished") for i in range(20)]
+    rows += [running("active-x", 1, 5), DisplayRow("broken-x", "failed", error="the loss\nmore")]
     text = rendered(rows, 130, room=3)
     assert "active-x" in text and "broken-x" in text and "the loss" in text
     assert "and 19 more" in text
 
 
 def test_time_left_by_hand() -> None:
-    rows = [running("a", 50, 10), running("b", 75, 5), Row("c", "waiting"), Row("d", "finished")]
+    rows = [
+        running("a", 50, 10),
+        running("b", 75, 5),
+        DisplayRow("c", "waiting"),
+        DisplayRow("d", "finished"),
+    ]
     # two runs need 15 s in all, a whole one takes 20 s, and two workers share that
     assert seconds_left(rows, 2) == (15 + 20) / 2
-    assert seconds_left([Row("c", "waiting")], 2) is None
+    assert seconds_left([DisplayRow("c", "waiting")], 2) is None
 
 
 def test_without_a_terminal_a_line_a_change() -> None:
     text = io.StringIO()
     with Display("title", Console(file=text, width=40)) as display:
         for _ in range(3):
-            display.show([running("net-with-a-rather-long-name", 10, 5), Row("other", "waiting")])
-        display.show([Row("net-with-a-rather-long-name", "finished", test="80.00 %")])
+            display.show(
+                [running("net-with-a-rather-long-name", 10, 5), DisplayRow("other", "waiting")]
+            )
+        display.show([DisplayRow("net-with-a-rather-long-name", "finished", test="80.00 %")])
         display.say("a message")
     lines = text.getvalue().splitlines()
     assert len(lines) == 3

@@ -18,7 +18,7 @@ from pruneexp.engine.lineage import parents
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.start import FromRun
-from pruneexp.tasks import Folder, ImageNet
+from pruneexp.tasks import ImageNet, PictureFolder
 from pruneexp.tasks.pictures import AUGMENTATIONS
 from pruneexp.training import Training
 from pruneexp.training.fit import Stopped
@@ -47,9 +47,9 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def folder(tree: Path, **changes: Any) -> Folder:
+def folder(tree: Path, **changes: Any) -> PictureFolder:
     plain = {"classes": 2, "pixels": 8, "root": str(tree), "augmentation": "none"}
-    return Folder(**{**plain, **changes})
+    return PictureFolder(**{**plain, **changes})
 
 
 class TestFolders:

@@ -29,7 +29,7 @@ from pruneexp.pruning import Dense
 from pruneexp.running import cache, source
 from pruneexp.running.load import load
 from pruneexp.storage import archive
-from pruneexp.tasks import CustomTask, Folder, Glyphs, Task, Text
+from pruneexp.tasks import CustomTask, Glyphs, PictureFolder, Task, Text
 from pruneexp.training import Training
 from tests.conftest import Make, silent, tiny_gradual
 from tests.test_storage_file import PLAIN
@@ -193,7 +193,7 @@ def test_a_trusted_file_may(pack: Pack, tmp_path: Path, monkeypatch: pytest.Monk
         ({"option": "text", "vocabulary": 50}, ["task"]),
         ({"option": "lstm_lm", "hidden_size": 10**30}, ["model"]),
         ({"option": "lstm_lm", "layers": 10**9}, ["model"]),
-        ({**asked(Folder(classes=47, channels=1)), "pixels": 24.0}, ["task"]),
+        ({**asked(PictureFolder(classes=47, channels=1)), "pixels": 24.0}, ["task"]),
     ],
 )
 def test_a_configuration_that_makes_no_network(pack: Pack, value: Any, path: list[str]) -> None:
@@ -249,7 +249,7 @@ def test_names_that_differ_are_said(pack: Pack) -> None:
 
 
 def test_a_picture_beyond_what_the_file_justifies(pack: Pack) -> None:
-    task = Folder(pixels=10**5, classes=47, channels=1)
+    task = PictureFolder(pixels=10**5, classes=47, channels=1)
     packed, _ = pack(MOBILENET, Glyphs(), configuration=changed(asked(task), "task"))
     with pytest.raises(files.Damaged, match="one picture would take 40,000,000,000 bytes"):
         load(packed)

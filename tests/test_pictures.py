@@ -16,7 +16,7 @@ from pruneexp.config.run import Run
 from pruneexp.measure.planned import size
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Dense
-from pruneexp.tasks import CIFAR10, Folder, ImageNet, Task
+from pruneexp.tasks import CIFAR10, ImageNet, PictureFolder, Task
 from pruneexp.tasks.augmentation import transforms
 from pruneexp.tasks.images import Classification, Pictures, shifted
 from pruneexp.tasks.pictures import AUGMENTATIONS
@@ -60,8 +60,8 @@ class TestRecipes:
             ),
             (lambda: ImageNet(valid=0), "valid takes a number of pictures above 0, got 0"),
             (lambda: ImageNet(unreadable="no"), "unreadable takes stop or skip, got no"),
-            (lambda: Folder(classes=1), "classes takes a number of classes above 1, got 1"),
-            (lambda: Folder(classes=2, channels=4), r"channels takes 1 \(grey\) or 3"),
+            (lambda: PictureFolder(classes=1), "classes takes a number of classes above 1, got 1"),
+            (lambda: PictureFolder(classes=2, channels=4), r"channels takes 1 \(grey\) or 3"),
             (
                 lambda: CIFAR10(augmentation="flip"),
                 "augmentation takes inception, resnet, crop_flip or none, got flip",

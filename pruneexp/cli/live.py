@@ -24,7 +24,7 @@ MIDDLE, WIDE = 70, 120  # columns from which on more is told
 LINE_SECONDS = 15.0  # between two plain lines about a run that goes on
 
 
-class Row:
+class DisplayRow:
     """One run as the display knows it."""
 
     def __init__(
@@ -39,9 +39,9 @@ class Row:
         self.test, self.error = test, error
 
 
-def rows(standings: Iterable[Standing]) -> list[Row]:
+def rows(standings: Iterable[Standing]) -> list[DisplayRow]:
     """The runs of a plan as the display knows them."""
-    return [Row(s.planned.name, s.state, s.progress, s.test, s.error) for s in standings]
+    return [DisplayRow(s.planned.name, s.state, s.progress, s.test, s.error) for s in standings]
 
 
 class Display:
@@ -74,7 +74,7 @@ class Display:
     def say(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
 
-    def show(self, rows: Sequence[Row], workers: int = 1) -> None:
+    def show(self, rows: Sequence[DisplayRow], workers: int = 1) -> None:
         if self._live:
             room = max(3, self.console.height - 6)
             self._live.update(table(rows, self._headline(rows, workers), self.console.width, room))
@@ -82,7 +82,7 @@ class Display:
             for row in rows:
                 self._line(row)
 
-    def _headline(self, rows: Sequence[Row], workers: int) -> str:
+    def _headline(self, rows: Sequence[DisplayRow], workers: int) -> str:
         done = sum(row.state in ("finished", "failed", "damaged") for row in rows)
         words = [self.title, f"{done} of {len(rows)} done", f"{_time(self._elapsed())} gone"]
         left = seconds_left(rows, workers)
@@ -93,7 +93,7 @@ class Display:
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
-    def _line(self, row: Row) -> None:
+    def _line(self, row: DisplayRow) -> None:
         """A line when a run's state changes, and now and then while it runs."""
         now = time.monotonic()
         state, when = self._lines.get(row.name, ("", 0.0))
@@ -106,7 +106,7 @@ class Display:
             self.say("  ".join(words))
 
 
-def table(rows: Sequence[Row], headline: str, width: int, room: int = 10**6) -> Group:
+def table(rows: Sequence[DisplayRow], headline: str, width: int, room: int = 10**6) -> Group:
     """Runs as a table that fits the width: a narrow one leaves out what says least, and cuts names
     in the middle; numbers stay whole. Errors follow below."""
     chosen = _most_telling(rows, room)
@@ -136,16 +136,16 @@ def table(rows: Sequence[Row], headline: str, width: int, room: int = 10**6) -> 
     return Group(shown, *errors)
 
 
-def _state(row: Row) -> str:
+def _state(row: DisplayRow) -> str:
     stage = row.progress.stage if row.state == "running" and row.progress else ""
     return stage if stage not in ("", "training") else row.state
 
 
-def _number(row: Row, form: Callable[[Progress], str]) -> str:
+def _number(row: DisplayRow, form: Callable[[Progress], str]) -> str:
     return form(row.progress) if row.progress and row.progress.steps else ""
 
 
-CELLS: dict[str, Callable[[Row], str]] = {
+CELLS: dict[str, Callable[[DisplayRow], str]] = {
     "state": _state,
     "step": lambda row: _number(row, lambda p: f"{p.step}/{p.steps}"),
     "sparsity": lambda row: _number(row, lambda p: f"{p.sparsity:.1%}"),
@@ -179,7 +179,7 @@ def table_of(title: str = "") -> Table:
     )
 
 
-def seconds_left(rows: Sequence[Row], workers: int) -> float | None:
+def seconds_left(rows: Sequence[DisplayRow], workers: int) -> float | None:
     """A guess: what runs need to end, and as much for each that waits as the known ones took."""
     running = [row.progress for row in rows if row.state == "running" and row.progress]
     left = [p.seconds_left for p in running if p.seconds_left is not None]
@@ -194,14 +194,14 @@ def seconds_left(rows: Sequence[Row], workers: int) -> float | None:
     return (sum(left) + waiting * sum(whole) / len(whole)) / max(1, workers)
 
 
-def _most_telling(rows: Sequence[Row], room: int) -> list[Row]:
+def _most_telling(rows: Sequence[DisplayRow], room: int) -> list[DisplayRow]:
     """All rows if they fit, else running and failed ones first, in the plan's order."""
     order = {"running": 0, "failed": 1, "damaged": 1, "interrupted": 2, "waiting": 3}
     first = sorted(range(len(rows)), key=lambda index: order.get(rows[index].state, 4))[:room]
     return [rows[index] for index in sorted(first)]
 
 
-def _numbers(row: Row) -> list[str]:
+def _numbers(row: DisplayRow) -> list[str]:
     p = row.progress
     if row.state == "finished":
         return [f"test {row.test}"]

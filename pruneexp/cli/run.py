@@ -13,7 +13,7 @@ from pruneexp.cli import tables
 from pruneexp.cli.compose import compose
 from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.imports import import_torch
-from pruneexp.cli.live import Display, Row
+from pruneexp.cli.live import Display, DisplayRow
 from pruneexp.cli.messages import FAILED, FINISHED, INTERRUPTED
 from pruneexp.cli.sweep import read_sweep, sweep
 from pruneexp.config.read import read
@@ -83,11 +83,11 @@ def run(asked: Run) -> int:
         from pruneexp.training.fit import Stopped
 
         keep_freed_memory()
-        display.show([Row(called, "running")])
+        display.show([DisplayRow(called, "running")])
         try:
             record = execute(
                 asked,
-                watch=lambda progress: display.show([Row(called, "running", progress)]),
+                watch=lambda progress: display.show([DisplayRow(called, "running", progress)]),
                 stop=stop,
                 say=display.say,
             )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.grids import Grids
-from pruneexp.cli.live import Display, Row, rows
+from pruneexp.cli.live import Display, DisplayRow, rows
 from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, complain
 from pruneexp.cli.points import read_points
 from pruneexp.config.options import OPTIONS
@@ -149,7 +149,7 @@ def _at_all_ranks(first: Run, planned: Plan) -> bool:
         for one in planned.runs:
 
             def watch(progress: Progress, called: str = one.name) -> None:
-                display.show([Row(called, "running", progress)])
+                display.show([DisplayRow(called, "running", progress)])
 
             try:
                 execute(restore(one.run), watch=watch, stop=stop, say=display.say)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from pruneexp.config.run import Run
     from pruneexp.engine.plan import Standing
     from pruneexp.measure.packed_sizes import PackedFile, PackedSizes, PackedState
-    from pruneexp.measure.planned import Layer, Size
+    from pruneexp.measure.planned import Layer, PlannedSize
     from pruneexp.running.latency import Latency
 
 WIDE = 100  # columns from which on every detail fits
 MOST_SHOWN = 150  # characters of each thing that an untrusted file says
 
 
-def size(weighed: "Size", width: int) -> Table:
+def size(weighed: "PlannedSize", width: int) -> Table:
     """A line a tensor. A narrow terminal gets the columns that differ most between layers."""
     counts = weighed.counts
     shown = table_of()

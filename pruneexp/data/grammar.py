@@ -232,12 +232,12 @@ def _source_phrase(phrase: Phrase) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Text:
+class GrammarText:
     tokens: np.ndarray  # (n,) int16, indices into VOCABULARY
     nats: float  # the generator's own -log p of exactly these tokens, summed
 
 
-def draw(seed: int, split: str, tokens: int) -> Text:
+def draw(seed: int, split: str, tokens: int) -> GrammarText:
     """Whole sentences, an <eos> behind each, until there are `tokens` tokens or some more.
 
     A longer text of the same seed and split begins with the shorter one.
@@ -246,7 +246,7 @@ def draw(seed: int, split: str, tokens: int) -> Text:
     drawn: list[str] = []
     while len(drawn) < tokens:
         drawn += source(_clause(draws))
-    return Text(tokens=np.array([TOKENS[word] for word in drawn], np.int16), nats=draws.nats)
+    return GrammarText(tokens=np.array([TOKENS[word] for word in drawn], np.int16), nats=draws.nats)
 
 
 def _uniforms(random: np.random.Generator) -> Iterator[float]:

@@ -26,7 +26,7 @@ class Layer:
 
 
 @dataclass(kw_only=True, slots=True)
-class Size:
+class PlannedSize:
     """A network before training: what it counts, and its layers. `nonzero` is None for a method
     whose sparsity is an outcome of training."""
 
@@ -85,7 +85,7 @@ def nonzero(run: Run, model: nn.Module) -> int | None:
     return count(model, run.pruning.groups(model), total).nonzero
 
 
-def size(run: Run) -> Size:
+def size(run: Run) -> PlannedSize:
     """What a run would weigh, and what work its network is, without data or training.
 
         pruneexp.size(run).nonzero
@@ -125,4 +125,4 @@ def size(run: Run) -> Size:
             )
         )
     kept_in_all = None if plan.total is None else counts.nonzero
-    return Size(counts=counts, nonzero=kept_in_all, layers=layers)
+    return PlannedSize(counts=counts, nonzero=kept_in_all, layers=layers)

@@ -216,10 +216,10 @@ class LSTMLanguageModel(Model):
         )
 
     def build(self, shape: Shape) -> "nn.Module":
-        from pruneexp.models.lstm_lm import LSTMLanguageModel
+        from pruneexp.models.lstm_lm import LanguageModel
 
         assert isinstance(shape, TextShape), shape
-        return LSTMLanguageModel(
+        return LanguageModel(
             shape,
             hidden_size=self.hidden_size,
             layers=self.layers,

@@ -11,7 +11,7 @@ from pruneexp.tasks.shape import TextShape
 State = list[tuple[Tensor, Tensor]]
 
 
-class LSTMLanguageModel(nn.Module):
+class LanguageModel(nn.Module):
     def __init__(
         self,
         shape: TextShape,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.factory import call, check, check_form
 from pruneexp.config.recipe import Fault, Invalid, demand, here
-from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, Folder, ImageNet
+from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, ImageNet, PictureFolder
 from pruneexp.tasks.shape import ArrayShape, ImageShape, Shape, TextShape, sizes_of
 from pruneexp.tasks.task import Task, place_of
 
@@ -228,6 +228,6 @@ class Grammar(Task):
 
 
 OPTIONS: tuple[type[Task], ...] = (
-    *(Glyphs, ImageNet, CIFAR10, CIFAR100, FashionMNIST, Folder),
+    *(Glyphs, ImageNet, CIFAR10, CIFAR100, FashionMNIST, PictureFolder),
     *(Text, PennTreebank, Grammar, CustomTask),
 )

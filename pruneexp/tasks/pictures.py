@@ -88,7 +88,7 @@ class ImageNet(OnDisk):
 
 
 @dataclass(kw_only=True, slots=True)
-class Folder(OnDisk):
+class PictureFolder(OnDisk):
     """Any folder of pictures with a folder a class: train/ and val/, and perhaps test/."""
 
     word: ClassVar[str] = "folder"

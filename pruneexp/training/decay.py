@@ -43,7 +43,7 @@ class Cosine(Decay):
 
 
 @dataclass(kw_only=True, slots=True)
-class Linear(Decay):
+class LinearDecay(Decay):
     """A straight line from one to zero."""
 
     word: ClassVar[str] = "linear"
@@ -130,4 +130,4 @@ class Epochwise(Decay):
         return self.base ** max(epoch - self.full, 0)
 
 
-OPTIONS: tuple[type[Decay], ...] = (Cosine, Linear, Constant, Stepwise, Exponential, Epochwise)
+OPTIONS: tuple[type[Decay], ...] = (Cosine, LinearDecay, Constant, Stepwise, Exponential, Epochwise)

@@ -18,7 +18,8 @@ class Optimiser(Recipe):
         optimiser = SGD(momentum=0.9, weight_decay=1e-4).build(model.parameters(), rate=0.1)
 
     To add one: a class here, an entry in `OPTIONS`, a YAML in conf/training/optimiser/. An
-    optimiser whose state does not begin as zeros says so: `initial_state`, as `rmsprop.RMSProp`.
+    optimiser whose state does not begin as zeros says so by `initial_state`, as
+    `rmsprop.TensorFlowRMSProp`.
 
     Arguments:
         weight_decay: of the parameters that it acts on (`parameter_groups`).
@@ -146,7 +147,7 @@ class RMSProp(Optimiser):
     def build(self, parameters: Parameters, rate: float) -> "torch.optim.Optimizer":
         from pruneexp.training import rmsprop
 
-        return rmsprop.RMSProp(
+        return rmsprop.TensorFlowRMSProp(
             parameters,
             lr=rate,
             smoothing=self.smoothing,

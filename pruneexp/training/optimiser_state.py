@@ -16,7 +16,7 @@ def zero_optimiser_state(
 
     Arguments:
         optimiser: any of torch's kind. One whose state does not begin as zeros says so in
-            `initial_state`: the first value by the state's name, as `rmsprop.RMSProp` does.
+            `initial_state`: the first value by the state's name, as our RMSProp does.
         parameter: one of the optimiser's; where it has no state yet, nothing is to forget.
         where: True at the entries; of the parameter's shape.
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-class RMSProp(Optimizer):
+class TensorFlowRMSProp(Optimizer):
     """Epsilon lies inside the root, the accumulator starts at one, and the rate is part of what
     momentum gathers. At the epsilon of 1 that InceptionV3 was trained with, `torch.optim.RMSprop`
     is another algorithm.

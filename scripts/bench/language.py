@@ -8,7 +8,7 @@ from torch import nn
 from turns import table, turns
 
 from pruneexp.engine.device import keep_freed_memory
-from pruneexp.models.lstm_lm import LSTMLanguageModel
+from pruneexp.models.lstm_lm import LanguageModel
 from pruneexp.pruning import Dense, Gradual, Pruning
 from pruneexp.pruning.schedule import OneShot
 from pruneexp.tasks.language import LanguageModelling
@@ -47,7 +47,7 @@ def language() -> None:
             clip: float = clip,
             text: torch.Tensor = text,
         ) -> Callable[[], None]:
-            model = LSTMLanguageModel(
+            model = LanguageModel(
                 WORDS, hidden_size=units, layers=2, dropout=dropout, initial=0.05, tied=False
             )
             pruner = pruning.attach(model, steps=1000)
@@ -78,9 +78,7 @@ def language() -> None:
 def our_loop() -> Callable[[], None]:
     """Steps through `Fit`, as `pruneexp run` takes them, the validation at the end included."""
     units, unroll, _, clip, _ = LANGUAGE_MODELS["small"]
-    model = LSTMLanguageModel(
-        WORDS, hidden_size=units, layers=2, dropout=0.0, initial=0.1, tied=False
-    )
+    model = LanguageModel(WORDS, hidden_size=units, layers=2, dropout=0.0, initial=0.1, tied=False)
     recipe = Training(
         steps=LOOP_STEPS,
         batch_size=STREAMS,

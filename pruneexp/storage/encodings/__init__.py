@@ -2,7 +2,7 @@
 
 from pruneexp.storage.encodings.bitmask import Bitmask
 from pruneexp.storage.encodings.csr import CSR
-from pruneexp.storage.encodings.dense import Dense
+from pruneexp.storage.encodings.dense import DenseEncoding
 from pruneexp.storage.encodings.encoding import Encoding
 from pruneexp.storage.encodings.golomb_gaps import GolombGaps, GolombMaskedGaps
 from pruneexp.storage.encodings.lines import Columns, Rows
@@ -11,7 +11,7 @@ from pruneexp.storage.encodings.runs import EscapedRuns, FilledRuns
 # In the order in which `auto` asks for costs: of equal ones the first serves, and those that are
 # dear to ask come last.
 ENCODINGS: tuple[Encoding, ...] = (
-    Dense(0, "dense"),
+    DenseEncoding(0, "dense"),
     Bitmask(2, "bitmask"),
     FilledRuns(3, "runs4", width=4),
     FilledRuns(4, "runs5", width=5),

@@ -9,7 +9,7 @@ from pruneexp.storage.encodings.encoding import EncodedPositions, Encoding, Kept
 from pruneexp.storage.malformed import Malformed
 
 
-class Dense(Encoding):
+class DenseEncoding(Encoding):
     """Which entries are masked is lost; so it takes part in a choice only where all are kept."""
 
     def cost(self, kept: KeptPositions, least: int | None) -> int | None:

@@ -13,7 +13,7 @@ from pruneexp.storage.encodings.encoding import EncodedPositions, Encoding, Kept
 from pruneexp.storage.malformed import Malformed
 
 
-class Runs(Encoding):
+class RunLengths(Encoding):
     """What both kinds share: the first stream is the codes, as planes of bits; the parameter is
     their number."""
 
@@ -44,7 +44,7 @@ class Runs(Encoding):
         return codes, codes == self.highest
 
 
-class FilledRuns(Runs):
+class FilledRuns(RunLengths):
     """A kept weight with all bits zero after a longest run looks like a filler, so the second
     stream names each such one: u64, its place among the values."""
 
@@ -84,7 +84,7 @@ class FilledRuns(Runs):
         return parameter
 
 
-class EscapedRuns(Runs):
+class EscapedRuns(RunLengths):
     """The second stream is empty."""
 
     @property
