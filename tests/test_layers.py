@@ -1,6 +1,7 @@
 """A file imports from lower layers only, what is light stays so, and a file holds one subject."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,27 @@ def test_files_hold_one_subject() -> None:
         lines = path.read_text().splitlines()
         assert len(lines) <= 400, f"{path} has {len(lines)} lines: it has found a second subject"
         assert lines[0].startswith('"""'), f"{path} does not say what it is"
+
+
+def test_the_way_from_yaml_to_figure_is_short_and_as_told() -> None:
+    """docs/architecture.md names the files that a reader opens, and they are there."""
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    section = page.partition("## From YAML to figure")[2].partition("\n## ")[0]
+    files = []
+    for line in section.splitlines():
+        folder = ROOT.parent
+        for name in re.findall(r"`([\w/]+\.(?:py|yaml))`", line):
+            path = ROOT.parent / name if name.startswith(("conf/", "pruneexp/")) else folder / name
+            folder = path.parent if name.startswith(("conf/", "pruneexp/")) else folder
+            files.append(path)
+    assert all(path.is_file() for path in files), [p for p in files if not p.is_file()]
+    assert 20 <= len(files) < 28
+
+
+def test_every_class_has_a_name_of_its_own() -> None:
+    names: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                names.setdefault(node.name, []).append(name)
+    assert {name: homes for name, homes in names.items() if len(homes) > 1} == {}
