@@ -19,6 +19,7 @@ from pruneexp.pruning.allocation import (
     PerLayer,
     Uniform,
 )
+from pruneexp.pruning.attached import NotPrunable
 from pruneexp.pruning.group import Group
 from pruneexp.pruning.ranking import keep_highest
 from pruneexp.pruning.schedule import Cubic, Linear, OneShot, Schedule
@@ -401,8 +402,62 @@ def test_a_weight_that_moves_under_its_mask_is_an_error() -> None:
     masked = torch.nonzero(model[4].weight == 0)[0]
     with torch.no_grad():
         model[4].weight[tuple(masked)] = 1.0
-    with pytest.raises(AssertionError, match="are not zero"):
+    with pytest.raises(NotPrunable, match=r"masked weights are not zero; call after_step"):
         pruner.finish()
+
+
+class TestAttached:
+    """The tensors that are pruned are the model's own."""
+
+    recipe = Gradual(sparsity=0.5, schedule=OneShot(begin=1.0))
+
+    def test_a_replaced_layer_is_named(self) -> None:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+        pruner = self.recipe.attach(model, steps=1)
+        model[1] = nn.Linear(4, 2)
+        with pytest.raises(NotPrunable, match=r"^1\.weight of the model is another tensor"):
+            pruner.after_step()
+
+    def test_a_cast_after_attaching_is_named(self) -> None:
+        model = nn.Linear(4, 4).bfloat16()
+        pruner = self.recipe.attach(model, steps=1)
+        model.float()
+        with pytest.raises(NotPrunable, match=r"^weight was attached as torch.bfloat16 and is"):
+            pruner.after_step()
+
+    def test_a_second_pruner_waits_for_the_first_to_finish(self) -> None:
+        model = nn.Linear(4, 4)
+        first = self.recipe.attach(model, steps=1)
+        with pytest.raises(NotPrunable, match=r"^weight is already held by a pruner"):
+            self.recipe.attach(model, steps=1)
+        first.after_step()
+        first.finish()
+        second = self.recipe.attach(model, steps=1)
+        del second  # one that is gone holds nothing
+        self.recipe.attach(model, steps=1)
+
+    def test_wrappers_are_looked_through(self) -> None:
+        model = nn.Linear(4, 4)
+        model.prunable = lambda: {"all": ["weight"]}
+        for wrapped in (nn.DataParallel(model), torch.compile(model, backend="eager")):
+            pruner = self.recipe.attach(wrapped, steps=1)
+            pruner.after_step()
+            assert list(pruner.finish()) == ["weight"]
+
+    def test_finishing_early_says_when(self) -> None:
+        pruner = self.recipe.attach(nn.Linear(4, 4), steps=10)
+        with pytest.raises(
+            NotPrunable, match=r"this is step 0, and the masks are final at step 10"
+        ):
+            pruner.finish()
+
+    def test_a_step_without_any_gradient_is_no_error(self) -> None:
+        recipe = Gradual(sparsity=0.5, schedule=OneShot(begin=0.0))
+        model = nn.Linear(4, 4).requires_grad_(False)
+        pruner = recipe.attach(model, steps=1)
+        pruner.after_backward()
+        pruner.after_step()
+        assert int((~pruner.finish()["weight"]).sum()) == 8
 
 
 def test_random_scores_are_cumulative_and_follow_the_seed() -> None:

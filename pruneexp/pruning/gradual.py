@@ -13,6 +13,12 @@ from torch import Tensor, nn
 from pruneexp import seeds
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.pruning import Gradual
+from pruneexp.pruning.attached import (
+    Attached,
+    NotPrunable,
+    demand_equal_masks,
+    unwrapped,
+)
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.pruning.ranking import keep_highest
 
@@ -24,14 +30,15 @@ class GradualPruner(Pruner):
     """
 
     def __init__(self, model: nn.Module, recipe: Gradual, *, steps: int, seed: int) -> None:
+        model = unwrapped(model)
         self.recipe = recipe
         self.steps = steps
         self.seed = seed
         self.step = 0
         self.groups = recipe.ranked_groups(model)
-        parameters = dict(model.named_parameters())
         self.names = [name for group in self.groups for name in group.shapes]
-        self.weights: list[Tensor] = [parameters[name] for name in self.names]
+        self.attached = Attached(model, self.names)
+        self.weights: list[Tensor] = list(self.attached.weights.values())
         # 1 kept, 0 masked, in the weights' own type and memory order: a product with a boolean
         # takes ten times as long.
         self.kept = [torch.ones_like(weight) for weight in self.weights]
@@ -69,7 +76,9 @@ class GradualPruner(Pruner):
                 for weight, kept in zip(self.weights, self.kept, strict=True)
                 if weight.grad is not None
             ]
-            torch._foreach_mul_([gradient for gradient, _ in pairs], [kept for _, kept in pairs])
+            if pairs:  # a step whose loss passes the pruned layers by leaves none
+                gradients, masks = zip(*pairs, strict=True)
+                torch._foreach_mul_(gradients, masks)
 
     def after_step(self, *, zeros_moved: bool = True) -> None:
         self.step += 1
@@ -84,12 +93,14 @@ class GradualPruner(Pruner):
         """Choose new masks if this step is one of the schedule's."""
         if self.step not in self._updates:
             return
+        self.attached.check()
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             before.copy_(torch.where(kept.bool(), weight, before))
         for number, mask in self.choose().items():
             self.kept[number].copy_(mask)
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             weight.copy_(torch.where(kept.bool(), before, 0))
+        demand_equal_masks(self.kept)
         self.gradients = [None] * len(self.weights)
 
     def choose(self) -> dict[int, Tensor]:
@@ -130,7 +141,12 @@ class GradualPruner(Pruner):
         return scores
 
     def finish(self) -> dict[str, Tensor]:
-        assert self.settled, f"step {self.step} of {self.steps}: the masks are not final"
+        if not self.settled:
+            raise NotPrunable(
+                f"this is step {self.step}, and the masks are final at step {self._last_update} of "
+                f"{self.steps}; call finish() then, or attach with fewer steps"
+            )
+        self.attached.check()
         masks = {name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)}
         counts = self.recipe.allocation.masked(
             self.groups, self.recipe.schedule, self.recipe.sparsity, self.steps, self.steps
@@ -145,8 +161,14 @@ class GradualPruner(Pruner):
                 int(torch.count_nonzero(self.weights[number][~masks[self.names[number]]]))
                 for number in numbers
             )
-            assert achieved == planned, f"{names}: {achieved} masked, {planned} planned"
-            assert moved == 0, f"{names}: {moved} masked weights are not zero"
+            if achieved != planned:
+                raise NotPrunable(f"{', '.join(names)}: {achieved} masked, {planned} planned")
+            if moved:
+                raise NotPrunable(
+                    f"{', '.join(names)}: {moved} masked weights are not zero; call after_step() "
+                    "after each step of the optimiser, and change no weights by other means"
+                )
+        self.attached.release()
         return masks
 
     def state_dict(self) -> dict[str, Any]:
