@@ -309,3 +309,16 @@ def test_clean_lists_first_and_removes_when_told(tmp_path: Path) -> None:
 def test_what_a_file_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     complain(["a name \x1b]0;taken\x07\x1b[2J, and\nits remedy"])
     assert capsys.readouterr().err == "pruneexp: a name ?]0;taken??[2J, and\nits remedy\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["size", "format=json"]], ids=str)
+def test_an_output_that_is_closed_early_is_no_error(words: list[str], tmp_path: Path) -> None:
+    """As `| head -1` closes it."""
+    command = [sys.executable, "-m", "pruneexp", *words]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141

@@ -11,17 +11,22 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from pruneexp.cli.commands import COMMANDS, LISTED, overview
-from pruneexp.cli.messages import BAD_INPUT, FINISHED, INTERRUPTED, complain
+from pruneexp.cli.messages import BAD_INPUT, CLOSED_PIPE, FINISHED, INTERRUPTED, complain
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """`pruneexp ARGUMENTS`; those of the process without. Ends the process with the exit status:
-    0 finished, 1 a run failed, 2 the input is wrong, 130 interrupted."""
+    0 finished, 1 a run failed, 2 the input is wrong, 130 interrupted, 141 the output was closed."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(_dispatch(words))
+        status = _dispatch(words)
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
     except Invalid as invalid:
         complain(str(fault).strip() for fault in invalid.faults)
         sys.exit(BAD_INPUT)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 
-FINISHED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+FINISHED, FAILED, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
 
 
 def complain(lines: Iterable[str]) -> None:
