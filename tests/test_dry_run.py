@@ -14,7 +14,7 @@ from pruneexp.cli.sizes import SIZES, Sizes
 from pruneexp.config.run import Run
 from pruneexp.measure import planned
 from pruneexp.measure.planned import size
-from pruneexp.models import Custom, MobileNetV1
+from pruneexp.models import CustomModel, MobileNetV1
 from pruneexp.pruning.start import FromDense
 from tests.conftest import tiny_gradual
 from tests.test_cli import LIGHT
@@ -86,7 +86,7 @@ def test_kept_sizes_are_of_this_code_and_undamaged(
 
 
 def test_a_network_of_the_users_own_is_built_each_time(tiny: Make) -> None:
-    run = tiny(model=Custom(factory="tests.test_dry_run:network"))
+    run = tiny(model=CustomModel(factory="tests.test_dry_run:network"))
     run.store.results.mkdir()
     sizes = Sizes(run.store)
     assert sizes.nonzero(run) == 576 * 47 + 47

@@ -93,7 +93,7 @@ class Reader:
         return Modifier(role, word, inside)
 
 
-def sentences(text: grammar.Text) -> list[list[str]]:
+def sentences(text: grammar.GrammarText) -> list[list[str]]:
     return [f"{line} <eos>".split() for line in grammar.words(text.tokens).split("<eos>")[:-1]]
 
 
