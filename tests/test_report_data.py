@@ -16,7 +16,7 @@ from pruneexp.engine.record import BYTES, RECORD
 from pruneexp.models import LSTMLanguageModel, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.quantisation import Aware, Rounding
-from pruneexp.report import CLAIMS, report
+from pruneexp.report import CLAIMS, figures, report
 from pruneexp.report.analysis import claims
 from pruneexp.report.data import index, load, naming
 from pruneexp.tasks import Grammar
@@ -72,7 +72,7 @@ class TestIndex:
     )
     def test_a_damaged_index_is_made_again(self, results: Results, payload: bytes) -> None:
         results.finish(1000, 70.0)
-        load.load(results.store, results.plan)
+        load.load(results.store, results.plan).index.save()
         for spoil in (files.save_checked, lambda path, data: path.write_bytes(data)):
             spoil(self.cache(results), payload)
             (row,) = load.load(results.store, results.plan).rows
@@ -80,7 +80,7 @@ class TestIndex:
 
     def test_a_forged_entry_does_not_reach_the_report(self, results: Results) -> None:
         record = results.finish(1000, 70.0)
-        load.load(results.store, results.plan)
+        load.load(results.store, results.plan).index.save()
         data = json.loads(files.load_checked(self.cache(results)))
         data["entries"][record.name][1]["test"] = "<script>"
         files.save_checked(self.cache(results), json.dumps(data).encode())
@@ -91,7 +91,9 @@ class TestIndex:
         results.finish(1000, 70.0)
         results.store.cache.mkdir(parents=True)
         self.cache(results).mkdir()  # a folder where the file should be
-        assert len(load.load(results.store, results.plan).rows) == 1
+        runs = load.load(results.store, results.plan)
+        runs.index.save()
+        assert len(runs.rows) == 1
 
     def test_bytes_that_cannot_be_read_are_told_each_time(self, results: Results) -> None:
         record = results.finish(1000, 70.0, weighed=weights(900, file=4000))
@@ -100,6 +102,14 @@ class TestIndex:
             runs = load.load(results.store, results.plan)
             assert any(BYTES in warning for warning in runs.warnings)
             assert runs.rows[0].packed is None
+
+    def test_many_points_are_drawn_elsewhere_to_the_same_bytes(
+        self, results: Results, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paper(results)
+        first = content(report(results.store, results.plan).folder)
+        monkeypatch.setattr(figures, "MANY_POINTS", 1)
+        assert content(report(results.store, results.plan).folder) == first
 
 
 class TestNames:

@@ -86,6 +86,7 @@ def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
 
 
 def _report(store: Store, plan: Plan, folder: Path) -> Report:
+    from pruneexp.report import figures
     from pruneexp.report.analysis import claims, findings
     from pruneexp.report.data import load
     from pruneexp.report.output import page, tables
@@ -94,10 +95,12 @@ def _report(store: Store, plan: Plan, folder: Path) -> Report:
     found = findings.find(plan, load.load(store, plan))
     found.claims = [str(each) for each in claims.judged(claims.read_claims(CLAIMS), found)]
     there = len(found.runs.rows) > 0
-    every = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
-    filled = {name: table for name, table in every.items() if table is not None}
     written: dict[str, bytes] = {}
-    pictures = _figures(found, contents["figures"], written) if there else []
+    with figures.drawing(found, contents["figures"] if there else {}) as drawn:
+        found.runs.index.save()
+        every = {name: tables.TABLES[name](found) for name in contents["tables"]} if there else {}
+        pictures = _pictures(found, drawn(), written)
+    filled = {name: table for name, table in every.items() if table is not None}
     _tables(filled, contents["tables"], written)
     blocks = _pages(found, pictures, contents["pages"], written)
     _write(folder, written)
@@ -151,26 +154,25 @@ def _where(folder: Path, names: list[str]) -> str:
     return f"{folder / first}, and beside it {', '.join(kinds)}"
 
 
-def _figures(
-    found: "Findings", wanted: dict[str, list[str]], written: dict[str, bytes]
+def _pictures(
+    found: "Findings", drawn: dict[str, dict[str, bytes]], written: dict[str, bytes]
 ) -> "list[Picture]":
+    """The figures for the page; all of their files are added to what is written."""
     from pruneexp.report import figures
     from pruneexp.report.output import page
 
     pictures = []
-    for name, formats in wanted.items():
-        contents = figures.draw(name, found, formats)
-        drawn = {f"{name}.{kind}": content for kind, content in contents.items()}
-        written |= drawn
-        kind = next((kind for kind in ("svg", "png") if kind in contents), None)
-        if kind is not None:
+    for name, contents in drawn.items():
+        written |= {f"{name}.{kind}": content for kind, content in contents.items()}
+        shown = next((kind for kind in ("svg", "png") if kind in contents), None)
+        if shown is not None:
             pictures.append(
                 page.Picture(
-                    file=f"{name}.{kind}",
-                    media=page.MEDIA[kind],
-                    content=contents[kind],
+                    file=f"{name}.{shown}",
+                    media=page.MEDIA[shown],
+                    content=contents[shown],
                     alternative=figures.alternative(name, found),
-                    also=[file for file in drawn if file != f"{name}.{kind}"],
+                    also=[f"{name}.{kind}" for kind in contents if kind != shown],
                 )
             )
     return pictures

@@ -8,13 +8,13 @@ the inode that they had.
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from pruneexp.engine import files
-from pruneexp.engine.record import BYTES, LATENCY, RECORD, Record
+from pruneexp.engine.record import BYTES, LATENCY, RECORD, Curve, Record
 from pruneexp.engine.store import Folder, Store
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.facts import (
@@ -28,40 +28,28 @@ from pruneexp.report.data.published_rows import FOLDER
 
 T = TypeVar("T")
 NAME = "report-index.json"
-SCHEMA = 1  # raised when an entry holds something else
+SCHEMA = 2  # raised when an entry holds something else
 
 
 class Index:
-    """Facts of runs by the name of their folder. Used in a `with`, at whose end it is saved.
+    """Facts of runs by the name of their folder.
 
-    with Index(store) as index:
-        facts = index.facts(folder, warnings)
+    index = Index(store)
+    facts = index.facts(folder, warnings)
+    index.save()
     """
 
     def __init__(self, store: Store) -> None:
         self.path = store.cache / NAME
         self.made_with = _made_with()
-        self.entries: dict[str, Any] = {}
+        self.entries = _load(self.path, self.made_with)
         self.changed = False
 
-    def __enter__(self) -> "Index":
-        self.entries = _load(self.path, self.made_with)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if not self.changed or error is not None:
-            return
-        data = {"made_with": self.made_with, "entries": self.entries}
-        try:
-            text = json.dumps(data, separators=(",", ":"), allow_nan=False, default=_plain)
-            files.save_checked(self.path, text.encode())
-        except (files.CannotWrite, ValueError):
-            return  # the next report reads all runs again
+    def save(self) -> None:
+        """Keep what was read anew. Where that cannot be, the next report reads all runs again."""
+        if self.changed:
+            with suppress(files.CannotWrite, ValueError):
+                files.save_checked(self.path, _written(self.made_with, self.entries))
 
     def facts(self, folder: Folder, warnings: list[str]) -> Facts | None:
         """A finished run's facts, None where it is not finished. What lies beside the record and
@@ -118,9 +106,33 @@ def _signature(path: Path) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns, found.st_ino]
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """A dataclass for JSON, whose own parts are asked for in turn."""
-    return {name: getattr(value, name) for name in value.__slots__}
+def _written(made_with: str, entries: dict[str, Any]) -> bytes:
+    """The index as it is kept. Settings that many runs share are written once, and a run's curve
+    has their number."""
+    numbers: dict[int, int] = {}
+    settings: list[Any] = []
+
+    def number(traits: Any) -> int:
+        if id(traits) not in numbers:
+            numbers[id(traits)] = len(settings)
+            settings.append(traits)
+        return numbers[id(traits)]
+
+    def plain(value: Any) -> dict[str, Any]:
+        fields = {name: getattr(value, name) for name in value.__slots__}
+        return fields | {"traits": number(value.traits)} if type(value) is Curve else fields
+
+    def compact(entry: Any) -> Any:
+        signature, facts = entry
+        if type(facts) is dict:  # as an earlier index had it
+            curve = facts["curve"]
+            facts = facts | {"curve": curve | {"traits": number(curve["traits"])}}
+        return signature, facts
+
+    shown = {name: compact(entry) for name, entry in entries.items()}
+    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=plain)
+    text = encoder.encode({"made_with": made_with, "entries": shown})
+    return f'{text[:-1]},"settings":{encoder.encode(settings)}}}'.encode()
 
 
 def _made_with() -> str:
@@ -130,10 +142,21 @@ def _made_with() -> str:
 
 
 def _load(path: Path, made_with: str) -> dict[str, Any]:
+    """The entries of an index that can be used, with their settings; what does not fit is left
+    out, so that those runs are read again."""
     try:
         data = json.loads(files.load_checked(path))
-    except (OSError, files.Damaged, ValueError, RecursionError):
+        if data["made_with"] != made_with:
+            return {}
+        settings, entries = data["settings"], data["entries"]
+        usable: dict[str, Any] = {}
+        for name, (signature, facts) in entries.items():
+            number = facts["curve"]["traits"]
+            if type(number) is int and 0 <= number < len(settings):
+                facts["curve"]["traits"] = settings[number]
+                usable[name] = [signature, facts]
+        return usable
+    except (OSError, files.Damaged, ValueError, LookupError, TypeError, AttributeError):
         return {}
-    entries = data.get("entries") if isinstance(data, dict) else None
-    usable = isinstance(entries, dict) and data.get("made_with") == made_with
-    return entries if usable and entries is not None else {}
+    except RecursionError:
+        return {}

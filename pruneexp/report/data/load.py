@@ -45,6 +45,7 @@ class Runs:
     gone_with_size: list[str]  # settings that differ between the models of one curve
     histories: Histories
     warnings: list[str]
+    index: Index  # of what was read; whoever has the time saves it
 
 
 def load(store: Store, plan: Plan) -> Runs:
@@ -52,8 +53,8 @@ def load(store: Store, plan: Plan) -> Runs:
     wanted = {planned.name: planned for planned in plan.runs if planned.wanted}
     missing: list[Missing] = []
     warnings: list[str] = []
-    with Index(store) as index:
-        facts = list(_facts(store, plan, wanted.values(), index, missing, warnings))
+    index = Index(store)
+    facts = list(_facts(store, plan, wanted.values(), index, missing, warnings))
     metric = facts[0].metric if facts else None
     missing += [
         Missing(
@@ -82,6 +83,7 @@ def load(store: Store, plan: Plan) -> Runs:
         gone_with_size=called.gone_with_size,
         histories=histories,
         warnings=_warnings(facts) + disputed + histories.warnings + warnings,
+        index=index,
     )
 
 

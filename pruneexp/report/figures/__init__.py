@@ -5,9 +5,12 @@ runs give the same bytes.
 """
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 import matplotlib
@@ -19,6 +22,8 @@ from pruneexp.report.figures.schedule import schedule
 from pruneexp.report.figures.sizes import AXES, against
 
 DPI = 160  # of the PNG
+MANY_POINTS = 100  # from which on starting other processes pays
+_SHARED: dict[str, Findings] = {}
 # Dates and versions would make two files of one figure differ.
 METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
@@ -57,6 +62,29 @@ FIGURES: dict[str, Drawing] = {
 def alternative(name: str, found: Findings) -> str:
     """The figure in words."""
     return f"{found.title}: {FIGURES[name].words(found)}"
+
+
+@contextmanager
+def drawing(
+    found: Findings, wanted: dict[str, list[str]]
+) -> Iterator[Callable[[], dict[str, dict[str, bytes]]]]:
+    """Draw figures in the formats that each is wanted in; what comes gives their content when it
+    is called. Of very many points, other processes draw while this one goes on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if len(found.points) < MANY_POINTS or cores < 2:  # the second holds on Linux alone
+        yield lambda: {name: draw(name, found, formats) for name, formats in wanted.items()}
+        return
+    _SHARED["found"] = found  # which a forked process has too
+    with get_context("fork").Pool(min(cores, len(wanted))) as pool:
+        result = pool.starmap_async(_draw_shared, wanted.items(), chunksize=1)
+        try:
+            yield lambda: dict(zip(wanted, result.get(), strict=True))
+        finally:
+            _SHARED.clear()
+
+
+def _draw_shared(name: str, formats: list[str]) -> dict[str, bytes]:
+    return draw(name, _SHARED["found"], formats)
 
 
 def draw(name: str, found: Findings, formats: list[str]) -> dict[str, bytes]:

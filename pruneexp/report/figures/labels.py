@@ -1,7 +1,7 @@
 """Where the labels of a plot go, so that none lies on a line, a marker or another label."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -39,13 +39,12 @@ class Label:
     colour: str
     above: bool  # of the curve, if there is room
 
-    def notes(self, axes: Axes) -> list[Annotation]:
-        """The label at every place it could have."""
-        made = []
+    def notes(self, axes: Axes) -> Iterator[Annotation]:
+        """The label at every place it could have, the best first."""
         for distance in DISTANCES:
             for angle in ABOVE if self.above else BELOW:
                 right, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-                note = axes.annotate(
+                yield axes.annotate(
                     self.text,
                     (self.x, self.y),
                     xytext=(distance * right, distance * up),
@@ -54,8 +53,6 @@ class Label:
                     va="center" if abs(up) < 0.1 else "bottom" if up > 0 else "top",
                     **_look(self.colour),
                 )
-                made.append(note)
-        return made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,9 +64,9 @@ class LineLabel:
     high: float
     colour: str
 
-    def notes(self, axes: Axes) -> list[Annotation]:
-        """The label at every place it could have."""
-        return [
+    def notes(self, axes: Axes) -> Iterator[Annotation]:
+        """The label at every place it could have, the best first."""
+        return (
             axes.annotate(
                 self.text,
                 (share, y),
@@ -82,7 +79,7 @@ class LineLabel:
             )
             for y, up in ((self.high, 1), (self.low, -1))
             for share in SHARES
-        ]
+        )
 
 
 def _look(colour: str) -> dict[str, Any]:
@@ -110,6 +107,8 @@ def place(axes: Axes, labels: Iterable[Label | LineLabel], drawn: Sequence[np.nd
             outside |= not (frame.y0 < box[1] and frame.y1 > box[3])
             covers = _covered(box, ink) + ON_ANOTHER * sum(_meet(box, other) for other in taken)
             tries.append((covers + OUTSIDE * outside, len(tries), box, note))
+            if tries[-1][0] == 0:  # no later place is better
+                break
         _, chosen, box, _ = min(tries, key=lambda entry: entry[:2])
         taken.append(box)
         for _, index, _, note in tries:
