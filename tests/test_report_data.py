@@ -13,7 +13,7 @@ from pruneexp.config.curve import describe
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, RECORD
-from pruneexp.models import LSTMLanguageModel, MobileNetV1
+from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model, ResNet50
 from pruneexp.pruning import Random
 from pruneexp.quantisation import Aware, Rounding
 from pruneexp.report import CLAIMS, figures, report
@@ -239,4 +239,9 @@ def test_a_width_is_a_column_of_the_frame(results: Results) -> None:
     results.finish(1000, 70.0, 0.5)
     frame = load.load(results.store, results.plan).frame
     assert list(frame["width"]) == [0.5] and os.fspath(results.store.results)
-    assert MobileNetV1(width=0.5).sizes()[0].heading == "Width"
+
+
+@pytest.mark.parametrize("family", [MobileNetV1, InceptionV3, ResNet50])
+def test_the_width_is_the_one_size_of_a_convolutional_family(family: type[Model]) -> None:
+    (size,) = family(width=0.5).sizes()
+    assert (size.name, size.words, size.heading) == ("width", "×0.5", "Width")

@@ -152,20 +152,6 @@ class InceptionV3(Convolutional):
             auxiliary=self.auxiliary,
         )
 
-    @classmethod
-    def fits(cls, shape: Shape) -> bool:
-        """Whether networks of this family take tasks of this kind."""
-        return isinstance(shape, cls.takes)
-
-    def sizes(self) -> list[Size]:
-        """How large the network is, in the numbers that a report puts on axes and in names. A
-        family that has one such number says it; otherwise every number of the recipe is one."""
-        return [
-            Size(name=name, value=value, words=words, long_words=words, heading="")
-            for name, value in numbers(self)
-            if (words := write(name.rpartition(".")[2], value))
-        ]
-
     def misfits(self, shape: Shape) -> Iterator[Fault]:
         assert isinstance(shape, ImageShape), shape
         if shape.pixels < self.LEAST[self.layout]:
