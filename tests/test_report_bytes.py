@@ -278,3 +278,12 @@ class TestQuantisation:
         values = Rounding(values="int8")
         found = mobilenets(results, quantisation=values).find()
         assert all(p.published is None and not p.published_megabytes for p in found.points)
+
+
+def test_bytes_in_the_file_for_programs_are_numbers(results: Results) -> None:
+    results.finish(1000, 70.0, weighed=weights(900, file=4000, folded=3900))
+    table = byte_tables.written(results.find())
+    assert table is not None
+    raw = table.raw
+    assert list(raw["batch_norm_kept_bytes"]) == [4000]
+    assert list(raw["batch_norm_folded_bytes"]) == [3900]

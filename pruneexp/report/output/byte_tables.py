@@ -256,7 +256,7 @@ def _raw_written(points: list[Point], to: int) -> pd.DataFrame:
             "values": [point.quantised or "fp32" for point in points],
             "counted_bytes": [_as_counted(point, to) for point in points],
             "batch_norm_kept_bytes": [_bytes(point, folded=False) for point in points],
-            "batch_norm_folded_bytes": [point.file(folded=True) for point in points],
+            "batch_norm_folded_bytes": [_bytes(point, folded=True) for point in points],
             "positions_share": [point.positions_share(point.values) for point in points],
             "positions_share_int8": [point.positions_share("int8") for point in points],
             "test": [point.test for point in points],
