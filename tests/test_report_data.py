@@ -3,6 +3,9 @@ and files that an earlier report left."""
 
 import json
 import os
+import signal
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from pruneexp.report import CLAIMS, figures, report
 from pruneexp.report.analysis import claims
 from pruneexp.report.data import index, load, naming
 from pruneexp.tasks import Grammar
-from tests.results import Results, paper, weights
+from tests.results import PERPLEXITY, Results, paper, weights
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -109,7 +112,32 @@ class TestIndex:
         paper(results)
         first = content(report(results.store, results.plan).folder)
         monkeypatch.setattr(figures, "MANY_POINTS", 1)
+        monkeypatch.setattr(figures, "_spare_cores", lambda: 2)  # the tests may have threads
         assert content(report(results.store, results.plan).folder) == first
+
+    def test_a_drawing_process_that_is_killed_does_not_stop_a_report(
+        self, results: Results, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paper(results)
+        first = content(report(results.store, results.plan).folder)
+        monkeypatch.setattr(figures, "MANY_POINTS", 1)
+        monkeypatch.setattr(figures, "_spare_cores", lambda: 2)
+        original, here = figures.draw, os.getpid()
+
+        def killed(name: str, *what: Any) -> dict[str, bytes]:
+            if name == "megabytes" and os.getpid() != here:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(name, *what)
+
+        monkeypatch.setattr(figures, "draw", killed)
+        assert content(report(results.store, results.plan).folder) == first
+
+    @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="forks on Linux alone")
+    def test_nothing_is_forked_beside_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2})
+        for threads, cores in ((1, 3), (2, 1)):
+            monkeypatch.setattr(threading, "active_count", lambda count=threads: count)
+            assert figures._spare_cores() == cores
 
 
 class TestNames:
@@ -184,6 +212,72 @@ class TestClaims:
             assert bool(judged.settle) == (verdict == claims.UNTOLD)
         text = report(results.store, results.plan).text(100)
         assert "What the papers claim" in text and verdict in text
+
+    def seeded(
+        self, results: Results, test: float, *what: Any, nonzero: int = 1000, **more: Any
+    ) -> None:
+        for seed in range(3):
+            results.finish(nonzero, test + 0.1 * seed, *what, seed=seed, **more)
+
+    @pytest.mark.parametrize(
+        ("other", "name"),
+        [
+            ({"criterion": Random()}, "sparse, random"),
+            ({"quantisation": Rounding(values="int8")}, "int8 after training"),
+        ],
+    )
+    @pytest.mark.parametrize("control_first", [True, False])
+    def test_another_curve_does_not_speak_for_the_method(
+        self, results: Results, control_first: bool, other: dict[str, Any], name: str
+    ) -> None:
+        """Whichever of them comes first in the plan."""
+        sparse = [(67.0, {}), (50.0, other)]
+        for test, more in reversed(sparse) if control_first else sparse:
+            self.seeded(results, test, 1.0, 0.75, **more)
+        self.seeded(results, 60.0, 0.5)
+        self.seeded(results, 70.0, 1.0, nonzero=4000)
+        for endpoint in claims.ENDPOINTS:
+            told = {each.curves: each.verdict for each in self.judge(results, endpoint)}
+            control = [verdict for curves, verdict in told.items() if name in curves]
+            method = [verdict for curves, verdict in told.items() if name not in curves]
+            assert method == [claims.HOLDS], endpoint
+            # Rounded runs have no dense ones of their type beside them here.
+            assert control == ([claims.FAILS] if "criterion" in other else []), endpoint
+
+    @pytest.mark.parametrize(
+        "dense", [{"data": "b" * 10}, {"model": MobileNetV1(width=0.5, layout="published")}]
+    )
+    def test_what_is_not_alike_is_not_held_against_each_other(
+        self, results: Results, dense: dict[str, Any]
+    ) -> None:
+        self.seeded(results, 67.0, 1.0, 0.75)
+        self.seeded(results, 60.0, 0.5, **dense)
+        assert all(self.judge(results, name) == [] for name in claims.ENDPOINTS)
+
+    def test_a_difference_has_the_sign_that_its_words_say(self, results: Results) -> None:
+        """Of a perplexity less is better."""
+        self.seeded(results, 100.0, 0.5, metric=PERPLEXITY)
+        self.seeded(results, 90.0, 1.0, 0.75, metric=PERPLEXITY)
+        for name, figures_ in (
+            ("sparse_above_dense", "at 1 size sparse − dense is −10.00"),
+            ("point_above_point", "90.10 ± 0.25 against 100.10 ± 0.25"),
+        ):
+            (judged,) = self.judge(results, name)
+            assert (judged.verdict, judged.figures) == (claims.HOLDS, figures_)
+
+    def test_seeds_are_counted_where_the_claim_looks(self, results: Results) -> None:
+        self.seeds(results, 3.0)
+        results.finish(500, 40.0, 0.25)
+        for name in claims.ENDPOINTS:
+            (judged,) = self.judge(results, name)
+            assert judged.verdict == claims.HOLDS, name
+
+    def test_a_lead_within_the_margin_does_not_hold(self, results: Results) -> None:
+        self.seeds(results, 3.0)
+        for claim in claims.read_claims(CLAIMS):
+            for margin, verdict in ((1.0, claims.HOLDS), (3.1, claims.UNTOLD), (5.0, claims.FAILS)):
+                (judged,) = claims.judged([replace(claim, margin=margin)], results.find())
+                assert judged.verdict == verdict, (claim.endpoint, margin)
 
     def test_one_seed_tells_nothing(self, results: Results) -> None:
         results.finish(1_000, 60.0, 0.5)

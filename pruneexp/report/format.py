@@ -111,6 +111,11 @@ def signed(difference: float, half: float | None, digits: int) -> str:
     return text + (f" ± {half:.{digits}f}" if half is not None else "")
 
 
+def quoted(name: str) -> str:
+    """A curve's name within a sentence: one that holds a comma is quoted."""
+    return f"“{name}”" if "," in name else name
+
+
 def span(low: float, high: float, write: Callable[[float], str]) -> str:
     """One number, or from one to another."""
     first, last = write(low), write(high)

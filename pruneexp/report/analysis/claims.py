@@ -6,7 +6,7 @@ new endpoint is a function and an entry in `ENDPOINTS`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -15,8 +15,8 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine.record import Metric
 from pruneexp.engine.typed import typed
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.frontier import Gap, Point
-from pruneexp.report.format import estimate, signed, span
+from pruneexp.report.analysis.frontier import Gap, Pair, Point, behind
+from pruneexp.report.format import estimate, quoted, signed, span
 
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 
@@ -64,68 +64,102 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the runs say of a claim."""
+    """What the runs of some curves say of a claim."""
 
     claim: Claim
     verdict: str  # holds, does not hold, cannot be told
     figures: str  # what that rests on
-    settle: str = field(default="")  # what would settle it, where it cannot be told
+    settle: str = ""  # what would settle it, where it cannot be told
+    curves: str = ""  # which curves say so, where several speak to the claim
 
     def __str__(self) -> str:
-        text = f"{self.claim.sentence} ({self.claim.source}): {self.verdict}; {self.figures}"
+        whose = f", by {self.curves}" if self.curves else ""
+        text = f"{self.claim.sentence} ({self.claim.source}){whose}: {self.verdict}; {self.figures}"
         return f"{text}. {self.settle}" if self.settle else f"{text}."
 
 
-Endpoint = Callable[[Claim, Findings], Verdict | None]
+# One verdict for each curve, or pair of curves, that can speak to the claim: a random control must
+# not speak for the magnitudes that stand beside it, whichever comes first in a plan.
+Endpoint = Callable[[Claim, Findings], list[Verdict]]
 
 
-def sparse_above_dense(claim: Claim, found: Findings) -> Verdict | None:
-    """Whether sparse curves are ahead of dense ones wherever both reach, beyond the intervals."""
-    gaps = [
-        gap
-        for pair in found.pairs
-        if pair.ours[0].family.startswith(claim.family)
+def sparse_above_dense(claim: Claim, found: Findings) -> list[Verdict]:
+    """Whether a sparse curve is ahead of the dense ones of its family wherever both reach, beyond
+    the intervals."""
+    by_curve: dict[str, list[Pair]] = {}
+    for pair in found.pairs:
+        if pair.gaps and _belongs(pair.ours[0], claim) and _alike(pair.ours[0], pair.theirs[0]):
+            by_curve.setdefault(pair.ours[0].series, []).append(pair)
+    return [_over_gaps(claim, found, series, pairs) for series, pairs in by_curve.items()]
+
+
+def _over_gaps(claim: Claim, found: Findings, series: str, pairs: list[Pair]) -> Verdict:
+    """What one sparse curve says, held against each dense curve beside it."""
+    gaps = [gap for pair in pairs for gap in pair.gaps]
+    differences = [gap.difference for gap in gaps]
+    by = span(min(differences), max(differences), lambda value: signed(value, None, found.digits))
+    sizes = "1 size" if len(gaps) == 1 else f"{len(gaps)} sizes"
+    figures = f"at {sizes} sparse − dense is {by} {found.metric.points}".rstrip()
+    seeds = min(
+        point.n
+        for pair in pairs
         for gap in pair.gaps
-    ]
-    if not gaps:
-        return None
-    gains = [_gain(gap, found.metric) for gap in gaps]
-    by = span(min(gains), max(gains), lambda value: signed(value, None, found.digits))
-    figures = f"at {len(gaps)} sizes sparse − dense is {by} {found.metric.points}".rstrip()
-    seeds = min(point.n for point in found.points)
+        for curve in (pair.ours, pair.theirs)
+        for point in behind(curve, gap.nonzero)
+    )
+    leads = [(_gain(gap, found.metric) - claim.margin, gap.half or 0.0) for gap in gaps]
+    near = sum(abs(lead) <= half for lead, half in leads)
+    told = "1 difference lies" if near == 1 else f"{near} differences lie"
+    settle = ""
     if seeds < claim.least_seeds:
-        return _too_few(claim, figures, seeds)
-    beyond = [gain for gain, gap in zip(gains, gaps, strict=True) if abs(gain) > (gap.half or 0.0)]
-    if any(gain < -claim.margin for gain in beyond):
-        return Verdict(claim=claim, verdict=FAILS, figures=figures)
-    if len(beyond) == len(gaps) and all(gain > claim.margin for gain in beyond):
-        return Verdict(claim=claim, verdict=HOLDS, figures=figures)
-    settle = f"{len(gaps) - len(beyond)} differences lie within their interval: more seeds"
-    return Verdict(claim=claim, verdict=UNTOLD, figures=figures, settle=f"{settle} would tell.")
+        verdict, settle = UNTOLD, _more_seeds(claim, seeds)
+    elif any(lead < -half for lead, half in leads):
+        verdict = FAILS
+    elif near:
+        verdict, settle = UNTOLD, f"{told} within the interval: more seeds would tell."
+    else:
+        verdict = HOLDS
+    whose = quoted(series)
+    return Verdict(claim=claim, verdict=verdict, figures=figures, settle=settle, curves=whose)
 
 
-def point_above_point(claim: Claim, found: Findings) -> Verdict | None:
-    """Whether one point is better than another, beyond both intervals."""
+def point_above_point(claim: Claim, found: Findings) -> list[Verdict]:
+    """Whether one point is better than another on the same data, of the same family and with the
+    same type of values, beyond both intervals."""
     if claim.better is None or claim.worse is None:
         raise Invalid([Fault(claim.sentence, "lacks better and worse, the points to compare")])
-    family = [point for point in found.points if point.family.startswith(claim.family)]
-    better = next((point for point in family if claim.better.fits(point)), None)
-    worse = next((point for point in family if claim.worse.fits(point)), None)
-    if better is None or worse is None:
-        return None
+    family = [point for point in found.points if _belongs(point, claim)]
+    return [
+        _of_points(claim, found, better, worse)
+        for better in family
+        if claim.better.fits(better)
+        for worse in family
+        if claim.worse.fits(worse) and _alike(better, worse)
+    ]
+
+
+def _of_points(claim: Claim, found: Findings, better: Point, worse: Point) -> Verdict:
+    """What two points say."""
     sign = 1 if found.metric.higher_is_better else -1
-    gain = sign * (better.test - worse.test)
-    values = [estimate(point.test, point.test_half, found.digits) for point in (better, worse)]
-    figures = f"{values[0]} against {values[1]}"
-    seeds = min(better.n, worse.n)
-    if seeds < claim.least_seeds:
-        return _too_few(claim, figures, seeds)
+    lead = sign * (better.test - worse.test) - claim.margin
     half = (better.test_half or 0.0) + (worse.test_half or 0.0)
-    if abs(gain - claim.margin) <= half:
+    values = [estimate(point.test, point.test_half, found.digits) for point in (better, worse)]
+    seeds = min(better.n, worse.n)
+    settle = ""
+    if seeds < claim.least_seeds:
+        verdict, settle = UNTOLD, _more_seeds(claim, seeds)
+    elif abs(lead) <= half:
+        verdict = UNTOLD
         settle = "The difference lies within the intervals: more seeds would tell."
-        return Verdict(claim=claim, verdict=UNTOLD, figures=figures, settle=settle)
-    verdict = HOLDS if gain > claim.margin else FAILS
-    return Verdict(claim=claim, verdict=verdict, figures=figures)
+    else:
+        verdict = HOLDS if lead > 0 else FAILS
+    return Verdict(
+        claim=claim,
+        verdict=verdict,
+        figures=f"{values[0]} against {values[1]}",
+        settle=settle,
+        curves=f"{quoted(better.series)} against {quoted(worse.series)}",
+    )
 
 
 ENDPOINTS: dict[str, Endpoint] = {
@@ -150,11 +184,29 @@ def read_claims(folder: Path) -> list[Claim]:
 
 
 def judged(claims: list[Claim], found: Findings) -> list[Verdict]:
-    """The verdicts on those claims that the runs can speak to."""
+    """The verdicts on those claims that the runs can speak to. Curves are named where several
+    speak to one claim."""
     if not found.points:
         return []
-    verdicts = (ENDPOINTS[claim.endpoint](claim, found) for claim in claims)
-    return [verdict for verdict in verdicts if verdict is not None]
+    verdicts: list[Verdict] = []
+    for claim in claims:
+        told = ENDPOINTS[claim.endpoint](claim, found)
+        verdicts += told if len(told) > 1 else [replace(verdict, curves="") for verdict in told]
+    return verdicts
+
+
+def _belongs(point: Point, claim: Claim) -> bool:
+    """Whether a claim speaks of a point's family."""
+    return point.family.startswith(claim.family)
+
+
+def _alike(point: Point, other: Point) -> bool:
+    """Whether two points may be held against each other."""
+    return (point.data, point.family, point.quantised) == (
+        other.data,
+        other.family,
+        other.quantised,
+    )
 
 
 def _gain(gap: Gap, metric: Metric) -> float:
@@ -162,7 +214,6 @@ def _gain(gap: Gap, metric: Metric) -> float:
     return gap.difference if metric.higher_is_better else -gap.difference
 
 
-def _too_few(claim: Claim, figures: str, seeds: int) -> Verdict:
+def _more_seeds(claim: Claim, seeds: int) -> str:
     there = f"there {'is' if seeds == 1 else 'are'} {seeds}"
-    settle = f"{claim.least_seeds} seeds on both sides would tell; {there}."
-    return Verdict(claim=claim, verdict=UNTOLD, figures=figures, settle=settle)
+    return f"{claim.least_seeds} seeds on both sides would tell; {there}."

@@ -7,7 +7,7 @@ from pruneexp.engine.record import Metric, Plan
 from pruneexp.report.analysis.budgets import Given, budgets, unequal
 from pruneexp.report.analysis.frontier import Gap, Pair, Point, curves, pairs, rivals
 from pruneexp.report.data.load import Runs
-from pruneexp.report.format import estimate, short, span
+from pruneexp.report.format import estimate, quoted, short, span
 
 
 @dataclass(kw_only=True)
@@ -101,12 +101,12 @@ def _better_though_smaller(found: Findings, pair: Pair) -> str:
         value = estimate(point.test, point.test_half, found.digits)
         return f"{value} at {short(point.nonzero, found.sizes)}"
 
-    return f" Yet {_quoted(best.series)} is better with fewer: {told(best)} against {told(other)}."
+    return f" Yet {quoted(best.series)} is better with fewer: {told(best)} against {told(other)}."
 
 
 def _verdict(found: Findings, pair: Pair) -> str:
     """One comparison in a sentence or two."""
-    ours, theirs = _quoted(pair.ours[0].series), _quoted(pair.theirs[0].series)
+    ours, theirs = quoted(pair.ours[0].series), quoted(pair.theirs[0].series)
     if not pair.gaps:
         return (
             f"The sizes of {theirs} ({_sizes(found, pair.theirs)} non-zero parameters) and of "
@@ -153,7 +153,7 @@ def _between(found: Findings) -> list[str]:
     curves = dict.fromkeys(name for pair in found.rivals for name in _series(pair))
     verdicts = [_furthest(found, len(curves))] if together else []
     verdicts += [
-        f"The sizes of {_quoted(name)} ({_sizes(found, found.curves[name])} non-zero parameters) "
+        f"The sizes of {quoted(name)} ({_sizes(found, found.curves[name])} non-zero parameters) "
         "are those of no other sparse curve, so it is compared with none of them."
         for name in curves
         if name not in together
@@ -169,7 +169,7 @@ def _furthest(found: Findings, curves: int) -> str:
     """The largest difference between two sparse curves, and how many could be chance."""
     gaps = [gap for pair in found.rivals for gap in pair.gaps]
     most = max(gaps, key=lambda gap: abs(gap.difference))
-    sides = [_quoted(most.ours_series), _quoted(most.theirs_series)]
+    sides = [quoted(most.ours_series), quoted(most.theirs_series)]
     better, other = sides if most.better == "A" else reversed(sides)
     by = estimate(abs(most.difference), most.half, found.digits)
     unit = f" {found.metric.points}".rstrip()
@@ -179,10 +179,6 @@ def _furthest(found: Findings, curves: int) -> str:
         f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
         f"{found.metric.name} at {_sizes(found, [most])}; {_certainty(gaps)}{chance}."
     )
-
-
-def _quoted(name: str) -> str:
-    return f"“{name}”" if "," in name else name
 
 
 def _often(found: Findings, gaps: list[Gap], side: str) -> str:

@@ -167,6 +167,12 @@ def at(curve: list[Point], nonzero: float) -> Estimate:
     return Estimate((1 - share) * left.test + share * right.test, half, False)
 
 
+def behind(curve: list[Point], nonzero: float) -> list[Point]:
+    """The points that a curve's value at a size within its range rests on."""
+    there = measured_at(curve, nonzero)
+    return [there] if there is not None else list(_between(curve, nonzero)[:2])
+
+
 def measured_at(curve: list[Point], nonzero: float) -> Point | None:
     """The point of this size, the nearest of several. Curves are sorted by size."""
     low = bisect_left(curve, nonzero * (1 - 2 * NEAR), key=_nonzero)

@@ -6,11 +6,14 @@ runs give the same bytes.
 
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from typing import Any
 
 import matplotlib
@@ -69,18 +72,38 @@ def drawing(
     found: Findings, wanted: dict[str, list[str]]
 ) -> Iterator[Callable[[], dict[str, dict[str, bytes]]]]:
     """Draw figures in the formats that each is wanted in; what comes gives their content when it
-    is called. Of very many points, other processes draw while this one goes on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    if len(found.points) < MANY_POINTS or cores < 2:  # the second holds on Linux alone
-        yield lambda: {name: draw(name, found, formats) for name, formats in wanted.items()}
+    is called. Of very many points, other processes draw while this one goes on; should one of
+    them be killed, this one draws."""
+
+    def here() -> dict[str, dict[str, bytes]]:
+        return {name: draw(name, found, formats) for name, formats in wanted.items()}
+
+    processes = min(_spare_cores(), len(wanted))
+    if len(found.points) < MANY_POINTS or processes < 2:
+        yield here
         return
     _SHARED["found"] = found  # which a forked process has too
-    with get_context("fork").Pool(min(cores, len(wanted))) as pool:
-        result = pool.starmap_async(_draw_shared, wanted.items(), chunksize=1)
-        try:
-            yield lambda: dict(zip(wanted, result.get(), strict=True))
-        finally:
-            _SHARED.clear()
+    try:
+        with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+            drawn = pool.map(_draw_shared, wanted, wanted.values())
+
+            def elsewhere() -> dict[str, dict[str, bytes]]:
+                try:
+                    return dict(zip(wanted, drawn, strict=True))
+                except BrokenProcessPool:
+                    return here()
+
+            yield elsewhere
+    finally:
+        _SHARED.clear()
+
+
+def _spare_cores() -> int:
+    """How many processes may draw beside this one: 1 where it cannot be forked. That is so except
+    on Linux, in a process that may have no children, and beside other threads, whose locks a
+    forked process would hold for ever."""
+    alone = threading.active_count() == 1 and not current_process().daemon
+    return len(os.sched_getaffinity(0)) if alone and hasattr(os, "sched_getaffinity") else 1
 
 
 def _draw_shared(name: str, formats: list[str]) -> dict[str, bytes]:
