@@ -10,11 +10,11 @@ from safetensors.numpy import load_file, save
 from pruneexp.cli import main
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, WEIGHTS
-from pruneexp.engine.store import Folder
+from pruneexp.engine.store import RunFolder
 from tests.results import Results
 
 
-def kept(results: Results, largest: float = 1.0) -> Folder:
+def kept(results: Results, largest: float = 1.0) -> RunFolder:
     """A finished run whose weights were kept: a pruned matrix, its bias and a counter."""
     random = np.random.default_rng(0)
     mask = random.random((40, 50)) < 0.1
@@ -101,7 +101,7 @@ def test_what_cannot_be_packed_is_said(
 ) -> None:
     out = tmp_path / "m.pxp"
 
-    def fault(folder: Folder, *more: str) -> str:
+    def fault(folder: RunFolder, *more: str) -> str:
         assert pruneexp("pack", folder.path.name, "-o", out, *more, results=results) == 2
         assert not out.exists()
         return capsys.readouterr().err

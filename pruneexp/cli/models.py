@@ -12,7 +12,7 @@ from pruneexp.cli import tables
 from pruneexp.cli.messages import BAD_INPUT, complain
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
-from pruneexp.engine.store import Folder, Store
+from pruneexp.engine.store import RunFolder, Store
 from pruneexp.measure.packed_sizes import PackedSizes
 
 # What a run may lack that another has: its file, its weights, the code of its network.
@@ -43,7 +43,7 @@ def bytes_command(options: argparse.Namespace, store: Store) -> int:
     return BAD_INPUT if faults else 0
 
 
-def _runs(word: str, store: Store) -> list[Folder]:
+def _runs(word: str, store: Store) -> list[RunFolder]:
     """A run, or the finished runs of a plan."""
     if word not in store.plan_names() and not word.endswith(".json"):
         return [store.find(word)]
@@ -54,7 +54,7 @@ def _runs(word: str, store: Store) -> list[Folder]:
     return finished
 
 
-def _packed_sizes(folder: Folder) -> PackedSizes:
+def _packed_sizes(folder: RunFolder) -> PackedSizes:
     """What stands in the run's file, which is made if it is not there."""
     try:
         sizes = folder.packed_sizes()
@@ -92,7 +92,7 @@ def pack_command(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
-def _folded(folder: Folder) -> "dict[str, Array]":
+def _folded(folder: RunFolder) -> "dict[str, Array]":
     """The run's state with batch-norm folded; ValueError where that cannot be."""
     from pruneexp.measure import packed
     from pruneexp.running.source import of_run

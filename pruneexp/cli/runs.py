@@ -18,7 +18,7 @@ from pruneexp.engine import files
 from pruneexp.engine.plan import parents_of, standings
 from pruneexp.engine.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
 from pruneexp.engine.signals import stopping
-from pruneexp.engine.store import Folder, Store
+from pruneexp.engine.store import RunFolder, Store
 from pruneexp.engine.work import work
 
 
@@ -148,7 +148,7 @@ def clean_command(options: argparse.Namespace, store: Store) -> int:
 
 def _remove(path: Path) -> None:
     """Remove a file or a run's folder, unless a process works in it by now."""
-    folder = Folder(path if path.is_dir() else path.parent)
+    folder = RunFolder(path if path.is_dir() else path.parent)
     if (folder.path / LEASE).exists():
         with folder.lease() as is_free:
             if is_free and path.is_dir():
@@ -196,7 +196,7 @@ def _weights(store: Store) -> list[tuple[Path, str]]:
 
 
 def _bytes(path: Path) -> int:
-    return Folder(path).size() if path.is_dir() else path.stat().st_size
+    return RunFolder(path).size() if path.is_dir() else path.stat().st_size
 
 
 def work_command(options: argparse.Namespace, store: Store) -> int:

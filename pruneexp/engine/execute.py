@@ -28,7 +28,7 @@ from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
 from pruneexp.engine.lineage import Ancestor, budget, parents, settle
 from pruneexp.engine.record import MASKS, WEIGHTS, Progress, Record
-from pruneexp.engine.store import Folder
+from pruneexp.engine.store import RunFolder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
 from pruneexp.tasks.loaded import LoadedTask, Setting
@@ -199,7 +199,7 @@ class Stage:
     """The run's own stage, while its folder is held. The methods follow in running order."""
 
     def __init__(
-        self, run: Run, folder: Folder, ancestors: dict[str, Ancestor], caller: Caller
+        self, run: Run, folder: RunFolder, ancestors: dict[str, Ancestor], caller: Caller
     ) -> None:
         self.run = run
         self.folder = folder

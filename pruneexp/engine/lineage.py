@@ -9,7 +9,7 @@ from pruneexp.config.recipe import Fault, Invalid, Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, WEIGHTS, Budget, Record
-from pruneexp.engine.store import Folder
+from pruneexp.engine.store import RunFolder
 from pruneexp.pruning.start import WEIGHTS_OF
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Ancestor:
 
     run: Run
     record: Record
-    folder: Folder
+    folder: RunFolder
 
     def is_complete(self) -> bool:
         """Whether weights, masks and the states that it was to keep are there and undamaged."""

@@ -7,7 +7,7 @@ from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
 from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import Plan, Planned, Progress
-from pruneexp.engine.store import Folder, Store
+from pruneexp.engine.store import RunFolder, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def standings(store: Store, plan: Plan) -> list[Standing]:
     return Standings(store, plan).now()
 
 
-def _standing(planned: Planned, folder: Folder, state: str) -> Standing:
+def _standing(planned: Planned, folder: RunFolder, state: str) -> Standing:
     try:
         if state == "finished":
             record = folder.record_or_fail()

@@ -54,32 +54,32 @@ class Store:
         self.reports = results / "reports"
         self.cache = results / "cache"
 
-    def folder(self, name: str) -> "Folder":
+    def folder(self, name: str) -> "RunFolder":
         """The folder of a run of this name, which need not exist."""
-        return Folder(self.runs / name)
+        return RunFolder(self.runs / name)
 
-    def folders(self) -> "list[Folder]":
+    def folders(self) -> "list[RunFolder]":
         """Of all runs, by name."""
         if not self.runs.is_dir():
             return []
-        return [Folder(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
+        return [RunFolder(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
 
-    def search(self, text: str) -> "list[Folder]":
+    def search(self, text: str) -> "list[RunFolder]":
         """The runs that a person means by a path, a name, a fingerprint or its beginning."""
         if text.strip(".") and text == Path(text).name and (self.runs / text).is_dir():
-            return [Folder(self.runs / text)]
+            return [RunFolder(self.runs / text)]
         if (Path(text) / LEASE).exists():
-            return [Folder(Path(text))]
+            return [RunFolder(Path(text))]
         if not text or not self.runs.is_dir():
             return []
         return [  # names first: a sweep asks this for every point, perhaps among thousands of runs
-            Folder(self.runs / name)
+            RunFolder(self.runs / name)
             for name in sorted(os.listdir(self.runs))
             if (name == text or name.rpartition("-")[2].startswith(text))
             and (self.runs / name).is_dir()
         ]
 
-    def find(self, text: str) -> "Folder":
+    def find(self, text: str) -> "RunFolder":
         """The one run that a person means. Raises `NotFound` where there is none, or several."""
         folders = self.search(text)
         if len(folders) == 1:
@@ -112,7 +112,7 @@ class Store:
         return [path.stem for path in reversed(paths)]
 
 
-class Folder:
+class RunFolder:
     """One run's folder, which need not exist before something is written. Whatever is read from it
     is checked; `files.Damaged` names the file.
 

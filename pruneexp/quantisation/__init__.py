@@ -31,6 +31,9 @@ class Quantisation(Recipe):
     A subclass is active and defines `stage`, `parents`, `load`, `attach` and `label`.
 
         Rounding(values="int8").attach(model, steps=0, seed=0, ancestors=ancestors)
+
+    To add one: a class here, an entry in `OPTIONS`, a YAML in conf/quantisation/. A new type of
+    values needs none of these, only its entry in `storage.values.VALUE_TYPES`.
     """
 
     word: ClassVar[str] = "none"

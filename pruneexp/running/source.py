@@ -13,7 +13,7 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine import files, initial_weights
 from pruneexp.engine.record import LATENCY, MASKS, WEIGHTS
-from pruneexp.engine.store import Folder, Store
+from pruneexp.engine.store import RunFolder, Store
 from pruneexp.measure.folding import fused
 from pruneexp.storage.archive import Archive
 from pruneexp.storage.pack import tensors
@@ -41,7 +41,7 @@ def find(text: str, store: Store, *, trust: bool = False) -> Source:
     return of_run(store.find(text))
 
 
-def of_run(folder: Folder) -> Source:
+def of_run(folder: RunFolder) -> Source:
     record = folder.record_or_fail()
     if not folder.weights_are_good(record):
         raise files.NotFound(

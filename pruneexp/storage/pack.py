@@ -16,14 +16,14 @@ from safetensors import numpy as safetensors
 
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, WEIGHTS, Record
-from pruneexp.engine.store import Folder
+from pruneexp.engine.store import RunFolder
 from pruneexp.storage import archive, encodings, positions
 from pruneexp.storage.archive import Archive, Array
 from pruneexp.storage.layout import Entry
 
 
 def pack(
-    folder: Folder,
+    folder: RunFolder,
     path: Path,
     *,
     kind: str,
@@ -65,7 +65,7 @@ def notes_of(record: Record, *, folded: bool = False) -> dict[str, Any]:
     }
 
 
-def tensors(folder: Folder, name: str, record: Record) -> dict[str, Array]:
+def tensors(folder: RunFolder, name: str, record: Record) -> dict[str, Array]:
     """A finished run's weights or masks, if they are still what its record says."""
     path = folder.path / name
     if not path.exists():

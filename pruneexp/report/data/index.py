@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, LATENCY, RECORD, Curve, Record
-from pruneexp.engine.store import Folder, Store
+from pruneexp.engine.store import RunFolder, Store
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.facts import (
     Facts,
@@ -51,7 +51,7 @@ class Index:
             with suppress(files.CannotWrite, ValueError):
                 files.save_checked(self.path, _written(self.made_with, self.entries))
 
-    def facts(self, folder: Folder, warnings: list[str]) -> Facts | None:
+    def facts(self, folder: RunFolder, warnings: list[str]) -> Facts | None:
         """A finished run's facts, None where it is not finished. What lies beside the record and
         cannot be read is left out with a warning. Raises `Damaged` for the record itself."""
         name = folder.path.name
@@ -74,7 +74,7 @@ class Index:
         return facts
 
 
-def _read(folder: Folder) -> tuple[Facts, list[str]]:
+def _read(folder: RunFolder) -> tuple[Facts, list[str]]:
     path = folder.path / RECORD
     try:
         record = Record.from_plain(files.load_json(path))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pruneexp.engine import files
 from pruneexp.engine.record import Metric, Plan, Planned
-from pruneexp.engine.store import Folder, Store
+from pruneexp.engine.store import RunFolder, Store
 from pruneexp.report.data import naming
 from pruneexp.report.data.facts import Facts
 from pruneexp.report.data.histories import Histories, read
@@ -186,7 +186,7 @@ def _absent(store: Store, plan: Plan, planned: Planned) -> Missing:
     return Missing(name=planned.name, state="never ran")
 
 
-def _failure(folder: Folder) -> str:
+def _failure(folder: RunFolder) -> str:
     try:
         failure = folder.failure() or {}
     except files.Damaged as error:
@@ -198,7 +198,7 @@ def _failure(folder: Folder) -> str:
     return words if step is None or f"step {step}" in words else f"at step {step}, {words}"
 
 
-def _standing(folder: Folder) -> str:
+def _standing(folder: RunFolder) -> str:
     progress = folder.progress()
     return f"at step {progress.step:,} of {progress.steps:,}" if progress else ""
 

@@ -95,8 +95,9 @@ class Encoding:
     """One way to store positions. `encode` and `decode` are each other's inverse; `decode` gets
     bytes that may lie.
 
-        coded = BITMASK.encode(KeptPositions(positions, shape, zero, 32))
-        positions, slots = BITMASK.decode(coded, len(positions), shape, zero)
+        bitmask = Bitmask(2, "bitmask")
+        coded = bitmask.encode(KeptPositions(positions, shape, zero, 32))
+        positions, slots = bitmask.decode(coded, len(positions), shape, zero)
 
     A subclass defines `cost`, `encode` and `decode`, and where it stores fillers `has_fillers` and
     `stored_values`. What `decode` returns is checked by the caller (`positions.decode`).

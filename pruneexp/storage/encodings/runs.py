@@ -46,7 +46,7 @@ class RunLengths(Encoding):
 
 class FilledRuns(RunLengths):
     """A kept weight with all bits zero after a longest run looks like a filler, so the second
-    stream names each such one: u64, its place among the values."""
+    stream names each such one: u64, its index among the values."""
 
     has_fillers = True
 

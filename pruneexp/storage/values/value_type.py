@@ -23,8 +23,9 @@ class ValueType:
     """One way to store the values of kept weights. Rows are a tensor's first dimension, its output
     channels.
 
-        stored, scales = FP16.encode(weights[mask], row_lengths)
-        values = FP16.decode(stored, scales, row_lengths)
+        fp16 = values.BY_WORD["fp16"]
+        stored, scales = fp16.encode(weights[mask], row_lengths)
+        weights[mask] = fp16.decode(stored, scales, row_lengths)
 
     A subclass defines `encode` and `decode`; one whose values are not a whole number of bytes also
     `has_no_bit_set` and `with_fillers`.
