@@ -78,7 +78,7 @@ def test_every_option_composes_and_is_restored(option: str) -> None:
         **{f"model=lstm_lm{size}": ["task=grammar"] for size in ("", "_medium", "_large")},
     }
     run = composed(option, *needs.get(option, []))
-    assert restore(asked(run)) == run
+    assert restore(asked(run), trust=True, origin="here") == run
 
 
 def test_every_option_of_the_table_has_a_yaml() -> None:
@@ -130,7 +130,7 @@ PRUNINGS = some.one_of(
     )
 )
 def test_restore_undoes_asked(run: Run) -> None:
-    again = restore(asked(run))
+    again = restore(asked(run), trust=True, origin="here")
     assert again == run
     assert fingerprint(again) == fingerprint(run)
 
@@ -278,7 +278,7 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["+pruning.sparsty=0.3", "+foo=1"],
             [
                 "foo is no key here; a run takes task, model, training, pruning, quantisation, "
-                "seed, title, keep, keep_steps, device, results, workers, dry_run or format",
+                "seed, title, keep, keep_steps, device, results, trust, workers, dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
                 "sparsity, revive, start, schedule, scope, criterion, structure or allocation",
             ],
@@ -408,12 +408,12 @@ def test_bounds_of_layers_come_from_the_command_line() -> None:
         "pruning.allocation.at_most={conv1.weight: 0, blocks.*.weight: 0.5}",
     )
     assert run.pruning.allocation == PerLayer(at_most={"conv1.weight": 0.0, "blocks.*.weight": 0.5})
-    assert restore(asked(run)) == run
-    assert name(restore(asked(run))) == name(run)
+    assert restore(asked(run), trust=True, origin="here") == run
+    assert name(restore(asked(run), trust=True, origin="here")) == name(run)
 
 
 def test_a_plain_dict_of_values_survives(tmp_path: Path) -> None:
     run = composed("model=custom", "model.factory=math:sqrt", "+model.arguments.width=0.5")
     arguments: dict[str, Any] = run.model.arguments
     assert arguments == {"width": 0.5}
-    assert restore(asked(run)) == run
+    assert restore(asked(run), trust=True, origin="here") == run

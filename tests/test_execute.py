@@ -76,7 +76,7 @@ def test_the_same_bits_in_another_process(tiny: Make, tmp_path: Path) -> None:
     code = (
         "import json, sys; from pruneexp.config.read import restore; "
         "from pruneexp.engine.execute import execute; "
-        "execute(restore(json.loads(sys.argv[1])))"
+        "execute(restore(json.loads(sys.argv[1]), trust=True, origin='here'))"
     )
     other = replace(run, results=str(there))
     plain = json.dumps(asked(other, everything=True))
@@ -352,8 +352,8 @@ def test_two_processes_that_ask_together_train_once(tiny: Make) -> None:
     code = (
         "import json, sys; from pruneexp.config.read import restore; "
         "from pruneexp.engine.execute import execute; "
-        "print(execute(restore(json.loads(sys.argv[1]))).circumstances['finished'], "
-        "execute(restore(json.loads(sys.argv[1]))).circumstances['seconds'])"
+        "run = restore(json.loads(sys.argv[1]), trust=True, origin='here'); "
+        "print(execute(run).circumstances['finished'], execute(run).circumstances['seconds'])"
     )
     command = [sys.executable, "-c", code, json.dumps(asked(run, everything=True))]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -383,7 +383,7 @@ def test_a_kill_at_any_moment_loses_nothing(tiny: Make, tmp_path: Path, moment: 
     code = (
         "import json, sys; from pruneexp.config.read import restore; "
         "from pruneexp.engine.execute import execute; "
-        "execute(restore(json.loads(sys.argv[1])))"
+        "execute(restore(json.loads(sys.argv[1]), trust=True, origin='here'))"
     )
     command = [sys.executable, "-c", code, json.dumps(asked(run, everything=True))]
     process = subprocess.Popen(command)

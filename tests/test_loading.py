@@ -141,12 +141,21 @@ def changed(value: Any, *path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "path", "key"),
+    ("value", "path", "error", "says"),
     [
-        ({"option": "custom", "factory": "evil:net", "arguments": {}}, ["model"], "model"),
-        ({"option": "custom", "factory": ""}, ["task"], "task"),
-        ("evil:net", ["training", "factory"], "training.factory"),
-        ([{"factory": "evil:net"}], ["pruning", "scope"], "pruning.scope.0.factory"),
+        (
+            {"option": "custom", "factory": "evil:net", "arguments": {}},
+            ["model"],
+            Invalid,
+            r"model\.factory=evil:net .*m\.pxp.*--trust",
+        ),
+        ("evil:net", ["training", "factory"], files.Damaged, r"training\.factory is no key"),
+        (
+            [{"factory": "evil:net"}],
+            ["pruning", "scope"],
+            files.Damaged,
+            r"pruning\.scope is no key",
+        ),
     ],
 )
 def test_no_file_runs_python_unless_it_is_trusted(
@@ -155,14 +164,21 @@ def test_no_file_runs_python_unless_it_is_trusted(
     monkeypatch: pytest.MonkeyPatch,
     value: Any,
     path: list[str],
-    key: str,
+    error: type[Exception],
+    says: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
     packed, _ = pack(MOBILENET, Glyphs(), configuration=changed(value, *path))
-    with pytest.raises(Invalid, match=rf"{key}=.*somebody's Python.*--trust"):
+    with pytest.raises(error, match=says):
         load(packed)
     assert "evil" not in sys.modules
+
+
+def test_a_custom_task_matters_only_to_what_needs_its_data(pack: Pack) -> None:
+    task = CustomTask(factory="evil:data", channels=1, pixels=28, classes=47)
+    packed, network = pack(MOBILENET, task)
+    assert torch.equal(scores(load(packed), task), scores(network, task))
 
 
 def test_a_trusted_file_may(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +191,7 @@ def test_a_trusted_file_may(pack: Pack, tmp_path: Path, monkeypatch: pytest.Monk
 
     task = CustomTask(channels=1, pixels=4, classes=3)
     packed, network = pack(CustomModel(factory="of_mine:net"), task)
-    with pytest.raises(Invalid, match="somebody's Python"):
+    with pytest.raises(Invalid, match=r"of_mine:net.*trust=True"):
         load(packed)
     assert torch.equal(scores(load(packed, trust=True), task), scores(network, task))
 

@@ -225,7 +225,7 @@ class TestAncestorsByRole:
         record = run.store.folder(name(run)).record_or_fail()
         fingerprints = {one.name: one.fingerprint for one in made.runs}
         assert record.parents == {role: fingerprints[one] for role, one in roles.items()}
-        assert restore(made.runs[-1].run) == run
+        assert restore(made.runs[-1].run, trust=True, origin="here") == run
 
     def test_the_budget_tells_what_weights_saw_and_what_was_spent(self, tiny: Make) -> None:
         record = execute(tiny(Borrowed()), say=silent)

@@ -32,10 +32,12 @@ def clean(parser: ArgumentParser) -> None:
 def work(parser: ArgumentParser) -> None:
     parser.add_argument("plan", help="a plan's name or file")
     parser.add_argument("--attached", action="store_true", help="leave when stdin closes")
+    _trust(parser)
 
 
 def bytes_(parser: ArgumentParser) -> None:
     parser.add_argument("run", nargs="+", help="runs, or plans for all of their finished runs")
+    _trust(parser)
     _format(parser)
 
 
@@ -51,6 +53,7 @@ def pack(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fold", action="store_true", help="batch-norm into the convolution before it"
     )
+    _trust(parser)
 
 
 def unpack(parser: ArgumentParser) -> None:
@@ -107,7 +110,9 @@ def _out(parser: ArgumentParser, what: str) -> None:
 
 def _trust(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--trust", action="store_true", help="let a .pxp file import and run Python that it names"
+        "--trust",
+        action="store_true",
+        help="import and run Python that a record, plan or .pxp file names",
     )
 
 

@@ -30,7 +30,7 @@ def bytes_command(options: argparse.Namespace, store: Store) -> int:
     runs = {folder.path.name: folder for word in options.run for folder in _runs(word, store)}
     for folder in runs.values():
         try:
-            measured[folder.path.name] = _packed_sizes(folder)
+            measured[folder.path.name] = _packed_sizes(folder, options.trust)
         except EXPECTED as error:  # the others are measured all the same
             faults.append(str(error))
     if options.format == "json":
@@ -54,7 +54,7 @@ def _runs(word: str, store: Store) -> list[RunFolder]:
     return finished
 
 
-def _packed_sizes(folder: RunFolder) -> PackedSizes:
+def _packed_sizes(folder: RunFolder, trust: bool) -> PackedSizes:
     """What stands in the run's file, which is made if it is not there."""
     try:
         sizes = folder.packed_sizes()
@@ -65,7 +65,7 @@ def _packed_sizes(folder: RunFolder) -> PackedSizes:
         from pruneexp.measure import packed
         from pruneexp.running.source import of_run
 
-        run = of_run(folder)
+        run = of_run(folder, trust=trust)
         sizes = packed.packed_sizes(run.model, run.shape, run.masks, lambda line: complain([line]))
         if sizes is None:
             raise files.NotFound(f"{folder.path.name} cannot be packed")
@@ -79,7 +79,7 @@ def pack_command(options: argparse.Namespace, store: Store) -> int:
 
     folder = store.find(options.run)
     try:
-        state = _folded(folder) if options.fold else None
+        state = _folded(folder, options.trust) if options.fold else None
         packed = pack(
             folder, options.out, kind=options.values, encoding=options.encoding, state=state
         )
@@ -92,12 +92,12 @@ def pack_command(options: argparse.Namespace, store: Store) -> int:
     return 0
 
 
-def _folded(folder: RunFolder) -> "dict[str, Array]":
+def _folded(folder: RunFolder, trust: bool) -> "dict[str, Array]":
     """The run's state with batch-norm folded; ValueError where that cannot be."""
     from pruneexp.measure import packed
     from pruneexp.running.source import of_run
 
-    run = of_run(folder)
+    run = of_run(folder, trust=trust)
     state = packed.folded(run.model, run.shape)
     if state is None:
         raise ValueError(
@@ -165,7 +165,7 @@ def _sources(options: argparse.Namespace, store: Store) -> "Iterator[Source]":
         runs = _runs(word, store)
         for folder in runs:
             try:
-                yield of_run(folder)
+                yield of_run(folder, trust=options.trust)
             except EXPECTED as error:
                 if len(runs) == 1:
                     raise

@@ -58,7 +58,9 @@ def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[
 
 def _read(composer: "Composer", point: list[str]) -> Run:
     try:
-        return settle(read(composer.compose(point)))
+        run = settle(read(composer.compose(point)))
+        run.model.ready()
+        return run
     except Invalid:
         raise
     except hydra_errors.EXPECTED as error:

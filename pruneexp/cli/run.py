@@ -51,6 +51,7 @@ def size_command(words: list[str]) -> int:
 
 def weigh(run: Run) -> int:
     """Show how large a configuration will be, tensor by tensor."""
+    run.model.ready()
     import_torch()
     from pruneexp.measure.planned import size
 
@@ -68,6 +69,7 @@ def weigh(run: Run) -> int:
 def run(asked: Run) -> int:
     """Run one configuration in this process, with a display of its own."""
     if asked.dry_run:
+        asked.model.ready()
         return dry_run([asked], [])
     called = name(asked)
     folder = asked.store.folder(called)

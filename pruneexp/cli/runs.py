@@ -209,7 +209,12 @@ def work_command(options: argparse.Namespace, store: Store) -> int:
 
     keep_freed_memory()
     with stopping() as stop:
-        work(store, store.find_plan(options.plan), stop=lambda: stop() or alone.is_set())
+        work(
+            store,
+            store.find_plan(options.plan),
+            trust=options.trust,
+            stop=lambda: stop() or alone.is_set(),
+        )
     return FINISHED
 
 

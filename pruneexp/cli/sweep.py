@@ -13,6 +13,7 @@ from pruneexp.cli.grids import Grids
 from pruneexp.cli.live import Display, DisplayRow, rows
 from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, complain
 from pruneexp.cli.points import read_points
+from pruneexp.config.factory import demand_own_python
 from pruneexp.config.options import OPTIONS
 from pruneexp.config.read import read_part, restore
 from pruneexp.config.recipe import Fault, Invalid, Recipe, digest, either
@@ -20,7 +21,7 @@ from pruneexp.config.run import Run
 from pruneexp.engine import distributed
 from pruneexp.engine.launchers import Launcher
 from pruneexp.engine.plan import Standings, plan, standings
-from pruneexp.engine.record import Plan, Progress
+from pruneexp.engine.record import Plan, Planned, Progress
 from pruneexp.engine.signals import stopping
 
 LOOK = 0.25  # seconds between two looks at where the runs stand
@@ -111,9 +112,11 @@ def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
         if folder.status() == "failed":
             folder.forget_failure()
     look = Standings(store, planned)
-    left = [restore(s.planned.run) for s in look.now() if s.state != "finished"]
+    left = [restored(s.planned) for s in look.now() if s.state != "finished"]
     if not left:
         return False
+    for one in left:  # a parent's record may name Python, which the plan's file would not tell
+        demand_own_python(one)
     asked_to_stop = False
     started = launcher.start(store, path, left)
     title = f"{planned.title} on {started.workers} worker{'s' if started.workers > 1 else ''}"
@@ -152,12 +155,18 @@ def _at_all_ranks(first: Run, planned: Plan) -> bool:
                 display.show([DisplayRow(called, "running", progress)])
 
             try:
-                execute(restore(one.run), watch=watch, stop=stop, say=display.say)
+                execute(restored(one), watch=watch, stop=stop, say=display.say)
             except Stopped:
                 return True
             except Diverged as error:
                 display.say(f"{one.name} failed: {error}")
     return False
+
+
+def restored(planned: Planned) -> Run:
+    """A run of the plan that this command composed. What it took from records, such as a parent's
+    configuration, stays as trusted as it was."""
+    return restore(planned.run, trust=True, origin="this sweep")
 
 
 def plan_name(experiment: str | None, overrides: list[str]) -> str:

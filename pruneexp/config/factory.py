@@ -1,4 +1,8 @@
-"""Python of a user's own, named as package.module:function; found, checked and called."""
+"""Python of your own, named as package.module:function: looked for, checked and called.
+
+What you compose yourself is imported. A name that was read from a file (a record, a plan, a packed
+file) is a `ForeignName`, and nothing here imports that.
+"""
 
 import importlib
 import importlib.util
@@ -6,12 +10,49 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from inspect import signature
 from typing import Any
 
-from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.config.recipe import Fault, Invalid, Recipe
 
 FORM = "package.module:function"
+
+
+class ForeignName(str):
+    """A name of Python that a file gave and nobody vouched for. Looking for its module would
+    already import that module's parents, so `check` and `call` refuse it.
+
+    Arguments:
+        name: package.module:function.
+        origin: the file, for the message.
+    """
+
+    origin: str
+
+    def __new__(cls, name: str, origin: str = "") -> "ForeignName":
+        made = super().__new__(cls, name)
+        made.origin = origin
+        return made
+
+
+def demand_own(factory: str, key: str) -> None:
+    """Raise `Invalid` for a name that came from a file which is not trusted."""
+    if isinstance(factory, ForeignName):
+        why = f"={factory} would run Python that {factory.origin} names; trust=True (--trust on"
+        remedy = "the command line) allows that, for a file whose author you trust"
+        raise Invalid([Fault(key, f"{why} {remedy}")])
+
+
+def demand_own_python(recipe: Recipe, key: str = "") -> None:
+    """Raise `Invalid` where a recipe or a part of it names Python that a file gave."""
+    for item in fields(recipe):
+        value = getattr(recipe, item.name)
+        full = f"{key}.{item.name}" if key else item.name
+        if isinstance(value, Recipe):
+            demand_own_python(value, full)
+        elif isinstance(value, str):
+            demand_own(value, full)
 
 
 def check_form(factory: str) -> None:
@@ -23,6 +64,7 @@ def check_form(factory: str) -> None:
 
 def check(factory: str, key: str) -> None:
     """Refuse a factory whose module is not there, without importing it."""
+    demand_own(factory, key)
     check_form(factory)
     module = factory.partition(":")[0]
     with working_folder_on_path():
@@ -53,6 +95,7 @@ def working_folder_on_path() -> Iterator[None]:
 
 def call(key: str, factory: str, arguments: dict[str, Any]) -> Any:
     """What the factory returns. `key` is the full key, for the message."""
+    demand_own(factory, key)
     module, _, function = factory.partition(":")
     with working_folder_on_path():
         with _named(key, f"={factory} cannot be imported"):
@@ -66,7 +109,7 @@ def call(key: str, factory: str, arguments: dict[str, Any]) -> Any:
 
 @contextmanager
 def _named(key: str, what: str) -> Iterator[None]:
-    """Whatever a person's module raises, said with the key that names it."""
+    """Whatever the module raises, said with the key that names it."""
     try:
         yield
     except Invalid:

@@ -3,14 +3,26 @@
 Nothing passes beyond `read` but plain dataclasses.
 """
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from pruneexp.config.factory import ForeignName
 from pruneexp.config.options import OPTIONS
-from pruneexp.config.recipe import Fault, Invalid, Recipe, filled, finite, is_part, no_key
+from pruneexp.config.recipe import (
+    Fault,
+    Invalid,
+    Recipe,
+    either,
+    filled,
+    finite,
+    is_part,
+    no_key,
+)
 from pruneexp.config.run import Run
+from pruneexp.engine.typed import reader, shortened
 
 
 def read(node: DictConfig) -> Run:
@@ -76,22 +88,61 @@ def _stand_in(item: Field[Any]) -> Any:
     return None if item.default_factory is MISSING else item.default_factory()
 
 
-def restore(data: dict[str, Any]) -> Run:
-    """The run that `asked` wrote down, with what an old record could not know filled in."""
-    made = _restore(Run, "", data)
-    assert isinstance(made, Run)
-    return made
+def restore(data: Any, *, trust: bool, origin: str | Path) -> Run:
+    """The run that `asked` wrote down, with what an old record could not know filled in.
+
+    Arguments:
+        data: plain data of a file, of which nothing is believed: a field that is unknown, of
+            another type or out of range raises `Invalid`, which names it and the file.
+        trust: whether Python that it names may be imported, and the same for the runs that it
+            starts from.
+        origin: the file, for messages.
+    """
+    try:
+        run = _restore(Run, "", data, None if trust else str(origin))
+        assert isinstance(run, Run)
+    except Invalid as invalid:
+        raise Invalid(
+            Fault(f"{origin}: {one.key}", one.message) for one in invalid.faults
+        ) from None
+    return replace(run, trust=trust and run.trust)
 
 
-def _restore(recipe: type[Recipe], group: str, data: dict[str, Any]) -> Recipe:
+def _restore(recipe: type[Recipe], key: str, data: Any, foreign: str | None) -> Recipe:
+    """One recipe and its parts; `foreign` is the file that names its Python, if it is not
+    trusted."""
+    if type(data) is not dict:
+        raise Invalid([Fault(key, f"takes a dictionary, got {shortened(data)}")])
     values = filled(recipe, data)
-    for item in fields(recipe):
-        if is_part(item.type) and item.name in data:
-            part = data[item.name]
-            inner = f"{group}/{item.name}" if group else item.name
-            values[item.name] = _restore(_option(inner, part["option"]), inner, part)
-    return recipe(**values)
+    known = {item.name: item for item in fields(recipe)}
+    full = {name: f"{key}.{name}" if key else str(name) for name in values}
+    if faults := [no_key(full[name], known) for name in values if name not in known]:
+        raise Invalid(faults)
+    for name, value in values.items():
+        values[name] = _restored(known[name], full[name], value, foreign)
+    try:
+        return recipe(**values)
+    except Invalid as invalid:
+        raise Invalid(fault.under(key) for fault in invalid.faults) from None
+    except TypeError as error:  # a field without a default is not there
+        raise Invalid([Fault(key, f"is not whole ({error})")]) from error
 
 
-def _option(group: str, word: str) -> type[Recipe]:
-    return next(option for option in OPTIONS[group] if option.word == word)
+def _restored(item: Field[Any], key: str, value: Any, foreign: str | None) -> Any:
+    if is_part(item.type):
+        word = value.get("option") if type(value) is dict else value
+        group = key.replace(".", "/")
+        chosen = next((option for option in OPTIONS[group] if option.word == word), None)
+        if chosen is None:
+            takes = either([option.word for option in OPTIONS[group]])
+            raise Invalid([Fault(key, f"takes {takes}, got {shortened(word)}")])
+        return _restore(chosen, key, value, foreign)
+    if item.metadata.get("python") and foreign and value:
+        return ForeignName(str(value), foreign)
+    if isinstance(value, ForeignName):  # of a run that was restored before
+        return value
+    try:
+        kind: Any = item.type
+        return reader(kind)(value, key)
+    except TypeError as error:
+        raise Invalid([Fault(key, str(error).removeprefix(key).strip())]) from error

@@ -97,6 +97,12 @@ def here(default: Any) -> Any:
     return field(default=default, compare=False, metadata={"here": True})
 
 
+def python_name(**default: Any) -> Any:
+    """A field that names Python to import, such as `factory: str = python_name()`. What a file says
+    there is not imported unless the file is trusted (`config.factory`)."""
+    return field(**default, metadata={"python": True})
+
+
 def added(*, default: Any, before: Any) -> Any:
     """A field younger than the first release. Runs made before it did as `before` says, so it is
     left out of the name while it has that value, and an old record is read with that value."""

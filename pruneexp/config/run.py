@@ -31,6 +31,7 @@ class Run(Recipe):
         keep_steps: after which steps the whole state is kept.
         device: auto, cpu, cuda, cuda:N or mps.
         results: the folder of all runs, plans and reports.
+        trust: whether the runs that this one starts from may import Python that their records name.
         workers: runs of a sweep side by side; 0 is as many as pay.
         dry_run, format: of the command line.
     """
@@ -47,6 +48,7 @@ class Run(Recipe):
     keep_steps: list[int] = field(default_factory=list, compare=False, metadata={"here": True})
     device: str = here("auto")
     results: str = here("results")
+    trust: bool = here(False)  # Python that the records of parents name
     workers: int = here(0)  # runs of a sweep side by side; 0: as many as pay
     dry_run: bool = here(False)
     format: str = here("table")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pruneexp import seeds
 from pruneexp.config.curve import describe
+from pruneexp.config.factory import demand_own_python
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import distributed, files
@@ -149,6 +150,7 @@ class Execution:
         ancestor = Ancestor(run=parent, record=execution.record(), folder=execution.folder)
         if distributed.agree(ancestor.is_complete):
             return ancestor
+        demand_own_python(parent)
         self.caller.say(
             f"weights or states in {execution.folder.path} are gone or damaged; the run is made "
             "again"

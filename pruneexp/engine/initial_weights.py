@@ -10,7 +10,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -44,6 +44,12 @@ def load_state(model: nn.Module, weights: Any, source: str, key: str = KEY) -> N
     if problems := _problems(weights, own):
         raise Invalid([Fault(key, f"={source} does not fit the model:\n  {problems}")])
     model.load_state_dict(weights)
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes in a safetensors file, of which only the header is read."""
+    with safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def torchvision_file(name: str, known: Sequence[str], key: str = KEY) -> Path:

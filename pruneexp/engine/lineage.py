@@ -8,7 +8,7 @@ from pruneexp.config.read import restore
 from pruneexp.config.recipe import Fault, Invalid, Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import files
-from pruneexp.engine.record import MASKS, WEIGHTS, Budget, Record
+from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Budget, Record
 from pruneexp.engine.store import RunFolder
 from pruneexp.pruning.start import WEIGHTS_OF
 
@@ -24,7 +24,6 @@ def settle(run: Run) -> Run:
         run = settle(read(composed))
         print(name(run))
     """
-    run.model.ready()
     return replace(run, pruning=run.pruning.settled(run.store))
 
 
@@ -45,11 +44,14 @@ def parents(run: Run) -> dict[str, Run]:
     it begins with; a method may know others, such as a mask or a teacher."""
 
     def find(reference: str) -> Run:
-        parent = restore(run.store.find(reference).record_or_fail().configuration)
+        folder = run.store.find(reference)
+        configuration = folder.record_or_fail().configuration
+        parent = restore(configuration, trust=run.trust, origin=folder.path / RECORD)
         return replace(
             parent,
             results=run.results,
             device=run.device,
+            trust=run.trust,
             task=_where(parent.task, run.task),
             training=_where(parent.training, run.training),
         )

@@ -91,11 +91,12 @@ def _shared_tuple(inner: Reader) -> Reader:
 
 def _demand(holds: bool, value: Any, name: str, takes: str) -> Any:
     if not holds:
-        raise TypeError(f"{name} takes {takes}, got {_short(value)}")
+        raise TypeError(f"{name} takes {takes}, got {shortened(value)}")
     return value
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value of a file as a message may show it."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -105,20 +106,20 @@ def _number(value: Any, name: str) -> float:
         return value
     if type(value) is int and abs(value) < 2**1000:
         return float(value)
-    raise TypeError(f"{name} takes a finite number, got {_short(value)}")
+    raise TypeError(f"{name} takes a finite number, got {shortened(value)}")
 
 
 def _whole(value: Any, name: str) -> int:
     if type(value) is int and abs(value) < 2**63:
         return value
-    raise TypeError(f"{name} takes a whole number, got {_short(value)}")
+    raise TypeError(f"{name} takes a whole number, got {shortened(value)}")
 
 
 def _exactly(kind: type, takes: str) -> Reader:
     def read(value: Any, name: str) -> Any:
         if type(value) is kind:
             return value
-        raise TypeError(f"{name} takes {takes}, got {_short(value)}")
+        raise TypeError(f"{name} takes {takes}, got {shortened(value)}")
 
     return read
 
@@ -143,7 +144,7 @@ def _union(kinds: tuple[Any, ...]) -> Reader:
             except TypeError:
                 continue
         takes = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-        raise TypeError(f"{name} takes {takes}, got {_short(value)}")
+        raise TypeError(f"{name} takes {takes}, got {shortened(value)}")
 
     if len(kinds) == 2 and kinds[1] is NoneType:  # the common case, without a failed try
         first = readers[0]

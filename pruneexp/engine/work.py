@@ -21,6 +21,7 @@ def work(
     store: Store,
     plan: Plan,
     *,
+    trust: bool = False,
     watch: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
@@ -28,6 +29,7 @@ def work(
     """Take runs of the plan, one after the other, until none is left to take.
 
     Arguments:
+        trust: whether Python that the plan names may be imported.
         watch: is told where the run under way stands.
         stop: is asked between steps; once it is true, the run writes its checkpoint and work ends.
         say: is given lines for the user.
@@ -52,7 +54,8 @@ def work(
                     given_up.add(planned.name)
                 continue
             try:
-                execute(restore(planned.run), watch=watch, stop=stop, say=say, wait=False)
+                run = restore(planned.run, trust=trust, origin=f"the plan {plan.name}")
+                execute(run, watch=watch, stop=stop, say=say, wait=False)
                 break
             except Busy:
                 continue

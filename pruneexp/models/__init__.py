@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.factory import call, check, check_form
-from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, either, numbers, write
+from pruneexp.config.recipe import (
+    Fault,
+    Invalid,
+    Recipe,
+    demand,
+    either,
+    numbers,
+    python_name,
+    write,
+)
 from pruneexp.engine.record import Size
 from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 
@@ -232,10 +241,15 @@ class LSTMLanguageModel(Model):
 
 @dataclass(kw_only=True, slots=True)
 class CustomModel(Model):
-    """A person's own network: `factory` is called with `arguments` and returns an nn.Module."""
+    """A network of your own: `factory` is called with `arguments` and returns an nn.Module.
+
+    Arguments:
+        factory: package.module:function.
+        arguments: by name, as plain data.
+    """
 
     word: ClassVar[str] = "custom"
-    factory: str
+    factory: str = python_name()
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -29,9 +29,19 @@ def load(
     """The network of a .pxp file, or of a run named by its folder, name or fingerprint, in eval
     mode. With `sparse`, one for a CPU that gives the same to rounding: batch-norm folded, and
     layers without their zeros where a short measurement at this `batch` and torch's number of
-    threads found that faster; the measurement is kept beside the file or run. `trust` lets a file
-    name Python of its own, which is imported and run. Raises `files.Damaged`, `files.NotFound` or
-    `recipe.Invalid`, each with a line for a person."""
+    threads showed that to be faster; the measurement is kept beside the file or run.
+
+        network = pruneexp.load("model.pxp")
+
+    Arguments:
+        source: the file, or a run's folder, name or fingerprint.
+        sparse: run without zeros where that is faster.
+        batch: examples at once, for the measurement.
+        trust: import the Python that a record or file names, as a network of your own needs.
+        results: the folder in which runs are looked up by name.
+
+    Raises `files.Damaged`, `files.NotFound` or `recipe.Invalid`, each with a line that says what to
+    do."""
     with caller_state_kept():
         found = find(str(source), Store(Path(results)), trust=trust)
     if not sparse:

@@ -1,21 +1,21 @@
-"""What can be run: a finished run's chosen state, or a packed file, which nobody trusts."""
+"""What can be run: a finished run's chosen state, or a packed file. Neither is trusted."""
 
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pruneexp.config.factory import demand_own_python
 from pruneexp.config.read import restore
-from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine import files, initial_weights
-from pruneexp.engine.record import LATENCY, MASKS, WEIGHTS
+from pruneexp.engine.record import LATENCY, MASKS, RECORD, WEIGHTS
 from pruneexp.engine.store import RunFolder, Store
 from pruneexp.measure.folding import fused
-from pruneexp.storage.archive import Archive
+from pruneexp.storage.archive import BASE, Archive
 from pruneexp.storage.pack import tensors
 from pruneexp.tasks.shape import Shape
 
@@ -35,26 +35,38 @@ class Source:
 
 
 def find(text: str, store: Store, *, trust: bool = False) -> Source:
-    """A .pxp file, or a finished run by folder, name or fingerprint."""
+    """A .pxp file, or a finished run by folder, name or fingerprint.
+
+    Arguments:
+        trust: whether Python that the file or the run's record names may be imported. A network
+            from this package needs none.
+    """
     if text.endswith(SUFFIX):
         return of_file(Path(text), trust=trust)
-    return of_run(store.find(text))
+    return of_run(store.find(text), trust=trust)
 
 
-def of_run(folder: RunFolder) -> Source:
+def of_run(folder: RunFolder, *, trust: bool = False) -> Source:
+    """A finished run's chosen state. Its folder may come from elsewhere: unless it is trusted, its
+    record may name no code, and the network's names and shapes must be those of the weights before
+    it takes any memory."""
     record = folder.record_or_fail()
     if not folder.weights_are_good(record):
         raise files.NotFound(
             f"{folder.path / WEIGHTS} is gone or damaged; the same run with keep=weights and "
             "another folder (results=...) makes it again, with the same bits"
         )
-    run = restore(record.configuration)
-    model = _built(run)
-    initial_weights.load(model, folder.path / WEIGHTS)
+    path = folder.path / RECORD
+    skeleton, shape = _skeleton(record.configuration, path, trust=trust)
+    weights = folder.path / WEIGHTS
+    found = initial_weights.shapes(weights)
+    _demand_fit(path, found, skeleton, shape, limit=BASE + weights.stat().st_size)
+    model = _filled(skeleton, record.configuration, path, trust=trust)
+    initial_weights.load(model, weights)
     masks = tensors(folder, MASKS, record)
     return Source(
         name=record.name,
-        shape=run.task.shape(),
+        shape=shape,
         model=model.eval(),
         masks={name: torch.from_numpy(mask) for name, mask in masks.items()},
         identity=record.checksums["weights"],
@@ -71,22 +83,12 @@ def of_file(path: Path, *, trust: bool = False) -> Source:
         raise files.NotFound(
             f"{path} does not say which network it holds; `pruneexp unpack` writes its tensors"
         )
-    if not trust:
-        _refuse_code(path, configuration)
     has_folded = archive.notes.get("folded") is True
-    try:
-        run = restore(configuration)
-        shape = run.task.shape()
-        if not all(type(size) is int for size in astuple(shape)):
-            raise ValueError(f"{shape} has sizes that are no whole numbers")
-        with torch.device("cpu" if trust else "meta"):
-            skeleton = _structure(_built(run), shape, has_folded)
-    except Exception as error:  # a forged configuration may raise anything in a recipe's checks
-        why = f"its configuration makes no network ({type(error).__name__}: {error})"
-        raise files.Damaged(path, why) from error
-    _demand_fit(archive, skeleton, shape)
+    skeleton, shape = _skeleton(configuration, path, trust=trust, has_folded=has_folded)
+    found = {name: entry.shape for name, entry in archive.entries.items()}
+    _demand_fit(path, found, skeleton, shape, limit=archive.limit)
     state = {name: torch.from_numpy(archive.read(name)) for name in archive.entries}
-    model = skeleton if trust else _on_cpu(skeleton)
+    model = _filled(skeleton, configuration, path, trust=trust, has_folded=has_folded)
     model.load_state_dict(state)
     pruned = [name for name, entry in archive.entries.items() if entry.kept < entry.entries]
     return Source(
@@ -97,6 +99,48 @@ def of_file(path: Path, *, trust: bool = False) -> Source:
         identity=archive.identity,
         latency=path.with_name(f"{path.name}.{LATENCY}"),
     )
+
+
+def _skeleton(
+    configuration: Any, path: Path, *, trust: bool, has_folded: bool = False
+) -> tuple[nn.Module, Shape]:
+    """The network that a file's configuration describes, without memory unless it is trusted (the
+    code of others may need real tensors), and the shape of its task."""
+    run = _restored(configuration, path, trust=trust)
+    demand_own_python(run.model, "model")
+    shape = run.task.shape()
+    device = "cpu" if trust else "meta"
+    try:
+        with torch.device(device):
+            return _structure(_built(run), shape, has_folded), shape
+    except Invalid:
+        raise
+    except Exception as error:  # a forged configuration may raise anything while it is built
+        why = f"its configuration makes no network ({type(error).__name__}: {error})"
+        raise files.Damaged(path, why) from error
+
+
+def _restored(configuration: Any, path: Path, *, trust: bool) -> Run:
+    try:
+        return restore(configuration, trust=trust, origin=path)
+    except Invalid as invalid:
+        faults = "; ".join(str(fault).removeprefix(f"{path}: ") for fault in invalid.faults)
+        why = f"its configuration makes no network ({faults})"
+        raise files.Damaged(path, why) from invalid
+
+
+def _filled(
+    skeleton: nn.Module, configuration: Any, path: Path, *, trust: bool, has_folded: bool = False
+) -> nn.Module:
+    """The network with memory of its own. What no state dict holds, such as a table of positions,
+    must be made by the network itself."""
+    if trust:
+        return skeleton
+    saved = skeleton.state_dict().keys()
+    if all(name in saved for name, _ in skeleton.named_buffers()):
+        return _on_cpu(skeleton)
+    run = _restored(configuration, path, trust=trust)
+    return _structure(_built(run), run.task.shape(), has_folded)
 
 
 def _built(run: Run) -> nn.Module:
@@ -125,31 +169,14 @@ def _structure(model: nn.Module, shape: Shape, has_folded: bool) -> nn.Module:
     return fused(model.eval(), *[tensor.to(device) for tensor in shape.example()])
 
 
-def _refuse_code(path: Path, configuration: dict[str, Any]) -> None:
-    """Before anything is restored: to look for a module is to import its parents."""
-    for key, value in _flat(configuration):
-        if (key.endswith("option") and value == "custom") or (key.endswith("factory") and value):
-            why = (
-                f"={value}: {path} would run somebody's Python; trust=True (on the command line "
-                "--trust) lets it, where you trust the file"
-            )
-            raise Invalid([Fault(key.removesuffix(".option"), why)])
-
-
-def _flat(data: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    pairs = data.items() if isinstance(data, dict) else enumerate(data)
-    for key, value in pairs:
-        if isinstance(value, dict | list):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _demand_fit(archive: Archive, model: nn.Module, shape: Shape) -> None:
-    found = {name: entry.shape for name, entry in archive.entries.items()}
-    mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if misfits := initial_weights.misfits(found, mine):
-        raise files.Damaged(archive.path, f"it does not fit its own configuration:\n  {misfits}")
-    if shape.example_bytes > archive.limit:
+def _demand_fit(
+    path: Path, found: dict[str, tuple[int, ...]], model: nn.Module, shape: Shape, *, limit: int
+) -> None:
+    """Raise `Damaged` where the file's tensors are not the network's, or where an example would
+    take more memory than the file's length justifies."""
+    needed = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if misfits := initial_weights.misfits(found, needed):
+        raise files.Damaged(path, f"it does not fit its own configuration:\n  {misfits}")
+    if shape.example_bytes > limit:
         why = f"one {shape.unit} would take {shape.example_bytes:,} bytes, which its length does"
-        raise files.Damaged(archive.path, f"{why} not justify")
+        raise files.Damaged(path, f"{why} not justify")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.factory import call, check, check_form
-from pruneexp.config.recipe import Fault, Invalid, demand, here
+from pruneexp.config.recipe import Fault, Invalid, demand, here, python_name
 from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, ImageNet, PictureFolder
 from pruneexp.tasks.shape import ArrayShape, ImageShape, Shape, TextShape, sizes_of
 from pruneexp.tasks.task import Task, place_of
@@ -66,7 +66,7 @@ class CustomTask(Task):
     """
 
     word: ClassVar[str] = "custom"
-    factory: str = ""  # weighing a model needs no data, so `size` does without
+    factory: str = python_name(default="")  # weighing a model needs no data, so `size` does without
     arguments: dict[str, Any] = field(default_factory=dict)
     channels: int = 3
     pixels: int = 224

@@ -97,6 +97,7 @@ class Launcher(Recipe):
 def worker_command(store: Store, plan: Path) -> list[str]:
     """The command of one worker, here or on any machine that sees the results folder. SIGTERM asks
     it to write its checkpoint and leave; its lines for the user go to standard error. With the
-    further word `--attached` it also leaves when its standard input closes."""
-    work = ["work", str(plan), "--results", str(store.results)]
+    further word `--attached` it also leaves when its standard input closes. It trusts the Python
+    that the plan names, since the plan was just composed on the command line."""
+    work = ["work", str(plan), "--results", str(store.results), "--trust"]
     return [sys.executable, "-m", "pruneexp", *work]
