@@ -2,9 +2,8 @@
 
 import json
 
-from rich.console import Console
-
 from pruneexp.cli import tables
+from pruneexp.cli.console import Console
 from pruneexp.cli.messages import BAD_INPUT, FINISHED, complain
 from pruneexp.cli.sizes import Sizes
 from pruneexp.config.read import restore

@@ -3,12 +3,17 @@
 import sys
 from collections.abc import Iterable
 
+from pruneexp.printable import printable
+
 FINISHED, FAILED, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
 
 
 def complain(lines: Iterable[str]) -> None:
-    """Write lines to the terminal, without control characters that an untrusted file may have put
-    there."""
+    """Write lines to standard error, each behind the program's name."""
     for line in lines:
-        plain = "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in line)
-        print(f"pruneexp: {plain}", file=sys.stderr)
+        print(f"pruneexp: {printable(line)}", file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Write a line to standard output."""
+    print(printable(line))

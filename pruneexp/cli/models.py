@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from pruneexp.cli import tables
-from pruneexp.cli.messages import BAD_INPUT, complain
+from pruneexp.cli.console import Console
+from pruneexp.cli.messages import BAD_INPUT, complain, say
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.store import RunFolder, Store
@@ -36,7 +35,7 @@ def bytes_command(options: argparse.Namespace, store: Store) -> int:
     if options.format == "json":
         print(json.dumps({name: sizes.to_plain() for name, sizes in measured.items()}))
     else:
-        console = Console(markup=False, highlight=False)
+        console = Console()
         for name, sizes in measured.items():
             console.print(tables.packed_sizes(name, sizes))
     complain(faults)
@@ -88,7 +87,7 @@ def pack_command(options: argparse.Namespace, store: Store) -> int:
         return BAD_INPUT
     facts = contents(packed)
     share = facts["bytes"] / facts["dense_bytes"] if facts["dense_bytes"] else 1.0
-    print(f"{options.out}: {facts['bytes']:,} bytes, {share:.1%} of the dense weights")
+    say(f"{options.out}: {facts['bytes']:,} bytes, {share:.1%} of the dense weights")
     return 0
 
 
@@ -124,7 +123,7 @@ def inspect_command(options: argparse.Namespace, store: Store) -> int:
     if options.format == "json":
         print(json.dumps(facts))
     else:
-        console = Console(markup=False, highlight=False)
+        console = Console()
         console.print(tables.contents(facts, console.width))
     return 0
 
@@ -135,7 +134,7 @@ def latency_command(options: argparse.Namespace, store: Store) -> int:
     from pruneexp.running import cache
     from pruneexp.running.latency import latency
 
-    console = Console(markup=False, highlight=False)
+    console = Console()
     rows = []
     keep_freed_memory()
     for source in _sources(options, store):
@@ -179,5 +178,5 @@ def export_command(options: argparse.Namespace, store: Store) -> int:
 
     source = find(options.run, store, trust=options.trust)
     for line in export.export(source, options.out):
-        print(line)
+        say(line)
     return 0

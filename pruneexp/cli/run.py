@@ -7,10 +7,9 @@ Each function returns the exit status of its command, and imports torch when it 
 import json
 import os
 
-from rich.console import Console
-
 from pruneexp.cli import tables
 from pruneexp.cli.compose import compose
+from pruneexp.cli.console import Console
 from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import Display, DisplayRow

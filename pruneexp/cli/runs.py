@@ -8,9 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
 
-from rich.console import Console
-
 from pruneexp.cli import tables
+from pruneexp.cli.console import Console
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import rows, table, table_of
 from pruneexp.cli.messages import FINISHED
@@ -42,7 +41,7 @@ def report_command(options: argparse.Namespace, store: Store) -> int:
     if options.format == "json":
         print(json.dumps({"folder": str(written.folder), "files": list(map(str, written.files))}))
     else:
-        written.print(Console(markup=False, highlight=False))
+        written.print(Console())
     return FINISHED
 
 
@@ -69,7 +68,7 @@ def status_command(options: argparse.Namespace, store: Store) -> int:
             )
         )
         return FINISHED
-    console = Console(markup=False, highlight=False)
+    console = Console()
     done = sum(one.state == "finished" for one in now)
     console.print(table(rows(now), f"{plan.name} · {done} of {len(now)} finished", console.width))
     for point in plan.unreadable:
@@ -84,7 +83,7 @@ def show_command(options: argparse.Namespace, store: Store) -> int:
     """Everything about one run: its record, or where it stands."""
     folder = store.find(options.run)
     record = folder.record()
-    console = Console(markup=False, highlight=False)
+    console = Console()
     if record is not None:
         if options.format == "json":
             print(json.dumps(record.to_plain()))
@@ -133,7 +132,7 @@ def clean_command(options: argparse.Namespace, store: Store) -> int:
     for path, why in things:
         total += _bytes(path)
         shown.add_row(str(path), why, f"{_bytes(path) / 1e6:.2f}")
-    console = Console(markup=False, highlight=False)
+    console = Console()
     if things:
         console.print(shown)
     if options.yes:

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, fields
 
 from omegaconf import OmegaConf
-from rich.console import Console
 
+from pruneexp.cli.console import Console
 from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.grids import Grids
 from pruneexp.cli.live import Display, DisplayRow, rows

@@ -32,6 +32,7 @@ from pruneexp.engine.record import MASKS, WEIGHTS, Progress, Record
 from pruneexp.engine.store import RunFolder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
+from pruneexp.printable import printable
 from pruneexp.tasks.loaded import LoadedTask, Setting
 from pruneexp.tasks.shape import check_model
 from pruneexp.training.fit import Fit, Stopped, unpack
@@ -54,7 +55,7 @@ def never() -> bool:
 
 def to_errors(line: str) -> None:
     """Say a line on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

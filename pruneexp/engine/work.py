@@ -13,8 +13,14 @@ from pruneexp.config.read import restore
 from pruneexp.engine.plan import parents_of
 from pruneexp.engine.record import Plan, Planned, Progress
 from pruneexp.engine.store import Store
+from pruneexp.printable import printable
 
 PATIENCE = 0.3  # seconds between two looks at what can be taken
+
+
+def to_errors(line: str) -> None:
+    """Write a line to standard error."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def work(
@@ -24,7 +30,7 @@ def work(
     trust: bool = False,
     watch: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    say: Callable[[str], None] = to_errors,
 ) -> None:
     """Take runs of the plan, one after the other, until none is left to take.
 

@@ -1,0 +1,36 @@
+"""The console of all commands: what it prints is fit for a terminal, wherever it came from."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from pruneexp.printable import printable
+
+
+class Console(RichConsole):
+    """Prints tables and lines. Square brackets are text, not markup; numbers get no colours; and
+    no character that a file, a name or an error holds reaches the terminal as an order to it.
+
+    Arguments:
+        stderr: print to standard error.
+        quiet: print nothing.
+        width: in columns; that of the terminal without.
+    """
+
+    def __init__(
+        self, *, stderr: bool = False, quiet: bool = False, width: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(
+            stderr=stderr, quiet=quiet, width=width, markup=False, highlight=False, **options
+        )
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What rich makes of something, with all of its text fit to print."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable(text), style)
