@@ -12,17 +12,8 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {
-        "printable",
-        "seeds",
-        "config.recipe",
-        "engine.files",
-        "engine.signals",
-        "engine.typed",
-        "cli.messages",
-    }
-    | {"cli.imports", "cli.console"},
-    {"engine.record"},
+    {"printable", "seeds", "config.recipe", "engine.files", "engine.signals", "engine.typed"},
+    {"engine.record", "cli.messages", "cli.imports", "cli.console"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes"},
     {"engine.store", "tasks", "models"},
@@ -45,15 +36,8 @@ LAYERS = [
 ]
 PACKAGES = {"cli", "config"}  # their own __init__ holds nothing
 LIGHT = [
-    *(
-        "printable",
-        "seeds",
-        "engine.record",
-        "engine.files",
-        "engine.signals",
-        "engine.store",
-        "engine.plan",
-    ),
+    *("printable", "seeds"),
+    *("engine.record", "engine.files", "engine.signals", "engine.store", "engine.plan"),
     *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers"),
     *("config.recipe", "config.factory", "config.run", "config.curve", "config.options"),
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
