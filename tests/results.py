@@ -106,8 +106,8 @@ class Results:
             valid={metric.name: test + 1},
             test={metric.name: test} | ({} if top5 is None else {"top5": top5}),
             counts=Counts(
-                parameters=10**6,
-                prunable=10**6,
+                parameters=max(10**6, nonzero),
+                prunable=max(10**6, nonzero),
                 nonzero=nonzero,
                 batch_norm=77,
                 groups=[],
@@ -119,7 +119,7 @@ class Results:
         )
         folder = self.store.folder(planned.name)
         if history is not None:
-            folder.save_history(history)
+            record.checksums["history"] = folder.save_history(history)
         if weighed is not None:
             files.save_json(folder.path / BYTES, weighed)
         if seconds is not None:

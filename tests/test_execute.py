@@ -310,7 +310,7 @@ def test_a_loss_that_turns_nan_is_recorded_with_its_step(tiny: Make) -> None:
         execute(run, say=silent)
     folder = run.store.folder(name(run))
     failure = folder.failure()
-    assert failure is not None and failure["step"] == raised.value.step
+    assert failure is not None and failure.step == raised.value.step
     assert folder.status() == "failed"
     assert 1 < raised.value.step <= 4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pruneexp.config.recipe import Invalid
-from pruneexp.engine.record import CHECKPOINT, FAILURE, RECORD, Progress
+from pruneexp.engine.record import CHECKPOINT, FAILURE, RECORD, Failure, Progress
 from pruneexp.models import CustomModel, MobileNetV1
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
@@ -336,9 +336,8 @@ class TestMissing:
 
     def test_failed_interrupted_running_and_never_ran(self, results: Results) -> None:
         failed, stopped, held, never = (results.ask(seed=seed) for seed in range(4))
-        results.store.folder(failed.name).fail(
-            {"error": "Diverged", "message": "the loss turned NaN", "step": 30}
-        )
+        failure = Failure(error="Diverged", message="the loss turned NaN", step=30)
+        results.store.folder(failed.name).fail(failure)
         results.store.folder(stopped.name).save_checkpoint(b"")
         assert (results.store.folder(stopped.name).path / CHECKPOINT).exists()
         with results.store.folder(held.name).lease():
@@ -364,7 +363,7 @@ class TestMissing:
     def test_a_run_whose_parent_failed(self, results: Results) -> None:
         parent, child = results.ask(), results.ask(1.0, 0.9)
         parent.wanted, child.parents = False, {"weights": parent.name}
-        results.store.folder(parent.name).fail({"error": "E", "message": "no", "step": None})
+        results.store.folder(parent.name).fail(Failure(error="E", message="no"))
         assert self.says(results) == [
             f"never ran: {child.name} (it starts from {parent.name}, failed: E: no)"
         ]
@@ -378,7 +377,7 @@ class TestMissing:
         good, bad = results.finish(1000, 70.0), results.finish(1000, 71.0, seed=1)
         failed = results.ask(seed=2)
         (results.store.folder(bad.name).path / RECORD).write_bytes(b'{"name": 1')
-        results.store.folder(failed.name).fail({})
+        results.store.folder(failed.name).fail(Failure(error="E", message="no"))
         (results.store.folder(failed.name).path / FAILURE).write_bytes(b"")
         damaged, failure = self.says(results)
         assert damaged.startswith(f"damaged: {bad.name} (") and RECORD in damaged

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save
 from pruneexp.cli import main
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, WEIGHTS
-from pruneexp.engine.store import RunFolder
+from pruneexp.engine.run_folder import RunFolder
 from tests.results import Results
 
 

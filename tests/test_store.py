@@ -9,7 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pruneexp.engine import files
-from pruneexp.engine.record import CHECKPOINT, LEASE, PREVIOUS, RECORD, Plan, Planned, Progress
+from pruneexp.engine.record import (
+    CHECKPOINT,
+    LEASE,
+    PREVIOUS,
+    RECORD,
+    Failure,
+    Plan,
+    Planned,
+    Progress,
+)
 from pruneexp.engine.store import Store
 
 
@@ -86,7 +95,7 @@ def test_only_one_holds_a_folder_and_status_follows_the_files(tmp_path: Path) ->
     assert folder.status() == "interrupted"
     (folder.path / CHECKPOINT).rename(folder.path / PREVIOUS)  # a kill came before the next
     assert folder.status() == "interrupted"
-    folder.fail({"message": "no"})
+    folder.fail(Failure(error="E", message="no"))
     assert folder.status() == "failed"
 
 
@@ -173,12 +182,13 @@ def test_a_record_with_other_fields_is_damaged(tmp_path: Path) -> None:
 
 def test_plans_and_progress_come_back(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    plan = Plan(name="mine", title="t", runs=[Planned(fingerprint="f", name="n-f", run={"a": 1})])
+    planned = Planned(fingerprint="0" * 12, name="n-000000000000", run={"a": 1})
+    plan = Plan(name="mine", title="t", runs=[planned])
     store.save_plan(plan)
     assert store.find_plan("mine") == plan
     with pytest.raises(files.NotFound, match="there is mine"):
         store.find_plan("other")
-    folder = store.folder("n-f")
+    folder = store.folder(planned.name)
     assert folder.progress() is None
     folder.show(Progress(step=3, steps=9))
     assert folder.progress() == Progress(step=3, steps=9)

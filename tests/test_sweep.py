@@ -115,7 +115,7 @@ class TestWork:
         assert states[name(bad)].state == "failed"
         assert "step" in states[name(bad)].error
         assert states[name(child)].state == "waiting"
-        assert any(line.startswith(f"{name(bad)} failed: the loss") for line in lines)
+        assert any(line.startswith(f"{name(bad)} failed: ") for line in lines)
 
     def test_asked_to_stop_it_leaves(self, tiny: Make) -> None:
         run = tiny()
@@ -230,7 +230,7 @@ def test_a_run_that_kills_its_process_fails_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     states = json.loads(pruneexp("status", "--format", "json", cwd=tmp_path).stdout)["runs"]
     assert [run["state"] for run in states] == ["failed", "failed", "finished", "finished"]
-    assert "died of signal 9, twice" in states[0]["error"]
+    assert "died of signal 9" in states[0]["error"]
     assert "SystemExit" in states[1]["error"]
 
 

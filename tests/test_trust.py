@@ -16,7 +16,8 @@ from pruneexp.engine import files
 from pruneexp.engine.execute import execute
 from pruneexp.engine.plan import plan
 from pruneexp.engine.record import BYTES, RECORD, Record
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
 from pruneexp.engine.work import work
 from pruneexp.models import CustomModel
 from pruneexp.pruning import Gradual

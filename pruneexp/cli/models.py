@@ -11,7 +11,8 @@ from pruneexp.cli.console import Console
 from pruneexp.cli.messages import BAD_INPUT, complain, say
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
 from pruneexp.measure.packed_sizes import PackedSizes
 
 # What a run may lack that another has: its file, its weights, the code of its network.

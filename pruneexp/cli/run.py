@@ -98,7 +98,7 @@ def run(asked: Run) -> int:
         except (Invalid, files.Damaged, files.CannotWrite):
             raise
         except Exception as error:  # kept in the run's folder, with its traceback
-            display.say(f"{called} failed: {failure(error)['message']}")
+            display.say(f"{called} failed: {failure(error).message}")
             display.say(f"the traceback is in {folder.path / FAILURE}")
             return FAILED
     return _show_outcome(asked, record)

@@ -3,6 +3,7 @@ launcher starts. Those on finished models are in `models.py`."""
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +17,9 @@ from pruneexp.cli.messages import FINISHED
 from pruneexp.engine import files
 from pruneexp.engine.plan import parents_of, standings
 from pruneexp.engine.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
+from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.signals import stopping
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.store import Store
 from pruneexp.engine.work import work
 
 
@@ -95,7 +97,7 @@ def show_command(options: argparse.Namespace, store: Store) -> int:
         "name": folder.path.name,
         "state": folder.status(),
         "progress": asdict(progress) if (progress := folder.progress()) else None,
-        "failure": folder.failure(),
+        "failure": asdict(failure) if (failure := folder.failure()) else None,
     }
     if options.format == "json":
         print(json.dumps(facts))
@@ -148,12 +150,17 @@ def clean_command(options: argparse.Namespace, store: Store) -> int:
 def _remove(path: Path) -> None:
     """Remove a file or a run's folder, unless a process works in it by now."""
     folder = RunFolder(path if path.is_dir() else path.parent)
-    if (folder.path / LEASE).exists():
-        with folder.lease() as is_free:
-            if is_free and path.is_dir():
-                folder.remove()
-            elif is_free:
-                path.unlink(missing_ok=True)
+    if not (folder.path / LEASE).exists():  # no run's folder
+        _delete(path)
+        return
+    with folder.lease() as is_free:
+        if is_free:
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)  # another process may be at it too
     else:
         path.unlink(missing_ok=True)
 
@@ -195,7 +202,8 @@ def _weights(store: Store) -> list[tuple[Path, str]]:
 
 
 def _bytes(path: Path) -> int:
-    return RunFolder(path).size() if path.is_dir() else path.stat().st_size
+    inside = list(path.rglob("*")) if path.is_dir() else [path]
+    return sum(map(files.size_of, inside))
 
 
 def work_command(options: argparse.Namespace, store: Store) -> int:

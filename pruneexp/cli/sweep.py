@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 from omegaconf import OmegaConf
@@ -18,11 +19,13 @@ from pruneexp.config.options import OPTIONS
 from pruneexp.config.read import read_part, restore
 from pruneexp.config.recipe import Fault, Invalid, Recipe, digest, either
 from pruneexp.config.run import Run
-from pruneexp.engine import distributed
+from pruneexp.engine import distributed, files
+from pruneexp.engine.integrity import Integrity
 from pruneexp.engine.launchers import Launcher
 from pruneexp.engine.plan import Standings, plan, standings
 from pruneexp.engine.record import Plan, Planned, Progress
 from pruneexp.engine.signals import stopping
+from pruneexp.engine.store import Store
 
 LOOK = 0.25  # seconds between two looks at where the runs stand
 
@@ -89,7 +92,7 @@ def sweep(asked: Sweep) -> int:
     from pruneexp.report import report
 
     ended = standings(first.store, planned)
-    written = report(first.store, planned)
+    written = report(first.store, planned, may_fail=True)
     if first.format == "json":
         states = {standing.planned.name: standing.state for standing in ended}
         print(json.dumps({"plan": planned.name, "states": states}))
@@ -98,6 +101,9 @@ def sweep(asked: Sweep) -> int:
     if stopped:
         complain(["stopped; the same command goes on from here"])
         return INTERRUPTED
+    left = sum(standing.state not in ("finished", "failed", "damaged") for standing in ended)
+    if left:
+        complain([f"{left} of {len(ended)} runs were not made; the same command tries them again"])
     failed = asked.unreadable or any(standing.state != "finished" for standing in ended)
     return FAILED if failed else FINISHED
 
@@ -106,15 +112,18 @@ def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
     """Start workers over the plan and show where it stands until they leave. Returns whether the
     sweep was asked to stop."""
     store = first.store
+    _look_for_damage(store, planned)
+    look = Standings(store, planned)
+    left = [restored(s.planned) for s in look.now() if s.state != "finished"]
+    if not left:
+        with suppress(files.CannotWrite):  # a finished sweep may lie where nothing can be written
+            store.save_plan(planned)
+        return False
     path = store.save_plan(planned)
     for run in planned.runs:  # an error of an earlier start is tried again
         folder = store.folder(run.name)
         if folder.status() == "failed":
             folder.forget_failure()
-    look = Standings(store, planned)
-    left = [restored(s.planned) for s in look.now() if s.state != "finished"]
-    if not left:
-        return False
     for one in left:  # a parent's record may name Python, which the plan's file would not tell
         demand_own_python(one)
     asked_to_stop = False
@@ -136,6 +145,15 @@ def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
         for line in started.said():
             display.say(line)
     return asked_to_stop
+
+
+def _look_for_damage(store: Store, planned: Plan) -> None:
+    """Let runs be made again whose weights are no longer what was written."""
+    integrity = Integrity(store)
+    for folder in integrity.damaged(planned):
+        complain([f"weights in {folder.path} are damaged; the run is made again"])
+        folder.reopen()
+    integrity.save()
 
 
 def _at_all_ranks(first: Run, planned: Plan) -> bool:

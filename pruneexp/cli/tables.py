@@ -71,6 +71,11 @@ def _layer(layer: "Layer", width: int) -> list[str]:
     ]
 
 
+def _seconds(record: Record) -> str:
+    seconds = record.circumstances.get("seconds")
+    return f"{seconds:,.0f} s" if isinstance(seconds, int | float) else "not known"
+
+
 def outcome(record: Record) -> Table:
     """A finished run in a few lines."""
     metric, unit = record.metric.name, record.metric.unit
@@ -92,7 +97,7 @@ def outcome(record: Record) -> Table:
     total = f"{budget.total_steps:,} steps, {budget.total_examples:,} examples"
     own = "" if budget.steps == budget.total_steps else f" ({budget.steps:,} in this stage)"
     shown.add_row("trained for", total + own)
-    shown.add_row("took", f"{record.circumstances['seconds']:,.0f} s")
+    shown.add_row("took", _seconds(record))
     return shown
 
 

@@ -28,8 +28,8 @@ from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
 from pruneexp.engine.lineage import Ancestor, budget, parents, settle
-from pruneexp.engine.record import MASKS, WEIGHTS, Progress, Record
-from pruneexp.engine.store import RunFolder
+from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Progress, Record
+from pruneexp.engine.run_folder import RunFolder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
 from pruneexp.printable import printable
@@ -135,11 +135,17 @@ class Execution:
         return distributed.agree(self._read_record)
 
     def _read_record(self) -> Record | None:
+        """None also where the run has to be made again; its record is replaced only then."""
+        if self.folder.status() != "finished":
+            return None
         try:
-            return self.folder.record()
+            record = self.folder.record()
+            if record is not None and record.fingerprint != fingerprint(self.run):
+                why = f"it is the record of another run, {record.name}"
+                raise files.Damaged(self.folder.path / RECORD, why)
+            return record
         except files.Damaged as error:
             self.caller.say(f"{error}; the run is made again")
-            error.path.unlink(missing_ok=True)
             return None
 
     def _ancestor(self, parent: Run) -> Ancestor:
@@ -350,7 +356,7 @@ class Stage:
         finished."""
         weights = self.model.state_dict()
         state = {key: value.cpu().contiguous().clone() for key, value in weights.items()}
-        self.folder.save_history(self.fit.state.history)
+        record.checksums["history"] = self.folder.save_history(self.fit.state.history)
         for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
             payload = save({key: value.contiguous() for key, value in tensors.items()})
             record.checksums[file.partition(".")[0]] = files.checksum(payload)

@@ -1,14 +1,16 @@
 """What is kept of an error that ended a run, and what a person is told of it."""
 
 import traceback
-from typing import Any
 
 import torch
 
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine import files
+from pruneexp.engine.record import Failure
 from pruneexp.training.fit import Diverged
+
+LONGEST_KEPT = 50_000  # characters of a message or a traceback
 
 
 class OutOfMemory(Exception):
@@ -27,14 +29,16 @@ def explained(error: Exception, run: Run) -> Exception:
     )
 
 
-def failure(error: Exception) -> dict[str, Any]:
-    """An error as plain data, for `show` and the report."""
+def failure(error: Exception) -> Failure:
+    """What is kept of an error, for `show` and the report."""
     kind, message = type(error).__name__, str(error)
-    for_a_person = Invalid | Diverged | OutOfMemory | OSError | files.Damaged
-    told = isinstance(error, for_a_person)
-    return {
-        "error": kind,
-        "message": message if told and message else f"{kind}: {message}",
-        "step": getattr(error, "step", None),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
+    says_enough = isinstance(error, Invalid | Diverged | OutOfMemory | OSError | files.Damaged)
+    step = getattr(error, "step", None)
+    told = message if says_enough and message else f"{kind}: {message}"
+    trace = "".join(traceback.format_exception(error))
+    return Failure(
+        error=kind,
+        message=told[:LONGEST_KEPT],
+        step=step if isinstance(step, int) else None,
+        traceback=trace[-LONGEST_KEPT:],  # its end says what went wrong
+    )

@@ -82,9 +82,23 @@ def json_parts(data: dict[str, Any]) -> tuple[bytes, bytes]:
     return body, CHECKSUM + checksum(body).encode() + b'"\n}\n'
 
 
-def load_json(path: Path) -> dict[str, Any]:
+MOST_BYTES = 64 * 10**6  # of a file that is read whole, unless its reader says otherwise
+
+
+def load_bytes(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
+    """A file's content. Raises `Damaged` for one that is longer than such a file ever is, before it
+    is read, and OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            why = f"it has {size:,} bytes, and such a file has at most {most_bytes:,}"
+            raise Damaged(path, why)
+        return file.read(most_bytes)
+
+
+def load_json(path: Path, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     """What `save_json` was given. Raises `Damaged`, and OSError where it cannot be read."""
-    content = path.read_bytes()
+    content = load_bytes(path, most_bytes=most_bytes)
     body, _, end = content.rpartition(CHECKSUM)
     stated = end[:64].decode("ascii", "replace")
     try:
@@ -107,6 +121,14 @@ def _earlier_checksum(data: dict[str, Any]) -> str:
     except ValueError:
         return ""
     return checksum(text.encode())
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file; 0 of what is no file, or has just gone."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def checksum(payload: bytes) -> str:

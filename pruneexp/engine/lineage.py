@@ -9,7 +9,7 @@ from pruneexp.config.recipe import Fault, Invalid, Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Budget, Record
-from pruneexp.engine.store import RunFolder
+from pruneexp.engine.run_folder import RunFolder
 from pruneexp.pruning.start import WEIGHTS_OF
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
 from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import Plan, Planned, Progress
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,8 @@ def _standing(planned: Planned, folder: RunFolder, state: str) -> Standing:
             test = f"{record.test_value:.2f} {record.metric.unit}".strip()
             return Standing(planned, state, test=test)
         if state == "failed":
-            failure = folder.failure() or {}
-            return Standing(planned, state, error=str(failure.get("message", "")))
+            failure = folder.failure()
+            return Standing(planned, state, error=failure.message if failure else "")
     except files.Damaged as error:
         return Standing(planned, "damaged", error=str(error))
     return Standing(planned, state, folder.progress())

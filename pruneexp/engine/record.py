@@ -1,9 +1,12 @@
-"""Records and plans: plain data that outlives a run, and the names of all files of a run."""
+"""Records and plans: plain data that outlives a run, and the names of all files of a run.
+
+Whatever is read back is checked here: each field states its type and its bounds (`engine.typed`).
+"""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pruneexp.engine.typed import typed
+from pruneexp.engine.typed import FileName, Fingerprint, Longest, Within, typed
 
 RECORD = "record.json"  # the run is finished; never rewritten
 FAILURE = "failure.json"  # the run failed, and why
@@ -16,6 +19,7 @@ LATENCY = "latency.json"  # seconds of a call, dense and sparse, as measured on 
 CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
 PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged
 STATE = "state-{:06}.bin"  # all that an unfinished run was after so many steps, where asked for
+REOPENED = "reopened"  # a finished run that has to be made again; its record stays until then
 LEASE = "lease"  # locked while a process works in the folder
 
 RECORD_VERSION = 2  # of the data in `RECORD`
@@ -23,16 +27,24 @@ LATENCY_VERSION = 1  # of the data in `LATENCY`
 BYTES_VERSION = 1  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
+LARGEST_VALUE = 1e12  # of a metric; what lies beyond says only that training diverged
+
+Count = Annotated[int, Within(0, 10**15)]  # of weights, steps, examples, bytes
+Value = Annotated[float, Within(-LARGEST_VALUE, LARGEST_VALUE)]
+Share = Annotated[float, Within(0, 1)]
+Line = Annotated[str, Longest(2_000)]
+Name = Annotated[str, FileName()]  # of a run's folder or a plan's file
+Hash = Annotated[str, Fingerprint()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
     """What a task measures, and how people read it."""
 
-    name: str  # the key of its values, such as "accuracy"
-    unit: str = ""  # behind a value, such as "%"
+    name: Line  # the key of its values, such as "accuracy"
+    unit: Line = ""  # behind a value, such as "%"
     higher_is_better: bool
-    digits: int = 2  # decimals that people print
+    digits: Annotated[int, Within(0, 10)] = 2  # decimals that people print
 
     @property
     def label(self) -> str:
@@ -51,64 +63,73 @@ class Budget:
     runs whose weights it began with. `spent_*` counts every run that was needed, once: also one
     that gave a mask or was a teacher."""
 
-    steps: int
-    examples: int
-    total_steps: int
-    total_examples: int
-    spent_steps: int
-    spent_examples: int
-    ancestors: dict[str, list[int]] = field(default_factory=dict)  # fingerprint: steps, examples
+    steps: Count
+    examples: Count
+    total_steps: Count
+    total_examples: Count
+    spent_steps: Count
+    spent_examples: Count
+    ancestors: dict[str, list[Count]] = field(default_factory=dict)  # fingerprint: steps, examples
 
 
 @dataclass(kw_only=True, slots=True)
 class GroupCounts:
     """A ranked group of tensors."""
 
-    name: str
-    weights: int
-    masked: int
+    name: Line
+    weights: Count
+    masked: Count
 
 
 @dataclass(kw_only=True, slots=True)
 class Counts:
     """Weights and biases as the paper counts them; batch-norm's scale and shift apart."""
 
-    parameters: int
-    prunable: int
-    nonzero: int
-    batch_norm: int
+    parameters: Count
+    prunable: Count
+    nonzero: Count
+    batch_norm: Count
     groups: list[GroupCounts]
-    empty: list[str] = field(default_factory=list)  # tensors left with nothing
+    empty: list[Line] = field(default_factory=list)  # tensors left with nothing
     # Of one example, a picture or a word; `sparse_` where masked weights are skipped. None in
     # records older than these, and where the network cannot be asked.
-    multiply_adds: int | None = None
-    sparse_multiply_adds: int | None = None
+    multiply_adds: Count | None = None
+    sparse_multiply_adds: Count | None = None
 
     @property
     def megabytes(self) -> float:
         return self.nonzero * BYTES_PER_WEIGHT / MEGABYTE
+
+    def check(self) -> None:
+        """Raise TypeError where these numbers cannot be those of one network."""
+        for part, whole in (("nonzero", "parameters"), ("prunable", "parameters")):
+            if getattr(self, part) > getattr(self, whole):
+                raise TypeError(f"counts.{part} is above counts.{whole}")
+        for group in self.groups:
+            if group.masked > group.weights:
+                raise TypeError(f"counts.groups: {group.name} has more masked weights than weights")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
     """How large a model is, in one of its numbers."""
 
-    name: str  # "width"
-    value: int | float
-    words: str  # "×0.5", how a label says it
-    long_words: str  # "width 0.5", how a curve's name says it
-    heading: str  # "Width", over a column of such values
+    name: Line  # "width"
+    value: Annotated[int | float, Within(0, LARGEST_VALUE)]
+    words: Line  # "×0.5", how a label says it
+    long_words: Line  # "width 0.5", how a curve's name says it
+    heading: Line  # "Width", over a column of such values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trait:
     """One setting that may set a curve apart from others, and how a reader names it."""
 
-    key: str  # "pruning.criterion"
-    group: str  # model, pruning, training or task
+    key: Line  # "pruning.criterion"
+    group: Line  # model, pruning, training or task
     value: str | bool | int | float | None
-    words: str  # "random"
-    full_words: str  # the same with its part, where two settings have the same name
+    words: Line  # "random"
+    full_words: Line  # the same with its part, where two settings have the same name
     is_option: bool = False  # the choice of a part, the best name of a curve
     is_size: bool = False
     # Whether it parts curves always, or only where it differs between models of one size: a large
@@ -121,22 +142,22 @@ class Trait:
 class DialValue:
     """The setting that is turned along the curve."""
 
-    name: str  # "sparsity"
-    value: float
-    words: str  # "90 %"
+    name: Line  # "sparsity"
+    value: Value
+    words: Line  # "90 %"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
     """Where a run belongs in a report: `config.curve.describe` writes it, the report reads it."""
 
-    kind: str  # dense or sparse
-    family: str  # "mobilenet_v1 small"
+    kind: Line  # dense or sparse
+    family: Line  # "mobilenet_v1 small"
     sizes: list[Size]
     dial: DialValue | None
-    values: str  # the type of values: fp32, int8 and so on
-    quantised: str  # "int8 after training"; nothing where values are as they were trained
-    start: str  # the word of the start: scratch, dense, run, file or torchvision
+    values: Line  # the type of values: fp32, int8 and so on
+    quantised: Line  # "int8 after training"; nothing where values are as they were trained
+    start: Line  # the word of the start: scratch, dense, run, file or torchvision
     traits: tuple[Trait, ...]  # shared by many runs
 
 
@@ -146,23 +167,23 @@ class Record:
     versions, threads, device) stands under `circumstances` and nowhere else."""
 
     version: int = RECORD_VERSION
-    fingerprint: str
-    name: str
+    fingerprint: Hash
+    name: Name
     configuration: dict[str, Any]
-    seed: int
+    seed: Count
     curve: Curve
-    parents: dict[str, str]  # the fingerprints of the runs it was made from, by role
+    parents: dict[str, Hash]  # the fingerprints of the runs it was made from, by role
     budget: Budget
     metric: Metric  # what is reported first
     chosen_by: Metric  # what validation chose the state by
     others: list[Metric] = field(default_factory=list)  # what is measured beside it
-    references: dict[str, float]  # what the metric could be at best, where that is known
-    step: int  # of the chosen state
-    valid: dict[str, float]
-    test: dict[str, float]
+    references: dict[str, Value]  # what the metric could be at best, where that is known
+    step: Count  # of the chosen state
+    valid: dict[str, Value]
+    test: dict[str, Value]
     counts: Counts
-    checksums: dict[str, str]  # data, weights
-    circumstances: dict[str, Any]
+    checksums: dict[str, Line]  # data, weights, masks, history
+    circumstances: dict[str, str | int | float | None]
 
     @property
     def test_value(self) -> float:
@@ -178,20 +199,24 @@ class Record:
         """What `to_plain` gave. Raises TypeError for anything else."""
         if data.get("version") != RECORD_VERSION:
             raise TypeError("another version of pruneexp wrote it; run it again with this one")
-        record = typed(cls, data)
-        if record.metric.name not in record.test or record.metric.name not in record.valid:
-            raise TypeError(f"it holds no {record.metric.name} of valid and test")
-        return record
+        return typed(cls, data)
+
+    def check(self) -> None:
+        """Raise TypeError where the fields do not go together."""
+        if not self.name.endswith(f"-{self.fingerprint}"):
+            raise TypeError(f"its name does not end in its fingerprint {self.fingerprint}")
+        if self.metric.name not in self.test or self.metric.name not in self.valid:
+            raise TypeError(f"it holds no {self.metric.name} of valid and test")
 
 
 @dataclass(kw_only=True, slots=True)
 class Planned:
     """One run of a plan: its name, everything it needs to start, and the runs it waits for."""
 
-    fingerprint: str
-    name: str
+    fingerprint: Hash
+    name: Name
     run: dict[str, Any]
-    parents: dict[str, str] = field(default_factory=dict)  # names of runs it waits for, by role
+    parents: dict[str, Name] = field(default_factory=dict)  # names of runs it waits for, by role
     wanted: bool = True  # False: only here because another run starts from it
 
 
@@ -199,7 +224,7 @@ class Planned:
 class Plan:
     """What an experiment asked for, so that what never started is visible."""
 
-    name: str
+    name: Name
     title: str
     runs: list[Planned]
     unreadable: list[dict[str, str]] = field(default_factory=list)  # overrides and why
@@ -211,15 +236,40 @@ class Plan:
     def from_plain(cls, data: dict[str, Any]) -> "Plan":
         return typed(cls, data)
 
+    def check(self) -> None:
+        """Raise TypeError where a run stands twice or before one that it waits for, or where an
+        unreadable point does not say what it is."""
+        earlier: set[str] = set()
+        for planned in self.runs:
+            if planned.name in earlier:
+                raise TypeError(f"the run {planned.name} stands in it twice")
+            for parent in planned.parents.values():
+                if parent not in earlier:
+                    raise TypeError(f"{planned.name} waits for {parent}, which is not before it")
+            earlier.add(planned.name)
+        for point in self.unreadable:
+            if point.keys() != {"overrides", "error"}:
+                raise TypeError("unreadable takes points with their overrides and their error")
+
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
     """Where a run stands, written every second or so for whoever looks."""
 
-    step: int = 0
-    steps: int = 0
-    sparsity: float = 0.0
-    loss: float | None = None
-    valid: float | None = None
-    seconds_left: float | None = None
-    stage: str = "starting"
+    step: Count = 0
+    steps: Count = 0
+    sparsity: Share = 0.0
+    loss: Value | None = None
+    valid: Value | None = None
+    seconds_left: Annotated[float, Within(0, 1e9)] | None = None
+    stage: Line = "starting"
+
+
+@dataclass(kw_only=True, slots=True)
+class Failure:
+    """What is kept of an error that ended a run, for `show` and the report."""
+
+    error: Line  # its kind
+    message: str
+    step: Count | None = None
+    traceback: str = ""

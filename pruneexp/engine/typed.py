@@ -2,21 +2,78 @@
 
     record = typed(Record, files.load_json(path))
 
-Files are read with suspicion: types are checked, numbers are finite, no field is missing and none
-unknown. The readers of a type are made once.
+Files are read with suspicion: types are checked, numbers are finite and within the bounds that
+their field states, no field is missing and none unknown. The readers of a type are made once.
+
+    steps: Annotated[int, Within(0, 10**12)]
+    name: Annotated[str, FileName()]
+
+A dataclass with a method `check` is asked at last whether its fields go together; it raises
+TypeError where they do not.
 """
 
 import marshal
 import math
+import re
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
 MOST_SHARED = 1000  # different tuples of one type that are kept
+LONGEST_TEXT = 100_000  # characters, unless a field says otherwise
+LONGEST_NAME = 220  # bytes of a file's name, which leaves room for an ending
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The lowest and the highest number that a field may hold."""
+
+    lowest: float
+    highest: float
+
+    def refusal(self, value: Any) -> str | None:
+        """What the field takes, if it does not take this value."""
+        if self.lowest <= value <= self.highest:
+            return None
+        return f"a number from {self.lowest:g} to {self.highest:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """The most characters that a text may have."""
+
+    characters: int
+
+    def refusal(self, value: Any) -> str | None:
+        """What the field takes, if it does not take this value."""
+        if len(value) <= self.characters:
+            return None
+        return f"a text of at most {self.characters} characters"
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """A text that is joined to a folder's path: a name that stays in the folder."""
+
+    def refusal(self, value: Any) -> str | None:
+        """What the field takes, if it does not take this value."""
+        is_plain = re.fullmatch(r"[\w.,=+-]+", value) is not None
+        if is_plain and value[0] != "." and len(value.encode()) <= LONGEST_NAME:
+            return None
+        return f"a file's name of letters, digits and .,=+-_ ({LONGEST_NAME} bytes at most)"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Twelve hex digits."""
+
+    def refusal(self, value: Any) -> str | None:
+        """What the field takes, if it does not take this value."""
+        return None if re.fullmatch("[0-9a-f]{12}", value) else "twelve hex digits"
 
 
 def typed(kind: type[T], data: Any) -> T:
@@ -38,6 +95,8 @@ def reader(kind: Any) -> Reader:
     if isinstance(kind, type) and issubclass(kind, tuple):
         return _named_tuple(kind)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _within_bounds(arguments[0], arguments[1:])
     if origin in (Union, UnionType):
         return _union(arguments)
     if origin is list:
@@ -60,9 +119,22 @@ def reader(kind: Any) -> Reader:
     raise AssertionError(f"no reader for {kind}")
 
 
+def _within_bounds(kind: Any, bounds: tuple[Any, ...]) -> Reader:
+    inner = reader(kind)
+
+    def read(value: Any, name: str) -> Any:
+        made = inner(value, name)
+        for bound in bounds:
+            if takes := bound.refusal(made):
+                raise TypeError(f"{name} takes {takes}, got {shortened(value)}")
+        return made
+
+    return read
+
+
 def _named_tuple(kind: Any) -> Reader:
     """A list of its values, in order."""
-    readers = [reader(hint) for hint in get_type_hints(kind).values()]
+    readers = [reader(hint) for hint in get_type_hints(kind, include_extras=True).values()]
 
     def read(value: Any, name: str) -> Any:
         _demand(type(value) is list and len(value) == len(readers), value, name, kind.__name__)
@@ -124,8 +196,14 @@ def _exactly(kind: type, takes: str) -> Reader:
     return read
 
 
+def _text(value: Any, name: str) -> str:
+    if type(value) is str and len(value) <= LONGEST_TEXT:
+        return value
+    raise TypeError(f"{name} takes a text, got {shortened(value)}")
+
+
 SCALARS: dict[Any, Reader] = {
-    str: _exactly(str, "a text"),
+    str: _text,
     bool: _exactly(bool, "true or false"),
     NoneType: _exactly(NoneType, "null"),
     int: _whole,
@@ -133,8 +211,20 @@ SCALARS: dict[Any, Reader] = {
 }
 
 
+ORDER: dict[Any, int] = {bool: 0, int: 1, float: 2, str: 4, NoneType: 5}  # of a union's types
+
+
+def _called(kind: Any) -> str:
+    """A type in a message."""
+    if get_origin(kind) is Annotated:
+        return _called(get_args(kind)[0])
+    return getattr(kind, "__name__", str(kind))
+
+
 def _union(kinds: tuple[Any, ...]) -> Reader:
-    """The first that fits; a whole number stays one where both int and float may be."""
+    """The first that fits; a whole number stays one where both int and float may be. Unions that
+    differ in their order alone are one type to Python, so the order is fixed here."""
+    kinds = tuple(sorted(kinds, key=lambda kind: ORDER.get(kind, 3)))
     readers = [reader(kind) for kind in kinds]
 
     def read(value: Any, name: str) -> Any:
@@ -143,7 +233,7 @@ def _union(kinds: tuple[Any, ...]) -> Reader:
                 return each(value, name)
             except TypeError:
                 continue
-        takes = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        takes = " or ".join(_called(kind) for kind in kinds)
         raise TypeError(f"{name} takes {takes}, got {shortened(value)}")
 
     if len(kinds) == 2 and kinds[1] is NoneType:  # the common case, without a failed try
@@ -153,7 +243,8 @@ def _union(kinds: tuple[Any, ...]) -> Reader:
 
 
 def _dataclass(kind: Any) -> Reader:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
+    check = getattr(kind, "check", None)
     readers = {item.name: reader(hints[item.name]) for item in fields(kind) if item.init}
     needed = {
         item.name
@@ -169,6 +260,9 @@ def _dataclass(kind: Any) -> Reader:
             values = {key: readers[key](item, key) for key, item in value.items()}
         except KeyError as error:
             raise TypeError(f"{name} has a field {error} that is not known") from error
-        return kind(**values)
+        made = kind(**values)
+        if check is not None:
+            check(made)
+        return made
 
     return read

@@ -8,8 +8,12 @@ A run that fails leaves its error in its folder, and the others go on. Every lau
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from pruneexp.config.read import restore
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.config.run import Run, name
+from pruneexp.engine.lineage import settle
 from pruneexp.engine.plan import parents_of
 from pruneexp.engine.record import Plan, Planned, Progress
 from pruneexp.engine.store import Store
@@ -56,11 +60,11 @@ def work(
                 if store.folder(parent).status() != "finished"
             ]
             if awaited:
-                if not all(_may_finish(store, plan, parent, given_up) for parent in awaited):
+                if not _hopeless(store, plan, given_up).isdisjoint(awaited):
                     given_up.add(planned.name)
                 continue
             try:
-                run = restore(planned.run, trust=trust, origin=f"the plan {plan.name}")
+                run = _restored(store, plan, planned, trust)
                 execute(run, watch=watch, stop=stop, say=say, wait=False)
                 break
             except Busy:
@@ -71,10 +75,21 @@ def work(
                 given_up.add(planned.name)
                 if _is_left(store, planned):  # it failed before its folder was held
                     store.folder(planned.name).fail(failure(error))
-                say(f"{planned.name} failed: {failure(error)['message']}")
+                say(f"{planned.name} failed: {failure(error).message}")
                 break
         else:
             time.sleep(PATIENCE)
+
+
+def _restored(store: Store, plan: Plan, planned: Planned, trust: bool) -> Run:
+    """The run, in the results folder that the plan was found in: the folder may have been moved
+    since. Raises `Invalid` for what is not the run that the plan says it is."""
+    run = restore(planned.run, trust=trust, origin=f"the plan {plan.name}")
+    run = settle(replace(run, results=str(store.results)))
+    if name(run) != planned.name:
+        why = f"is called {name(run)} by this version of pruneexp; start the sweep again"
+        raise Invalid([Fault(planned.name, why)])
+    return run
 
 
 def _is_left(store: Store, planned: Planned) -> bool:
@@ -85,13 +100,15 @@ def _is_left(store: Store, planned: Planned) -> bool:
     return state not in ("finished", "failed") or (state == "finished" and folder.is_damaged())
 
 
-def _may_finish(store: Store, plan: Plan, name: str, given_up: set[str]) -> bool:
-    """Whether a run that is not finished yet can still finish: it has not failed, and neither has
-    any run that it waits for."""
-    if name in given_up:
-        return False
-    state = store.folder(name).status()
-    if state in ("finished", "failed"):
-        return state == "finished"
-    planned = next(run for run in plan.runs if run.name == name)
-    return all(_may_finish(store, plan, parent, given_up) for parent in parents_of(planned))
+def _hopeless(store: Store, plan: Plan, given_up: set[str]) -> set[str]:
+    """The runs that cannot finish: they failed, or a run that they wait for did. Parents stand
+    before their children in a plan."""
+    hopeless: set[str] = set()
+    for planned in plan.runs:
+        state = store.folder(planned.name).status()
+        waits_in_vain = any(parent in hopeless for parent in parents_of(planned))
+        if state == "failed" or (
+            state != "finished" and (planned.name in given_up or waits_in_vain)
+        ):
+            hopeless.add(planned.name)
+    return hopeless

@@ -73,19 +73,25 @@ class Report:
         }
 
 
-def report(store: Store, plan: Plan, out: Path | None = None) -> Report:
-    """Write what conf/report.yaml lists into `out`, results/reports/<plan> by default.
+def report(store: Store, plan: Plan, out: Path | None = None, *, may_fail: bool = False) -> Report:
+    """Write what conf/report.yaml lists into a folder.
 
         made = report(store, store.find_plan("table2_small"))
         print(made.text(80))
 
     Files that an earlier report wrote there, and that this one does not write, are removed.
+
+    Arguments:
+        out: the folder, results/reports/<plan> by default.
+        may_fail: where the folder cannot be written, say so at the end of the story.
+
+    Raises `CannotWrite` where it cannot be written.
     """
     with _without_garbage_collection():
-        return _report(store, plan, out or store.reports / plan.name)
+        return _report(store, plan, out or store.reports / plan.name, may_fail)
 
 
-def _report(store: Store, plan: Plan, folder: Path) -> Report:
+def _report(store: Store, plan: Plan, folder: Path, may_fail: bool) -> Report:
     from pruneexp.report import figures
     from pruneexp.report.analysis import claims, findings
     from pruneexp.report.data import load
@@ -103,8 +109,14 @@ def _report(store: Store, plan: Plan, folder: Path) -> Report:
     filled = {name: table for name, table in every.items() if table is not None}
     _tables(filled, contents["tables"], written)
     blocks = _pages(found, pictures, contents["pages"], written)
-    _write(folder, written)
-    blocks.append(page.Paragraph(text="\n" + _where(folder, list(written))))
+    try:
+        _write(folder, written)
+        ending = _where(folder, list(written))
+    except files.CannotWrite as error:
+        if not may_fail:
+            raise
+        written, ending = {}, str(error)
+    blocks.append(page.Paragraph(text="\n" + ending))
     return Report(
         folder=folder,
         files=[folder / name for name in written],

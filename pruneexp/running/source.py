@@ -13,7 +13,8 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine import files, initial_weights
 from pruneexp.engine.record import LATENCY, MASKS, RECORD, WEIGHTS
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
 from pruneexp.measure.folding import fused
 from pruneexp.storage.archive import BASE, Archive
 from pruneexp.storage.pack import tensors

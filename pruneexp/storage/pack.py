@@ -16,7 +16,7 @@ from safetensors import numpy as safetensors
 
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, WEIGHTS, Record
-from pruneexp.engine.store import RunFolder
+from pruneexp.engine.run_folder import RunFolder
 from pruneexp.storage import archive, encodings, positions
 from pruneexp.storage.archive import Archive, Array
 from pruneexp.storage.layout import Entry

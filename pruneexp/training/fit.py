@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isnan, nan
 from typing import Any, cast
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pruneexp import seeds
 from pruneexp.engine import distributed
-from pruneexp.engine.record import Progress
+from pruneexp.engine.record import LARGEST_VALUE, Progress
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.tasks.loaded import Carry, LoadedTask
 from pruneexp.training import Training
@@ -28,14 +28,26 @@ HISTORY_ROWS = 100  # of the loss over a run, beside the validations
 
 
 class Diverged(Exception):
-    """The loss is no longer a number."""
+    """The training led to values that are no numbers, or to none that say anything.
 
-    def __init__(self, step: int) -> None:
+    Arguments:
+        step: at which that was noticed.
+        what: the loss of training, or a metric with its split.
+        value: what it was.
+    """
+
+    def __init__(self, step: int, what: str = "the training loss", value: float = nan) -> None:
         self.step = step
         super().__init__(
-            f"the loss turned NaN or infinite at step {step}; a smaller training.learning_rate or "
-            "a training.clip may help"
+            f"{what} turned {_words(value)} at step {step}; a smaller training.learning_rate or a "
+            "training.clip may help"
         )
+
+
+def _words(value: float) -> str:
+    if isfinite(value):
+        return f"{value:.3g}"
+    return "NaN" if isnan(value) else "infinite"
 
 
 class Stopped(Exception):
@@ -108,16 +120,17 @@ class Fit:
         self.model.train()
         began, first = time.monotonic(), self.state.step
         shown = saved = began
-        waiting: list[Tensor] = []
+        waiting: list[tuple[int, Tensor]] = []  # steps and their losses
         if first == 0:
             self._show("training", None)
             self._keep_state()
         for batch in self.task.batches(first, self.steps):
+            step = self.state.step + 1
             try:
-                waiting.append(self._step(batch))
+                waiting.append((step, self._step(batch)))
             except FloatingPointError:  # masks cannot be chosen among weights that are no numbers
                 self._take(waiting)
-                raise Diverged(self.state.step) from None
+                raise Diverged(step) from None
             state = self.state
             if state.step in self.keep_steps:
                 self._take(waiting)
@@ -189,15 +202,15 @@ class Fit:
     def _rate_at(self, step: int) -> float:
         return self.rate * self.recipe.factor(step, self.steps)
 
-    def _take(self, waiting: list[Tensor]) -> None:
+    def _take(self, waiting: list[tuple[int, Tensor]]) -> None:
         """Read the losses that wait on the device, and stop at the first that is no number."""
         if not waiting:
             return
-        losses = (distributed.total(torch.stack(waiting)) / distributed.count()).tolist()
-        first = self.state.step - len(losses) + 1
-        for step, loss in enumerate(losses, first):
-            if not abs(loss) < float("inf"):
-                raise Diverged(step)
+        steps, held = zip(*waiting, strict=True)
+        losses = (distributed.total(torch.stack(held)) / distributed.count()).tolist()
+        for step, loss in zip(steps, losses, strict=True):
+            if not isfinite(loss):
+                raise Diverged(step, value=loss)
         self.state.losses += [self.task.shown(loss) for loss in losses]
         waiting.clear()
 
@@ -233,18 +246,23 @@ class Fit:
     def measure_once(self, split: str) -> dict[str, float]:
         """What is too dear to be measured at each validation."""
         with self.precision():
-            return self.task.measure_once(self.model, split)
+            return self._numbers(self.task.measure_once(self.model, split), split)
 
     def measure(self, split: str) -> dict[str, float]:
         """The metrics of the model as it is."""
         with self.precision():
-            return self.task.evaluate(self.model, split)
+            return self._numbers(self.task.evaluate(self.model, split), split)
+
+    def _numbers(self, metrics: dict[str, float], split: str) -> dict[str, float]:
+        """The metrics, if all of them say something."""
+        for name, value in metrics.items():
+            if not abs(value) <= LARGEST_VALUE:
+                raise Diverged(self.state.step, f"{name} on {split}", value)
+        return metrics
 
     def _measure_and_choose(self) -> None:
         state, name = self.state, self.task.chosen_by.name
         metrics = self.measure("valid")
-        if not all(isfinite(value) for value in metrics.values()):
-            raise Diverged(state.step)
         state.history[-1] |= {f"valid_{key}": value for key, value in metrics.items()}
         may = state.step >= self.recipe.choose_after * self.steps and self.pruner.settled
         if not may and state.step < self.steps:

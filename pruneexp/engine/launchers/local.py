@@ -1,6 +1,7 @@
 """Worker processes on this machine."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import ClassVar
 from pruneexp.config.recipe import demand
 from pruneexp.config.run import Run
 from pruneexp.engine.launchers.launcher import Launcher, Started, worker_command
+from pruneexp.engine.record import Failure
 from pruneexp.engine.store import Store
 
 
@@ -42,6 +44,18 @@ def workers_that_pay(run: Run, runs: int, asked: int = 0) -> int:
     return max(1, min(runs, (cores or 1) // run.training.threads))
 
 
+def _cause(code: int) -> str:
+    """What ended a process, from its exit status."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    hint = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+    return f"signal {-code} ({name}{hint})"
+
+
 class Processes(Started):
     """Worker processes over one plan. A worker that dies is replaced, and its run is tried once
     more; a run that two workers died of is recorded as failed."""
@@ -50,6 +64,7 @@ class Processes(Started):
         self.store, self.plan, self.workers = store, plan, workers
         self.lines: list[str] = []
         self.deaths: dict[str, int] = {}  # by the run that a dead worker held
+        self.told: set[int] = set()  # dead workers that have been spoken of
         self.stopping = False
         self.processes = [self._start() for _ in range(workers)]
 
@@ -79,25 +94,30 @@ class Processes(Started):
     def tend(self) -> bool:
         for index, process in enumerate(self.processes):
             code = process.poll()
-            if code not in (None, 0) and not self.stopping:
-                died_of = f"signal {-code}" if code < 0 else f"exit status {code}"
-                if self._note_death(process.pid, died_of):
-                    self.processes[index] = self._start()
+            if code in (None, 0) or self.stopping or process.pid in self.told:
+                continue
+            self.told.add(process.pid)
+            if self._note_death(process.pid, _cause(code)):
+                self.processes[index] = self._start()
         return any(process.poll() is None for process in self.processes)
 
     def _note_death(self, pid: int, died_of: str) -> bool:
         """Note which run a dead worker held. False if it held none, since then no run is at fault
-        and another worker would die in the same way."""
+        and another worker would die in the same way; that is said."""
         for folder in self.store.folders():
             if folder.last_holder() == pid and folder.status() in ("waiting", "interrupted"):
                 name = folder.path.name
                 self.deaths[name] = self.deaths.get(name, 0) + 1
                 why = f"its process died of {died_of}"
                 if self.deaths[name] > 1:
-                    why += ", twice; is it out of memory?"
-                    folder.fail({"error": "Died", "message": why, "step": None})
+                    why += ", twice"
+                    folder.fail(Failure(error="Died", message=why))
                 self.lines.append(f"{name}: {why}")
                 return True
+        self.lines.append(
+            f"worker {pid} died of {died_of} before it had a run; its last lines are above, and "
+            f"`{' '.join(worker_command(self.store, self.plan))}` does by itself what it did"
+        )
         return False
 
     def stop(self) -> None:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, LATENCY, RECORD, Curve, Record
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.facts import (
     Facts,

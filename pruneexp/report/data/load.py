@@ -11,7 +11,8 @@ import pandas as pd
 
 from pruneexp.engine import files
 from pruneexp.engine.record import Metric, Plan, Planned
-from pruneexp.engine.store import RunFolder, Store
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
 from pruneexp.report.data import naming
 from pruneexp.report.data.facts import Facts
 from pruneexp.report.data.histories import Histories, read
@@ -98,6 +99,7 @@ def _facts(
     missing: list[Missing],
     warnings: list[str],
 ) -> Iterator[Facts]:
+    by_name = {one.name: one for one in plan.runs}
     metric: Metric | None = None
     for planned in wanted:
         folder = store.folder(planned.name)
@@ -109,7 +111,7 @@ def _facts(
             missing.append(Missing(name=planned.name, state="damaged", why=str(error)))
             continue
         if facts is None:
-            missing.append(_absent(store, plan, planned))
+            missing.append(_absent(store, by_name, planned))
         elif metric and facts.metric.name != metric.name:
             why = f"measured by {facts.metric.name}, the others by {metric.name}"
             missing.append(Missing(name=planned.name, state="left out", why=why))
@@ -169,38 +171,52 @@ def _references(facts: Sequence[Facts]) -> tuple[dict[str, float], list[str]]:
 # --- what is not -------------------------------------------------------------------------------
 
 
-def _absent(store: Store, plan: Plan, planned: Planned) -> Missing:
-    folder = store.folder(planned.name)
+def _absent(store: Store, by_name: dict[str, Planned], planned: Planned) -> Missing:
+    """Why a run of the plan is not there. Where it waits for others, the first that keeps it
+    waiting is named."""
+    state, why = _standing(store.folder(planned.name))
+    cause = planned
+    while state == "never ran" and (parent := _awaited(store, by_name, cause)) is not None:
+        cause = parent
+        its_state, its_why = _standing(store.folder(cause.name))
+        why = f"it starts from {cause.name}, {its_state}"
+        why += f": {its_why}" if its_why else ""
+        if its_state != "never ran":
+            break
+    return Missing(name=planned.name, state=state, why=why)
+
+
+def _awaited(store: Store, by_name: dict[str, Planned], planned: Planned) -> Planned | None:
+    """The first parent that is not finished."""
+    for name in planned.parents.values():
+        if name in by_name and store.folder(name).status() != "finished":
+            return by_name[name]
+    return None
+
+
+def _standing(folder: RunFolder) -> tuple[str, str]:
+    """A run's state and what there is to say about it."""
     state = folder.status()
     if state == "failed":
-        return Missing(name=planned.name, state=state, why=_failure(folder))
-    if state in ("running", "interrupted"):
-        return Missing(name=planned.name, state=state, why=_standing(folder))
-    parents = set(planned.parents.values())
-    for parent in plan.runs:
-        if parent.name in parents and store.folder(parent.name).status() != "finished":
-            above = _absent(store, plan, parent)
-            why = f"it starts from {above.name}, {above.state}"
-            why += f": {above.why}" if above.why else ""
-            return Missing(name=planned.name, state="never ran", why=why)
-    return Missing(name=planned.name, state="never ran")
+        return state, _failure(folder)
+    if state not in ("running", "interrupted"):
+        return "never ran", ""
+    progress = folder.progress()
+    return state, f"at step {progress.step:,} of {progress.steps:,}" if progress else ""
 
 
 def _failure(folder: RunFolder) -> str:
     try:
-        failure = folder.failure() or {}
+        failure = folder.failure()
     except files.Damaged as error:
         return str(error)
-    message, error_, step = (failure.get(key) for key in ("message", "error", "step"))
-    words = _line(str(message or "no message"))
-    if error_ and error_ not in words:
-        words = f"{error_}: {words}"
+    if failure is None:
+        return ""
+    words = _line(failure.message or "no message")
+    if failure.error not in words:
+        words = f"{failure.error}: {words}"
+    step = failure.step
     return words if step is None or f"step {step}" in words else f"at step {step}, {words}"
-
-
-def _standing(folder: RunFolder) -> str:
-    progress = folder.progress()
-    return f"at step {progress.step:,} of {progress.steps:,}" if progress else ""
 
 
 def _line(text: str) -> str:
