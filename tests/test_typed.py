@@ -2,14 +2,14 @@
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from pruneexp.engine.record import Plan, Progress, Record
-from pruneexp.engine.typed import typed
+from pruneexp.engine.typed import FileName, Longest, Within, reader, typed
 from tests.results import Results
 
 
@@ -124,3 +124,46 @@ def test_a_forged_record_is_refused(results: Results, change: dict[str, Any], me
     plain = asdict(results.finish(1000, 70.0)) | change
     with pytest.raises(TypeError, match=message):
         Record.from_plain(plain)
+
+
+def test_unions_that_differ_in_order_alone_read_alike() -> None:
+    """Python takes them for one type, and their readers are kept."""
+    for kind in (float | int, int | float):
+        assert type(reader(kind)(3, "x")) is int
+        assert type(reader(kind)(3.0, "x")) is float
+
+
+@dataclass(kw_only=True, slots=True)
+class Bounded:
+    share: Annotated[float, Within(0, 1)] = 0.0
+    count: Annotated[int | float, Within(0, 9)] | None = None
+    line: Annotated[str, Longest(3)] = ""
+    file: Annotated[str, FileName()] = "x"
+    files: list[Annotated[str, FileName()]] = field(default_factory=list)
+
+    def check(self) -> None:
+        if self.line == "no":
+            raise TypeError("line takes no no")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"share": 1.5}, "share takes a number from 0 to 1, got 1.5"),
+        ({"count": -1}, "count takes"),
+        ({"line": "long"}, "line takes a text of at most 3 characters"),
+        ({"file": "../x"}, "file takes a file's name"),
+        ({"file": ".hidden"}, "file takes a file's name"),
+        ({"file": "é" * 200}, "file takes a file's name"),
+        ({"files": ["good", "a/b"]}, "files takes a file's name"),
+        ({"line": "no"}, "line takes no no"),
+    ],
+)
+def test_bounds(data: dict[str, Any], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        typed(Bounded, data)
+
+
+def test_within_bounds() -> None:
+    good = {"share": 1, "count": 9, "line": "yes", "file": "plan+seed=0,1", "files": ["ü.x"]}
+    assert typed(Bounded, good) == Bounded(**{**good, "share": 1.0})
