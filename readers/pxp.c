@@ -56,6 +56,22 @@ static uint32_t crc(uint32_t sum, const uint8_t *data, uint64_t length) {
     return ~sum;
 }
 
+static int is_utf8(const uint8_t *text, uint64_t length) { /* shortest form, no half characters */
+    for (uint64_t i = 0; i < length;) {
+        uint32_t c = text[i++], more = c < 0x80 ? 0 : c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3, sign = c;
+        if (c >= 0x80 && (c < 0xC2 || c > 0xF4)) return 0;
+        if (more) sign = c & (0x3Fu >> more);
+        if (more > length - i) return 0;
+        for (uint32_t k = 0; k < more; k++) {
+            if ((text[i] & 0xC0) != 0x80) return 0;
+            sign = sign << 6 | (text[i++] & 0x3Fu);
+        }
+        if ((more == 2 && sign < 0x800) || (more == 3 && (sign < 0x10000 || sign > 0x10FFFF)) ||
+            (sign >= 0xD800 && sign <= 0xDFFF)) return 0;
+    }
+    return 1;
+}
+
 /* --- the header ------------------------------------------------------------------------------ */
 
 static uint64_t record(Tensor *t, const uint8_t *data, uint64_t at, uint64_t end) {
@@ -72,6 +88,7 @@ static uint64_t record(Tensor *t, const uint8_t *data, uint64_t at, uint64_t end
         demand(t->name[i] >= 32 && t->name[i] != 127 &&
                !(t->name[i] == 0xC2 && i + 1 < t->name_length && t->name[i + 1] < 0xA0),
                "a name with control characters");
+    demand(is_utf8(t->name, t->name_length), "a name that is not UTF-8");
     demand(t->encoding <= MASKED, "unknown encoding");
     demand(t->values < 24 && WIDTHS[t->values], "unknown type of values");
     uint64_t extent = 1, columns = 1;
@@ -251,6 +268,7 @@ static uint8_t *positions(const Tensor *t) {
     placed = 0;
     if (t->encoding == DENSE) {
         demand(!t->lengths[0] && !t->lengths[1], "dense, yet with positions");
+        demand(t->kept == t->entries, "dense, yet not all is kept");
         memset(marks, 1, t->entries), placed = t->entries;
     } else if (t->encoding == BITMASK) {
         demand(t->lengths[0] == packed(t->entries) && !t->lengths[1], "a mask of another length");
@@ -319,9 +337,11 @@ int main(int count, char **words) {
     for (uint64_t i = 0; i < tensors; i++) {
         Tensor *t = &all[i];
         if (count == 2) {
-            printf("%.*s\t%s\tkept %llu of %llu\t", (int)t->name_length, (const char *)t->name,
-                   ENCODINGS[t->encoding], (unsigned long long)t->kept,
-                   (unsigned long long)t->entries);
+            for (uint64_t k = 0; k < t->name_length; k++) /* other signs may hide or turn text */
+                if (t->name[k] < 128) putchar(t->name[k]);
+                else printf("\\x%02x", t->name[k]);
+            printf("\t%s\tkept %llu of %llu\t", ENCODINGS[t->encoding],
+                   (unsigned long long)t->kept, (unsigned long long)t->entries);
             for (uint64_t d = 0; d < t->dimensions; d++)
                 printf("%s%llu", d ? "x" : "", (unsigned long long)get(t->shape + 8 * d, 8));
             putchar('\n');

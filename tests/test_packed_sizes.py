@@ -21,7 +21,7 @@ from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Record
 from pruneexp.measure import folding, packed
 from pruneexp.measure.packed_sizes import PackedSizes
 from pruneexp.models import CustomModel
-from pruneexp.storage import encodings, layout, notes, values
+from pruneexp.storage import encodings, values
 from pruneexp.storage.archive import Archive, save
 from pruneexp.storage.pack import contents, unpack
 from pruneexp.tasks.shape import ImageShape
@@ -190,13 +190,16 @@ class TestCommands:
         assert sizes is not None and sizes.refused == {}
         part = sizes.state(folded=fold)
         assert part is not None
-        for kind, encoding in [("fp32", "auto"), ("int8", "auto"), ("fp32", "runs4")]:
+        kinds = [("fp32", "auto"), ("fp16", "auto"), ("bf16", "auto"), ("int8", "auto")]
+        for kind, encoding in [*kinds, ("fp32", "runs4"), ("fp32", "dense")]:
             out = tmp_path / "model.pxp"
             asked = ("--values", kind, "--encoding", encoding, *["--fold"] * fold)
             assert pruneexp("pack", run.name, "-o", out, *asked, results=results) == 0
             row = part.values[kind] if encoding == "auto" else part.encodings[encoding]
-            of_notes = len(notes.written(Archive(out).notes))
-            assert row is not None and row.bytes == out.stat().st_size - layout.aligned(of_notes)
+            assert row is not None and row.bytes == out.stat().st_size
+            first = out.read_bytes()
+            assert pruneexp("pack", run.name, "-o", out, *asked, results=results) == 0
+            assert out.read_bytes() == first  # the same bytes each time
 
     @torch.inference_mode()
     def test_a_folded_file_computes_the_same_under_the_same_masks(
@@ -289,6 +292,9 @@ class TestCommands:
             model=CustomModel(factory="tests.test_packed_sizes:Plain"), steps=2, evaluations=1
         )
         record, out = execute(run, say=silent), tmp_path / "model.pxp"
-        assert pruneexp("pack", record.name, "-o", out, "--fold", results=results) == BAD_INPUT
+        assert (
+            pruneexp("pack", record.name, "-o", out, "--fold", "--trust", results=results)
+            == BAD_INPUT
+        )
         assert "has no batch-norm after a convolution; leave --fold out" in capsys.readouterr().err
         assert not out.exists()

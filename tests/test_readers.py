@@ -5,13 +5,15 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pruneexp.storage import encodings, values
+from pruneexp.engine import files
+from pruneexp.storage import encodings, layout, values
 from pruneexp.storage.archive import Archive, save
 from tests.test_storage_file import signed
 
@@ -134,3 +136,80 @@ def test_the_specification_s_example_is_what_we_write(tmp_path: Path) -> None:
     written = (tmp_path / "e.pxp").read_bytes()
     assert written.hex(" ", 1) == stated.hex(" ", 1)
     assert struct.unpack_from("<Q", written, 24)[0] == len(stated)
+
+
+def lies(tmp_path: Path) -> dict[str, bytes]:
+    """Files with checksums that fit and one thing that the specification forbids."""
+    path = tmp_path / "m.pxp"
+    first = layout.HEAD.size
+
+    def changed(offset: int, form: str, value: int, content: bytes) -> bytes:
+        forged = bytearray(content)
+        struct.pack_into(form, forged, offset, value)
+        return signed(forged)
+
+    matrix, mask = np.ones((2, 3), np.float32), np.ones((2, 3), np.bool_)
+    save(path, {"w": matrix}, {})
+    dense = path.read_bytes()
+    save(path, {"w": matrix, "x": matrix}, {"w": mask})
+    twice = path.read_bytes()
+    second = first + layout.aligned(layout.RECORD.size + 2 * 8 + 1)
+    save(path, {"w": matrix}, {}, kind="int8")
+    rounded = path.read_bytes()
+    save(path, {"w": np.array([True, False])}, {})
+    truths = path.read_bytes()
+    header = struct.unpack_from("<Q", truths, 16)[0]
+    scales = struct.unpack_from("<Q", rounded, 16)[0] + 8
+    return {
+        "escape in a name": changed(first + 64, "<B", 0x1B, dense),
+        "a name that is no UTF-8": changed(first + 64, "<B", 0xFF, dense),
+        "dense with positions": changed(first + 24, "<Q", 8, dense),
+        "dense, fewer kept": changed(first + 16, "<Q", 5, dense),
+        "same with a stream": changed(second + 24, "<Q", 8, twice),
+        "same of another type": changed(second + 7, "<B", 1, twice),
+        "same of other weights": changed(second + 16, "<Q", 5, twice),
+        "same of itself": changed(second + 8, "<Q", 1, twice),
+        "a truth value of 2": changed(header, "<B", 2, truths),
+        "a negative scale": changed(scales, "<I", 0xBF800000, rounded),
+        "an infinite scale": changed(scales, "<I", 0x7F800000, rounded),
+    }
+
+
+def test_all_readers_refuse_what_the_specification_says(
+    tmp_path: Path, in_numpy: Any, in_c: Path
+) -> None:
+    path = tmp_path / "forged.pxp"
+    for what, content in lies(tmp_path).items():
+        path.write_bytes(content)
+        with pytest.raises(files.Damaged):
+            [Archive(path).read(name) for name in Archive(path).entries]
+        with pytest.raises(ValueError):
+            in_numpy["load"](path)
+        done = [subprocess.run([in_c, path, name], capture_output=True) for name in ("w", "x")]
+        assert any(each.returncode == 1 for each in done), what
+
+
+def test_names_are_listed_without_orders_to_the_terminal(tmp_path: Path, in_c: Path) -> None:
+    name = "w\u202eü"
+    save(tmp_path / "m.pxp", {name: np.ones(2, np.float32)}, {})
+    script = [sys.executable, ROOT / "readers" / "pxp.py"]
+    for command in ([in_c], script):
+        shown = subprocess.run([*command, tmp_path / "m.pxp"], capture_output=True, check=True)
+        assert "\u202e".encode() not in shown.stdout
+        assert shown.stdout.startswith(b"w")
+
+
+def test_time_and_memory_grow_with_the_number_of_tensors_and_no_faster(
+    tmp_path: Path, in_numpy: Any, in_c: Path
+) -> None:
+    """32,000 empty tensors in 2 MB, read whole; a reader that looks through all of them for each
+    would take hours. The bound leaves a busy machine ten times what it takes."""
+    empty = np.zeros((0, 4), np.float32)
+    save(tmp_path / "m.pxp", {f"t{number}": empty for number in range(32_000)}, {})
+    path = tmp_path / "m.pxp"
+    began = time.monotonic()
+    archive = Archive(path)
+    assert sum(archive.read(name).size for name in archive.entries) == 0
+    assert len(in_numpy["load"](path)) == 32_000
+    subprocess.run([in_c, path, "t31999"], capture_output=True, check=True)
+    assert time.monotonic() - began < 20

@@ -66,7 +66,9 @@ def _packed_sizes(folder: RunFolder, trust: bool) -> PackedSizes:
         from pruneexp.running.source import of_run
 
         run = of_run(folder, trust=trust)
-        sizes = packed.packed_sizes(run.model, run.shape, run.masks, lambda line: complain([line]))
+        sizes = packed.packed_sizes(
+            run.model, run.shape, run.masks, lambda line: complain([line]), folder.record()
+        )
         if sizes is None:
             raise files.NotFound(f"{folder.path.name} cannot be packed")
         folder.save_packed_sizes(sizes)

@@ -363,7 +363,7 @@ class Stage:
             if self.run.keep == "weights":
                 files.save_bytes(self.folder.path / file, payload)
         shape, say = self.run.task.shape(), self.caller.say
-        sizes = packed.packed_sizes(self.model, shape, masks, say)
+        sizes = packed.packed_sizes(self.model, shape, masks, say, record)
         if sizes is not None:
             self.folder.save_packed_sizes(sizes)
         self.folder.finish(record)

@@ -24,7 +24,7 @@ LEASE = "lease"  # locked while a process works in the folder
 
 RECORD_VERSION = 2  # of the data in `RECORD`
 LATENCY_VERSION = 1  # of the data in `LATENCY`
-BYTES_VERSION = 1  # of the data in `BYTES`; older ones are made anew
+BYTES_VERSION = 2  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
 LARGEST_VALUE = 1e12  # of a metric; what lies beyond says only that training diverged

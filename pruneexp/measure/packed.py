@@ -1,6 +1,6 @@
 """How large a model is in packed files: under each encoding of positions and with each type of
 values, with batch-norm kept and with it folded. The numbers are those of the files that
-`storage.archive.save` would write without notes.
+`storage.archive.save` would write, to the byte; those of a finished run are `pruneexp pack`'s.
 """
 
 import math
@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from torch import Tensor, nn
 
+from pruneexp.engine.record import Record
 from pruneexp.measure.folding import folded_state
 from pruneexp.measure.packed_sizes import PackedFile, PackedSizes, PackedState
 from pruneexp.storage import encodings, layout, positions, values
+from pruneexp.storage import notes as file_notes
 from pruneexp.storage.archive import (
     Array,
     PositionsCache,
@@ -21,11 +23,16 @@ from pruneexp.storage.archive import (
 )
 from pruneexp.storage.bits import Flags
 from pruneexp.storage.layout import Entry
+from pruneexp.storage.pack import notes_of
 from pruneexp.tasks.shape import Shape
 
 
 def packed_sizes(
-    model: nn.Module, shape: Shape, masks: Mapping[str, Tensor], say: Callable[[str], None]
+    model: nn.Module,
+    shape: Shape,
+    masks: Mapping[str, Tensor],
+    say: Callable[[str], None],
+    record: Record | None = None,
 ) -> PackedSizes | None:
     """How large a trained network is when packed. What cannot be measured of a user's own network
     is said and left out, since that must not cost a finished training; None if nothing can.
@@ -37,6 +44,8 @@ def packed_sizes(
         shape: what the network takes; an example of it goes through to fold batch-norm.
         masks: True where a weight is kept, by the name of its tensor.
         say: gets a line about each thing that is not known.
+        record: of the finished run, whose packed file says how it was made; without it, the sizes
+            are those of files without notes.
     """
     try:
         state = folded(model, shape)
@@ -44,7 +53,9 @@ def packed_sizes(
         say(f"bytes with batch-norm folded are not known ({_why(error)})")
         state = None
     try:
-        sizes = sizes_of_arrays(arrays(model.state_dict()), arrays(masks), state)
+        weights = arrays(model.state_dict())
+        notes = (b"", b"") if record is None else notes_of_both(record)
+        sizes = sizes_of_arrays(weights, arrays(masks), state, notes)
     except Exception as error:  # such as a type of numbers that numpy does not have
         say(f"bytes of the packed model are not known ({_why(error)})")
         return None
@@ -57,9 +68,10 @@ def sizes_of_arrays(
     weights: Mapping[str, Array],
     masks: Mapping[str, Flags],
     folded: Mapping[str, Array] | None = None,
+    notes: tuple[bytes, bytes] = (b"", b""),
 ) -> PackedSizes:
-    """The same from arrays; `folded` is the same model with batch-norm folded. A file that cannot
-    be written is None, and `refused` has the reason."""
+    """The same from arrays; `folded` is the same model with batch-norm folded, `notes` are those of
+    either file. A file that cannot be written is None, and `refused` has the reason."""
     cache: PositionsCache = {}
     refused: dict[str, str] = {}
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
@@ -67,24 +79,25 @@ def sizes_of_arrays(
         prunable=sum(mask.size for mask in masks.values()),
         kept=sum(kept.values()),
         bound_bytes=math.fsum(positions.bound(masks[name].size, kept[name]) for name in masks),
-        batch_norm_kept=_state(tensors_to_store(weights, masks), cache, refused),
+        batch_norm_kept=_state(tensors_to_store(weights, masks), notes[0], cache, refused),
         batch_norm_folded=None
         if folded is None
-        else _state(tensors_to_store(folded, masks), cache, refused),
+        else _state(tensors_to_store(folded, masks), notes[1], cache, refused),
         refused=refused,
     )
 
 
 def _state(
-    tensors: list[StoredTensor], cache: PositionsCache, refused: dict[str, str]
+    tensors: list[StoredTensor], notes: bytes, cache: PositionsCache, refused: dict[str, str]
 ) -> PackedState:
     """Each encoding with fp32 values, and each type of values with the encoding `auto`."""
 
     def file(kind: str, encoding: str) -> PackedFile | None:
         try:
-            return _file(*encode_tensors(tensors, kind=kind, encoding=encoding, cache=cache))
+            encoded = encode_tensors(tensors, kind=kind, encoding=encoding, cache=cache)
+            return _file(*encoded, notes)
         except ValueError as error:
-            refused[f"{kind} {encoding}"] = str(error)
+            refused[f"{kind} {encoding}"] = str(error)[:1000]
             return None
 
     is_pruned = any(tensor.positions is not None for tensor in tensors)
@@ -92,7 +105,11 @@ def _state(
     by_values = {word: file(word, "auto") for word in smallest_first}
     exact = by_values[values.EXACT]
     return PackedState(
-        dense_bytes=sum(math.prod(tensor.shape) * tensor.kept.dtype.itemsize for tensor in tensors),
+        dense_bytes=sum(
+            math.prod(tensor.shape) * tensor.kept.dtype.itemsize
+            for tensor in tensors
+            if tensor.repeats is None
+        ),
         encodings={  # without masks there are no positions, and one file is the other
             word: file(values.EXACT, word) if is_pruned and word != "auto" else exact
             for word in encodings.WORDS
@@ -101,9 +118,9 @@ def _state(
     )
 
 
-def _file(entries: list[Entry], bodies: list[bytes]) -> PackedFile:
+def _file(entries: list[Entry], bodies: list[bytes], notes: bytes) -> PackedFile:
     """As `pruneexp inspect` adds them up."""
-    size = len(layout.header(entries)) + sum(map(len, bodies))
+    size = len(layout.header(entries, notes)) + sum(map(len, bodies))
     lengths = [entry.lengths for entry in entries]
     of_positions = sum(first + second for first, second, _, _ in lengths)
     of_values = sum(stored + scales for _, _, stored, scales in lengths)
@@ -114,6 +131,14 @@ def _file(entries: list[Entry], bodies: list[bytes]) -> PackedFile:
         filler_bytes=sum(entry.filler_bytes for entry in entries),
         overhead_bytes=size - of_positions - of_values,
     )
+
+
+def notes_of_both(record: Record) -> tuple[bytes, bytes]:
+    """The notes of a run's packed file, with batch-norm kept and with it folded."""
+    kept, folded = (
+        file_notes.written(notes_of(record, folded=is_folded)) for is_folded in (False, True)
+    )
+    return kept, folded
 
 
 def folded(model: nn.Module, shape: Shape) -> dict[str, Array] | None:

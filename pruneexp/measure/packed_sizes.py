@@ -7,21 +7,21 @@
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pruneexp.engine.record import BYTES_VERSION
-from pruneexp.engine.typed import typed
+from pruneexp.engine.record import BYTES_VERSION, Count, Line
+from pruneexp.engine.typed import Within, typed
 
 
 @dataclass(kw_only=True, slots=True)
 class PackedFile:
-    """Bytes of one packed file without notes, and of its parts."""
+    """Bytes of one packed file and of its parts."""
 
-    bytes: int
-    position_bytes: int
-    value_bytes: int
-    filler_bytes: int  # of the values, those that no weight has
-    overhead_bytes: int  # header and alignment
+    bytes: Count
+    position_bytes: Count
+    value_bytes: Count
+    filler_bytes: Count  # of the values, those that no weight has
+    overhead_bytes: Count  # header, notes and alignment
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,7 +34,7 @@ class PackedState:
         values: by type of values, in the smallest encoding.
     """
 
-    dense_bytes: int
+    dense_bytes: Count
     encodings: dict[str, PackedFile | None]
     values: dict[str, PackedFile | None]
 
@@ -54,12 +54,12 @@ class PackedSizes:
     """
 
     version: int = BYTES_VERSION
-    prunable: int
-    kept: int
-    bound_bytes: float
+    prunable: Count
+    kept: Count
+    bound_bytes: Annotated[float, Within(0, 1e15)]
     batch_norm_kept: PackedState
     batch_norm_folded: PackedState | None = None
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, Line] = field(default_factory=dict)
 
     def state(self, folded: bool) -> PackedState | None:
         """One of both states."""

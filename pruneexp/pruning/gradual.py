@@ -168,6 +168,9 @@ class GradualPruner(Pruner):
                     f"{', '.join(names)}: {moved} masked weights are not zero; call after_step() "
                     "after each step of the optimiser, and change no weights by other means"
                 )
+        with torch.no_grad():  # a negative weight times 0 is -0.0, which a file would keep
+            for weight, name in zip(self.weights, self.names, strict=True):
+                weight.masked_fill_(~masks[name], 0)
         self.attached.release()
         return masks
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.pruning.attached import NotPrunable
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.storage.values import BY_WORD, Refused
 from pruneexp.storage.values.int8 import HIGHEST
@@ -75,8 +76,11 @@ class Rounder(Pruner):
             weight.copy_(rounded(exact, self.values))
 
     def finish(self) -> dict[str, Tensor]:
-        for weight, kept in self.kept:
-            assert not weight[kept == 0].any(), "masked weights are not zero"
+        with torch.no_grad():
+            for weight, kept in self.kept:
+                if weight[kept == 0].any():
+                    raise NotPrunable("masked weights are not zero: something else changed them")
+                weight.masked_fill_(kept == 0, 0)  # where a step left -0.0
         return self.masks
 
     def state_dict(self) -> dict[str, Any]:

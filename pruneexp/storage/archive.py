@@ -93,9 +93,9 @@ def tensors_to_store(
             if mask.shape != tensor.shape or mask.dtype != np.bool_:
                 raise ValueError(f"mask of {name}: must be boolean of shape {tensor.shape}")
             tensor = np.where(mask, tensor, tensor.dtype.type(0))
-        content = (tensor.shape, str(tensor.dtype), files.checksum(tensor.tobytes()))
+        content = (tensor.shape, str(tensor.dtype), files.checksum(_unsigned_zeros(tensor)))
         other = number_of.get(content) if tensor.ndim > 1 else None
-        if other is not None and (mask is None or _same_mask(mask, masks, tensors[other].name)):
+        if other is not None and _repeats(tensor, mask, tensors[other], masks):
             tensors.append(replace(tensors[other], name=name, repeats=other))
             continue
         number_of.setdefault(content, len(tensors))
@@ -104,6 +104,25 @@ def tensors_to_store(
         kept = flat if where is None else flat[where]
         tensors.append(StoredTensor(name, tensor.shape, kept, where))
     return tensors
+
+
+def _unsigned_zeros(tensor: Array) -> bytes:
+    """The bytes of a tensor without the sign of its zeros: masked weights of a tied tensor's second
+    name may be -0.0."""
+    is_float = np.issubdtype(tensor.dtype, np.floating)
+    return (tensor + tensor.dtype.type(0) if is_float else tensor).tobytes()
+
+
+def _repeats(
+    tensor: Array, mask: Flags | None, other: StoredTensor, masks: Mapping[str, Flags]
+) -> bool:
+    """Whether a tensor is an earlier one under a second name: the same kept values, bit for bit."""
+    if mask is not None and not _same_mask(mask, masks, other.name):
+        return False
+    flat = tensor.reshape(-1)
+    return (flat if other.positions is None else flat[other.positions]).tobytes() == (
+        other.kept.tobytes()
+    )
 
 
 def _same_mask(mask: Flags, masks: Mapping[str, Flags], other: str) -> bool:
@@ -190,6 +209,23 @@ def _row_lengths(where: Numbers, shape: tuple[int, ...]) -> Numbers:
     return np.diff(np.searchsorted(where, np.arange(rows + 1) * columns))
 
 
+class TooLarge(files.Damaged):
+    """A file whose tensors would take more memory than they may; nothing else need be wrong.
+
+    Arguments:
+        path: of the file.
+        needed, limit: bytes of all tensors, and how many they may take.
+    """
+
+    def __init__(self, path: Path, needed: int, limit: int) -> None:
+        self.path = path
+        Exception.__init__(
+            self,
+            f"the tensors of {path} would take {needed:,} bytes, more than the limit of {limit:,}; "
+            f"`pruneexp unpack --limit {needed}` lets them, where the file is trusted",
+        )
+
+
 class Archive:
     """A .pxp file. Opening reads the header alone, notes included; `read` and `mask` touch one
     tensor's bytes. Everything wrong with the file raises `files.Damaged`, which names file and
@@ -207,7 +243,8 @@ class Archive:
     def __init__(self, path: Path, *, limit: int | None = None) -> None:
         self.path = path
         try:
-            self._data: Bytes = np.memmap(path, np.uint8, mode="r")
+            # A plain view: slices of a memmap take much longer to make.
+            self._data: Bytes = np.memmap(path, np.uint8, mode="r").view(np.ndarray)
         except OSError as error:
             raise files.NotFound(f"{path} cannot be read ({error.strerror or error})") from error
         except ValueError as error:
@@ -219,11 +256,12 @@ class Archive:
             raise files.Damaged(path, str(error)) from error
         self.entries = {entry.name: entry for entry in entries}
         self._by_number = entries
+        self._all_dense_bytes = sum(entry.dense_bytes for entry in entries)
 
     @property
     def dense_bytes(self) -> int:
-        """What all tensors take in memory."""
-        return sum(entry.dense_bytes for entry in self._by_number)
+        """What all tensors take in memory, those with two names once."""
+        return sum(entry.dense_bytes for entry in self._by_number if not entry.is_same)
 
     @property
     def size(self) -> int:
@@ -256,15 +294,10 @@ class Archive:
         entry = self.entries[name]
         if entry.is_same:
             entry = self._by_number[entry.parameter]
-        if self.dense_bytes > self.limit:
-            self._fail(
-                name,
-                f"the tensors of the file would take {self.dense_bytes:,} bytes, which its "
-                f"length does not justify; where it is trusted, a limit above {self.limit:,} "
-                "lets it pass",
-            )
+        if self._all_dense_bytes > self.limit:
+            raise TooLarge(self.path, self._all_dense_bytes, self.limit)
         offsets = entry.offsets
-        if zlib.crc32(self._data[entry.begin : entry.end].data) != entry.checksum:
+        if zlib.crc32(self._data[offsets[0] : offsets[-1]].data) != entry.checksum:
             self._fail(name, "its checksum does not fit its content")
         first, second, stored, scales = (
             self._data[begin : begin + length]

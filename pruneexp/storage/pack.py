@@ -53,14 +53,16 @@ def pack(
 
 
 def notes_of(record: Record, *, folded: bool = False) -> dict[str, Any]:
-    """What a packed run's file says of how it was made: enough to build the network again."""
+    """What a packed run's file says of how it was made: enough to build the network again. They
+    follow from the record alone, so that a run's file is the same each time it is written."""
+    made_by = record.circumstances.get("pruneexp") or version("pruneexp")
     return {
-        "package": {"name": "pruneexp", "version": version("pruneexp")},
+        "package": {"name": "pruneexp", "version": str(made_by)},
         "run": record.name,
         "configuration": record.configuration,
         "metric": {**asdict(record.metric), "references": record.references},
         "metrics": {"step": record.step, "valid": record.valid, "test": record.test},
-        "checksums": {"data": record.checksums["data"]},
+        "checksums": {"data": record.checksums.get("data", "")},
         "folded": folded,  # batch-norm, into the convolution before it
     }
 
@@ -77,9 +79,10 @@ def tensors(folder: RunFolder, name: str, record: Record) -> dict[str, Array]:
     if files.checksum(content) != record.checksums.get(name.partition(".")[0]):
         raise files.Damaged(path, "its checksum is not the one in the run's record")
     try:
-        return safetensors.load(content)
+        loaded = safetensors.load(content)
     except SafetensorError as error:
         raise files.Damaged(path, f"it is no safetensors file ({error})") from error
+    return {name: loaded[name] for name in sorted(loaded)}  # a file has them in no fixed order
 
 
 def unpack(packed: Archive, path: Path, masks: Path | None = None) -> None:
