@@ -34,9 +34,14 @@ test: $(READY) ## run the tests
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
 
+.PHONY: test-kill
+test-kill: $(READY) ## kill a sweep two hundred times and compare it with one that nobody disturbed
+	$(BIN)/python -m scripts.kill 200
+
 .PHONY: fuzz
-fuzz: $(READY) ## forged .pxp files against all readers; new examples for the property tests
+fuzz: $(READY) ## forged packed files, records and plans; new examples for the property tests
 	$(BIN)/python -m scripts.fuzz 300
+	$(BIN)/python -m scripts.fuzz_records 300
 	$(BIN)/pytest -n auto --hypothesis-profile=wide $(shell grep -l "@given" tests/test_*.py)
 
 .PHONY: check
