@@ -50,7 +50,7 @@ class TestTables:
         results.finish(1000, 70.0)
         made = replace(table(results.find()), cells=[["50%_a&b", "|*"]], header=["#", "x"])
         assert r"\# & x \\" in made.latex()
-        assert r"50\%\_a\&b & |* \\" in made.latex()
+        assert r"50\%\_a\&b & \textbar{}* \\" in made.latex()
         assert r"| 50%_a&b | \|\* |" in made.markdown()
 
     def test_csv_loses_no_digit(self, results: Results) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
@@ -92,7 +93,18 @@ def sweep(asked: Sweep) -> int:
     from pruneexp.report import report
 
     ended = standings(first.store, planned)
-    written = report(first.store, planned, may_fail=True)
+    try:
+        written = report(first.store, planned, may_fail=True)
+    except Exception as error:  # the runs stay finished, whatever a report fails at
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        complain(
+            [
+                f"the report failed ({type(error).__name__}: {error}; {where.filename}, line "
+                f"{where.lineno}); the runs are kept, and `pruneexp report {planned.name}` tries "
+                "the report again"
+            ]
+        )
+        return FAILED
     if first.format == "json":
         states = {standing.planned.name: standing.state for standing in ended}
         print(json.dumps({"plan": planned.name, "states": states}))

@@ -6,21 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-BLANK = "–"  # what cannot be known
+from pruneexp.report.escape import for_csv, for_latex, for_markdown
 
-LATEX = str.maketrans(
-    {
-        **{sign: "\\" + sign for sign in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "≈": r"$\approx$",
-        "−": "$-$",
-        "–": "--",
-    }
-)
+BLANK = "–"  # what cannot be known
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,7 +22,10 @@ class Table:
     caption: str = ""
 
     def csv(self) -> str:
-        return self.raw.to_csv(index=False, lineterminator="\n")
+        text = self.raw.select_dtypes(["object", "string"]).columns
+        safe = self.raw.assign(**{name: self.raw[name].map(for_csv) for name in text})
+        safe.columns = [for_csv(name) for name in safe.columns]
+        return safe.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
         rule = ["---:" if side == "r" else "---" for side in self.align]
@@ -46,14 +37,14 @@ class Table:
 
     def latex(self) -> str:
         """For a document that loads the package booktabs."""
-        body = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in self.cells]
+        body = [" & ".join(map(for_latex, row)) + r" \\" for row in self.cells]
         lines = [
             r"\begin{table}",
             r"  \centering",
-            *([rf"  \caption{{{self.caption.translate(LATEX)}}}"] if self.caption else []),
+            *([rf"  \caption{{{for_latex(self.caption)}}}"] if self.caption else []),
             rf"  \begin{{tabular}}{{{self.align}}}",
             r"    \toprule",
-            "    " + " & ".join(cell.translate(LATEX) for cell in self.header) + r" \\",
+            "    " + " & ".join(map(for_latex, self.header)) + r" \\",
             r"    \midrule",
             *(f"    {line}" for line in body),
             r"    \bottomrule",
@@ -68,13 +59,6 @@ TABLE_FORMATS: dict[str, Callable[[Table], str]] = {
     "md": Table.markdown,
     "tex": Table.latex,
 }
-
-
-def for_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    for sign in "\\`*<|[":
-        text = text.replace(sign, "\\" + sign)
-    return " ".join(text.split())
 
 
 def short(count: float, among: Iterable[float] = ()) -> str:

@@ -239,13 +239,15 @@ def rivals(curves: dict[str, list[Point]], metric: Metric) -> tuple[list[Pair], 
 
 
 def _pair(ours: list[Point], theirs: list[Point], words: tuple[str, str], metric: Metric) -> Pair:
-    """Where both curves reach: at every size that either was measured at."""
+    """Where both curves reach: at every size that either was measured at. A model with nothing left
+    has no place on an axis of powers."""
+    one, other = ([point for point in curve if point.nonzero > 0] for curve in (ours, theirs))
     sizes: list[float] = []
-    for size in sorted(point.nonzero for point in [*ours, *theirs]):
+    for size in sorted(point.nonzero for point in [*one, *other]):
         new = not sizes or not math.isclose(size, sizes[-1], rel_tol=NEAR)
-        if new and _reaches(ours, size) and _reaches(theirs, size):
+        if new and one and other and _reaches(one, size) and _reaches(other, size):
             sizes.append(size)
-    gaps = [_gap(ours, theirs, size, words, metric) for size in sizes]
+    gaps = [_gap(one, other, size, words, metric) for size in sizes]
     return Pair(ours=ours, theirs=theirs, words=words, gaps=gaps)
 
 

@@ -7,6 +7,7 @@ runs give the same bytes.
 import io
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +19,9 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from pruneexp.printable import printable
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.figures.positions import positions
 from pruneexp.report.figures.schedule import schedule
@@ -33,7 +36,12 @@ METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-SETTINGS: dict[Any, Any] = {"svg.hashsalt": "pruneexp", "pdf.fonttype": 42, "font.size": 9.5}
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "pruneexp",
+    "pdf.fonttype": 42,
+    "font.size": 9.5,
+    "text.parse_math": False,  # a name may hold dollar signs
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,12 +121,15 @@ def _draw_shared(name: str, formats: list[str]) -> dict[str, bytes]:
 def draw(name: str, found: Findings, formats: list[str]) -> dict[str, bytes]:
     """One figure as the content of a file in each format; no file where there is nothing to
     draw."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # letters that no font here has
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         figure = FIGURES[name].draw(found)
         if figure is None:
             return {}
+        for text in figure.findobj(Text):
+            text.set_text(printable(text.get_text()))
         if figure.get_layout_engine() is not None:  # once for all formats
             figure.draw_without_rendering()
             figure.set_layout_engine("none")

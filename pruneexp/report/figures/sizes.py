@@ -111,11 +111,11 @@ AXES: dict[str, Axis] = {
 
 
 def against(name: str, found: Findings) -> Figure | None:
-    """The figure over one of the axes; None where some runs were not measured, or where all have
-    the same size."""
+    """The figure over one of the axes; None where some runs were not measured or have nothing that
+    an axis of powers could show, or where all have the same size."""
     axis = AXES[name]
     sizes = [axis.read(point) for point in found.points]
-    if any(size is None for size in sizes):
+    if any(size is None or size <= 0 for size in sizes):
         return None
     if _one_size(found):
         return _settings(found) if axis.settings else None

@@ -4,11 +4,11 @@ its pictures."""
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from html import escape
 
 from pruneexp.report.analysis.budgets import Given
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.format import Table, for_markdown, number
+from pruneexp.report.escape import for_html, for_markdown
+from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.tables import comparison_of, rivals, table
 
@@ -215,7 +215,7 @@ def html(blocks: list[Block]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{STYLE}</style>\n<body>\n{body}\n</body>\n"
+        f"<title>{for_html(title)}</title>\n<style>\n{STYLE}</style>\n<body>\n{body}\n</body>\n"
         "</html>\n"
     )
 
@@ -223,33 +223,33 @@ def html(blocks: list[Block]) -> str:
 def _html(block: Block) -> str:
     match block:
         case Heading():
-            return f"<h{block.level}>{escape(block.text)}</h{block.level}>"
+            return f"<h{block.level}>{for_html(block.text)}</h{block.level}>"
         case Paragraph():
             kind = ' class="warning"' if block.warning else ""
-            return f"<p{kind}>{escape(block.text)}</p>"
+            return f"<p{kind}>{for_html(block.text)}</p>"
         case Listing():
-            items = "\n".join(f"<li>{escape(item)}</li>" for item in block.items)
+            items = "\n".join(f"<li>{for_html(item)}</li>" for item in block.items)
             return f"<ul>\n{items}\n</ul>"
         case Grid():
             return _html_table(block.table)
         case Picture():
             content = base64.b64encode(block.content).decode()
             source = f"data:{block.media};base64,{content}"
-            return f'<p><img src="{source}" alt="{escape(block.alternative)}"></p>'
+            return f'<p><img src="{source}" alt="{for_html(block.alternative)}"></p>'
     raise AssertionError(block)
 
 
 def _html_table(table: Table) -> str:
     def row(cells: list[str], tag: str) -> str:
         return "".join(
-            f'<{tag} class="r">{escape(cell)}</{tag}>'
+            f'<{tag} class="r">{for_html(cell)}</{tag}>'
             if side == "r"
-            else f"<{tag}>{escape(cell)}</{tag}>"
+            else f"<{tag}>{for_html(cell)}</{tag}>"
             for cell, side in zip(cells, table.align, strict=True)
         )
 
     lines = "\n".join(f"<tr>{row(cells, 'td')}</tr>" for cells in table.cells)
-    caption = f'<p class="caption">{escape(table.caption)}</p>' if table.caption else ""
+    caption = f'<p class="caption">{for_html(table.caption)}</p>' if table.caption else ""
     head = f"<tr>{row(table.header, 'th')}</tr>"
     return f'<div class="wide"><table>\n{head}\n{lines}\n</table></div>\n{caption}'
 

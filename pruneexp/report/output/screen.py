@@ -7,20 +7,24 @@ from rich.console import Console
 from rich.table import Table as Shown
 from rich.text import Text as Line
 
+from pruneexp.printable import printable
 from pruneexp.report.format import Table
 from pruneexp.report.output.page import Block, Grid, Heading, Listing, Paragraph
 
 
 def show(blocks: list[Block], console: Console) -> None:
+    """Print the story, without its details."""
     for block in blocks:
         if not block.detail:
             _show(block, console)
 
 
 def plain(blocks: list[Block], width: int) -> str:
+    """The story as plain text, which holds no order to a terminal."""
     file = io.StringIO()
     show(blocks, Console(file=file, width=width, color_system=None, force_terminal=False))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    lines = printable(file.getvalue()).split("\n")
+    return "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
 
 
 def _show(block: Block, console: Console) -> None:
