@@ -369,8 +369,9 @@ def test_a_fault_names_key_value_and_remedy(overrides: list[str], expected: list
 def test_a_module_is_looked_for_after_reading() -> None:
     before = list(sys.path)
     run = composed("model=custom", "model.factory=nowhere:at_all")
+    settle(run)  # a name needs no module
     with pytest.raises(Invalid) as raised:
-        settle(run)
+        run.model.ready()
     assert str(raised.value) == (
         "model.factory takes package.module:function, got nowhere:at_all: there is no module "
         "nowhere in the working folder, on PYTHONPATH or among the installed packages"

@@ -347,7 +347,7 @@ class Stage:
             "threads": self.threads,
             "ranks": distributed.count(),
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # a text of its own kind
             "pruneexp": version("pruneexp"),
         }
 
