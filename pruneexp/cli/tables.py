@@ -252,7 +252,7 @@ def latency(name: str, times: "Latency") -> Table:
     for each in times.layers:
         shown.add_row(
             each.layer,
-            f"{1 - each.nonzero / each.weights:.1%}",
+            f"{each.sparsity:.1%}",
             f"{1000 * each.dense:.3f}",
             f"{1000 * each.sparse:.3f}",
             f"x{each.dense / each.sparse:.2f}",
