@@ -298,6 +298,13 @@ def test_the_command(tiny: Make, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "classifier" in shown
     assert "whole model" in shown or "does not pay" in shown
+    assert "measurements" not in shown  # of one there is nothing to sum up
+    with pytest.raises(SystemExit) as ended:
+        main.main([*arguments, "--batch", "1", "99999999999"])
+    captured = capsys.readouterr()
+    assert ended.value.code == BAD_INPUT
+    assert "batch takes a smaller number, got 99999999999" in captured.err
+    assert len(captured.err.splitlines()) == 1
     (run.store.folder(name(run)).path / WEIGHTS).unlink()
     with pytest.raises(SystemExit) as ended:
         main.main(arguments)

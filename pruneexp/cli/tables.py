@@ -203,7 +203,7 @@ def packed_sizes(name: str, sizes: "PackedSizes") -> Table:
             f"{file.position_bytes:,}",
             f"{file.filler_bytes:,}",
             f"{file.bytes:,}",
-            f"{file.bytes / kept.dense_bytes:.1%}",
+            f"{file.bytes / kept.dense_bytes:.1%}" if kept.dense_bytes else "-",
             *([f"{other.bytes:,}" if other else "-"] if folded else []),
         )
     shown.caption_justify = "left"

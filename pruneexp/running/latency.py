@@ -109,7 +109,7 @@ def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int = 1) -> 
     with caller_state_kept():
         torch.set_num_threads(threads)
         demand_batch(model, shape, batch)
-        with memory_may_run_out(shape, batch):
+        with memory_may_run_out(batch):
             return _latency(model, shape, batch, threads)
 
 

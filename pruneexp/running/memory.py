@@ -26,24 +26,24 @@ def demand_batch(model: nn.Module, shape: Shape, batch: int) -> None:
         raise Invalid([Fault("batch", f"takes a whole number above 0, got {batch!r}")])
     free, least = free_bytes(), batch * bytes_of_an_example(model, shape)
     if free is not None and least > free:
-        raise Invalid([Fault("batch", _too_much(batch, shape, f"{_gigabytes(least)} or more"))])
+        raise Invalid([Fault("batch", _too_much(batch, f"{_gigabytes(least)} or more"))])
 
 
 @contextmanager
-def memory_may_run_out(shape: Shape, batch: int) -> Iterator[None]:
+def memory_may_run_out(batch: int) -> Iterator[None]:
     """Turn torch's error where memory ran out all the same into `Invalid`."""
     try:
         yield
     except RuntimeError as error:
         if not re.search(OUT_OF_MEMORY, str(error)):
             raise
-        raise Invalid([Fault("batch", _too_much(batch, shape, "more memory"))]) from error
+        raise Invalid([Fault("batch", _too_much(batch, "more memory than there is"))]) from error
 
 
-def _too_much(batch: int, shape: Shape, needed: str) -> str:
+def _too_much(batch: int, needed: str) -> str:
     free = free_bytes()
-    there = "than this machine gives" if free is None else f"and {_gigabytes(free)} are free"
-    return f"takes a smaller number, got {batch}: so many of a {shape.unit} need {needed}, {there}"
+    there = "" if free is None else f", and {_gigabytes(free)} are free"
+    return f"takes a smaller number, got {batch}: a call with so many needs {needed}{there}"
 
 
 def _gigabytes(size: float) -> str:
