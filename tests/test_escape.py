@@ -5,6 +5,7 @@ import io
 import json
 import xml.dom.minidom
 from html.parser import HTMLParser
+from pathlib import Path
 
 import hypothesis.strategies as some
 import pandas as pd
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pruneexp.cli import main
+from pruneexp.cli.compose import Composed, compose
+from pruneexp.config.recipe import Invalid
 from pruneexp.engine.record import Metric
 from pruneexp.printable import printable
 from pruneexp.report import report
@@ -146,3 +149,22 @@ def test_a_report_that_fails_is_no_fault_of_the_configuration(
     assert "pruneexp report sweep" in said
     plan = json.loads(next(results.store.plans.glob("*.json")).read_bytes())
     assert results.store.folder(plan["runs"][0]["name"]).status() == "finished"
+
+
+def test_a_mistake_of_the_program_is_no_fault_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*given: object) -> None:
+        raise ValueError("\nsomething inside")
+
+    monkeypatch.setattr(Composed, "__call__", fail)
+    with pytest.raises(ValueError, match="something inside") as raised:
+        compose(["task=glyphs"])
+    assert not isinstance(raised.value, Invalid)
+
+
+def test_a_yaml_that_is_no_text_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_bytes(b"a: \xff\n")
+    with pytest.raises(Invalid, match="YAML file cannot be read"):
+        compose(["--config-dir", str(tmp_path), "model=mine"])

@@ -315,14 +315,24 @@ def test_a_newer_measurement_takes_the_older_s_place(pack: Pack) -> None:
     assert cache.remembered(source.of_file(packed), batch=1, threads=1) is None
 
 
-@pytest.mark.parametrize("key", ["dense", "layers", "channels_last", "batch"])
+FORGED = {
+    "dense": "x",
+    "sparse": 0.0,  # by which a gain would be divided
+    "layers": [],
+    "channels_last": 1,
+    "batch": "x",
+    "difference": 1e300,
+}
+
+
+@pytest.mark.parametrize("key", FORGED)
 def test_a_forged_measurement_is_made_anew(pack: Pack, key: str) -> None:
     packed, network = pack(LSTM, Text(vocabulary=50))
     load(packed, sparse=True)
     found = source.of_file(packed)
     data = files.load_json(found.latency)
     (row,) = data["measured"]
-    row[key] = [{**row["layers"][0], "layer": "dropout"}] if key == "layers" else "x"
+    row[key] = [{**row["layers"][0], "layer": "dropout"}] if key == "layers" else FORGED[key]
     files.save_json(found.latency, data)
     assert cache.remembered(found, batch=1, threads=1) is None
     task = Text(vocabulary=50)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis.extra.numpy as some_arrays
@@ -19,14 +20,14 @@ from pruneexp.engine import files
 from pruneexp.engine.execute import build, execute
 from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Record
 from pruneexp.measure import folding, packed
-from pruneexp.measure.packed_sizes import PackedSizes
+from pruneexp.measure.packed_sizes import PackedSizes, PackedState, summary
 from pruneexp.models import CustomModel
 from pruneexp.storage import encodings, values
 from pruneexp.storage.archive import Archive, save
 from pruneexp.storage.pack import contents, unpack
 from pruneexp.tasks.shape import ImageShape
 from tests.conftest import Make, silent, tiny_gradual
-from tests.results import Results
+from tests.results import Results, weights
 from tests.test_storage_commands import pruneexp
 
 FIXTURE = [HealthCheck.function_scoped_fixture]
@@ -298,3 +299,18 @@ class TestCommands:
         )
         assert "has no batch-norm after a convolution; leave --fold out" in capsys.readouterr().err
         assert not out.exists()
+
+
+def test_the_summary_of_several_runs_names_both_ends() -> None:
+    """int8 files of 250 and 20 bytes, of 4 bytes a weight dense."""
+    runs = [
+        PackedSizes.from_plain(weights(250, file=2000, folded=1000)),
+        PackedSizes.from_plain(weights(100, file=80)),
+    ]
+    assert [run.smallest for run in runs] == [250, 20]
+    assert summary(runs).startswith("2 runs: 20 to 250 bytes")
+    assert "5.0% to 25.0%" in summary(runs)
+    assert "none" in summary([replace(runs[0], batch_norm_kept=NOTHING, batch_norm_folded=None)])
+
+
+NOTHING = PackedState(dense_bytes=0, encodings={}, values={"fp32": None})

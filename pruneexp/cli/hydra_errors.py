@@ -21,7 +21,8 @@ from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid, either, is_part, no_key
 from pruneexp.config.run import Run
 
-EXPECTED = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
+# Not every ValueError: what goes wrong in this program is no fault of a configuration.
+EXPECTED = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
 RUN_KEYS = [item.name for item in fields(Run)]
 KINDS = {
     "Float": "a number",
@@ -57,7 +58,7 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     """What Hydra or OmegaConf raised as one line for the user, and the key that it is about. None
     where no key can be named."""
     text = str(error)
-    if isinstance(error, YAMLError):
+    if isinstance(error, YAMLError | UnicodeDecodeError):
         return Fault("", f"a YAML file cannot be read: {' '.join(text.split())}"), ""
     if "does not have a `_target_` field" in text:  # a sweeper of Hydra's own met our launcher
         why = "takes basic with a sweeper of Hydra's own: add hydra/launcher=basic"

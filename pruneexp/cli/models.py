@@ -13,7 +13,7 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
-from pruneexp.measure.packed_sizes import PackedSizes
+from pruneexp.measure.packed_sizes import PackedSizes, summary
 
 # What a run may lack that another has: its file, its weights, the code of its network.
 EXPECTED = (files.NotFound, files.Damaged, Invalid)
@@ -39,6 +39,8 @@ def bytes_command(options: argparse.Namespace, store: Store) -> int:
         console = Console()
         for name, sizes in measured.items():
             console.print(tables.packed_sizes(name, sizes))
+        if len(measured) > 1:
+            console.print(summary(list(measured.values())))
     complain(faults)
     return BAD_INPUT if faults else 0
 
@@ -135,10 +137,10 @@ def latency_command(options: argparse.Namespace, store: Store) -> int:
     """How fast models are, one after the other."""
     from pruneexp.engine.device import keep_freed_memory
     from pruneexp.running import cache
-    from pruneexp.running.latency import latency
+    from pruneexp.running.latency import latency, summary
 
     console = Console()
-    rows = []
+    measured = []
     keep_freed_memory()
     for source in _sources(options, store):
         for batch in options.batch:
@@ -147,12 +149,14 @@ def latency_command(options: argparse.Namespace, store: Store) -> int:
                 cache.keep(source, times)
             except files.CannotWrite as error:
                 complain([str(error)])
-            rows.append({"run": source.name} | times.to_plain())
+            measured.append((source.name, times))
             if options.format == "table":
                 console.print(tables.latency(source.name, times))
     if options.format == "json":
-        print(json.dumps(rows))
-    return 0 if rows else BAD_INPUT
+        print(json.dumps([{"run": name} | times.to_plain() for name, times in measured]))
+    elif len(measured) > 1:
+        console.print(summary(measured))
+    return 0 if measured else BAD_INPUT
 
 
 def _sources(options: argparse.Namespace, store: Store) -> "Iterator[Source]":

@@ -203,7 +203,7 @@ def packed_sizes(name: str, sizes: "PackedSizes") -> Table:
             f"{file.position_bytes:,}",
             f"{file.filler_bytes:,}",
             f"{file.bytes:,}",
-            f"{file.bytes / kept.dense_bytes:.1%}",
+            f"{file.bytes / kept.dense_bytes:.1%}" if kept.dense_bytes else "-",
             *([f"{other.bytes:,}" if other else "-"] if folded else []),
         )
     shown.caption_justify = "left"
@@ -252,7 +252,7 @@ def latency(name: str, times: "Latency") -> Table:
     for each in times.layers:
         shown.add_row(
             each.layer,
-            f"{1 - each.nonzero / each.weights:.1%}",
+            f"{each.sparsity:.1%}",
             f"{1000 * each.dense:.3f}",
             f"{1000 * each.sparse:.3f}",
             f"x{each.dense / each.sparse:.2f}",

@@ -32,6 +32,7 @@ LARGEST_VALUE = 1e12  # of a metric; what lies beyond says only that training di
 Count = Annotated[int, Within(0, 10**15)]  # of weights, steps, examples, bytes
 Value = Annotated[float, Within(-LARGEST_VALUE, LARGEST_VALUE)]
 Share = Annotated[float, Within(0, 1)]
+Seconds = Annotated[float, Within(1e-9, 1e6)]  # of a call, from a nanosecond to eleven days
 Line = Annotated[str, Longest(2_000)]
 Name = Annotated[str, FileName()]  # of a run's folder or a plan's file
 Hash = Annotated[str, Fingerprint()]

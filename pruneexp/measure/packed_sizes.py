@@ -6,6 +6,7 @@
 `measure.packed` measures them; a report reads the part that it shows (`report.data.facts`).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -65,6 +66,13 @@ class PackedSizes:
         """One of both states."""
         return self.batch_norm_folded if folded else self.batch_norm_kept
 
+    @property
+    def smallest(self) -> int | None:
+        """Bytes of the smallest file of all; None where none can be written."""
+        states = [self.batch_norm_kept, self.batch_norm_folded]
+        files = [file for state in states if state for file in state.values.values() if file]
+        return min((file.bytes for file in files), default=None)
+
     def to_plain(self) -> dict[str, Any]:
         """As plain data, for JSON."""
         return asdict(self)
@@ -75,3 +83,18 @@ class PackedSizes:
         if data.get("version") != BYTES_VERSION:
             raise TypeError("another version of pruneexp measured it")
         return typed(cls, data)
+
+
+def summary(measured: Sequence[PackedSizes]) -> str:
+    """In a line, how small the smallest files of several runs are."""
+    known = [(sizes.smallest, sizes.batch_norm_kept.dense_bytes) for sizes in measured]
+    files = sorted((smallest, dense) for smallest, dense in known if smallest is not None)
+    if not files:
+        return f"{len(measured)} runs, of which none can be packed"
+    shares = sorted(smallest / dense for smallest, dense in files if dense)
+    words = " to ".join(dict.fromkeys(f"{smallest:,}" for smallest, _ in (files[0], files[-1])))
+    of_dense = ""
+    if shares:
+        ends = " to ".join(dict.fromkeys(f"{share:.1%}" for share in (shares[0], shares[-1])))
+        of_dense = f", {ends} of the dense weights"
+    return f"{len(measured)} runs: {words} bytes in each run's smallest file{of_dense}"

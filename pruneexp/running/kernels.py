@@ -1,5 +1,8 @@
 """Layers that skip masked weights: their weight is kept in rows of (column, value), with 32-bit
-columns. They compute what their dense counterparts do, to rounding, and are for running only."""
+columns. They compute what their dense counterparts do, to rounding, and are for running only.
+
+To add one: a class here, an entry in `KERNELS`, and in `has_kernel` which layers it fits.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -15,7 +18,7 @@ FEW_PIXELS = 128  # of a picture; measured with batches of 16
 
 def rows(weight: Tensor) -> Tensor:
     """A matrix without its zeros."""
-    with warnings.catch_warnings():  # torch tells everyone that its CSR tensors are young
+    with warnings.catch_warnings():  # torch warns that its CSR tensors are in beta
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
         found = weight.detach().to_sparse_csr()
     return torch.sparse_csr_tensor(
@@ -49,6 +52,8 @@ def product(
 
 
 class SparseLinear(nn.Module):
+    """A product with the matrix, bias added."""
+
     def __init__(self, dense: nn.Linear) -> None:
         super().__init__()
         self.matrix = rows(dense.weight)
@@ -136,35 +141,10 @@ def _step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(leave) * torch.tanh(cell), cell
 
 
-class SparseEmbedding(nn.Module):
-    """Rows are filled in when they are asked for: slower than a table, and smaller."""
-
-    def __init__(self, dense: nn.Embedding) -> None:
-        super().__init__()
-        self.matrix = rows(dense.weight)
-        self.width = dense.embedding_dim
-
-    @property
-    def weight(self) -> Tensor:
-        """Dense, for a network that reads it beside the layer."""
-        return self.matrix.to_dense()
-
-    def forward(self, words: Tensor) -> Tensor:
-        asked = words.flatten()
-        starts = self.matrix.crow_indices().long()
-        first, lengths = starts[asked], starts[asked + 1] - starts[asked]
-        row = torch.repeat_interleave(torch.arange(len(asked)), lengths)
-        place = torch.arange(len(row)) - (lengths.cumsum(0) - lengths)[row] + first[row]
-        found = torch.zeros(len(asked), self.width, dtype=self.matrix.dtype)
-        found[row, self.matrix.col_indices().long()[place]] = self.matrix.values()[place]
-        return found.view(*words.shape, self.width)
-
-
 KERNELS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     nn.Linear: SparseLinear,
     nn.Conv2d: SparsePointwise,
     nn.LSTM: SparseLSTM,
-    nn.Embedding: SparseEmbedding,
 }
 
 
@@ -174,12 +154,12 @@ def sparse(layer: nn.Module) -> nn.Module | None:
 
 
 def has_kernel(layer: Any) -> bool:
-    """A class of somebody's own that inherits from one of these may do something else."""
+    """Whether there is one for this layer. A class that inherits from one of these may do
+    something else, so it has none. Nor has an embedding: looking up rows of a table is many times
+    faster than filling them in."""
     if type(layer) is nn.Conv2d:
         return layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding == (0, 0)
     if type(layer) is nn.LSTM:
         plain = layer.num_layers == 1 and not layer.bidirectional and not layer.batch_first
         return plain and not layer.proj_size
-    if type(layer) is nn.Embedding:
-        return layer.max_norm is None
     return type(layer) is nn.Linear

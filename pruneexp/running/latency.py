@@ -1,14 +1,19 @@
 """How fast a model really is on this machine's CPU, dense against sparse."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine.device import caller_state_kept
+from pruneexp.engine.record import Line, Seconds, Value
+from pruneexp.engine.typed import Within, typed
 from pruneexp.measure.folding import folded, scores
+from pruneexp.running.memory import demand_batch, memory_may_run_out
 from pruneexp.running.timing import Timing, beside, chosen, measure
 from pruneexp.tasks.shape import Shape
 
@@ -17,24 +22,28 @@ from pruneexp.tasks.shape import Shape
 class Latency:
     """Seconds of a call of the whole model, and of each layer that could run sparse."""
 
-    batch: int
-    threads: int
-    example: str  # what a batch has several of: a picture, or a word of each text
+    batch: Annotated[int, Within(1, 10**12)]
+    threads: Annotated[int, Within(1, 10**6)]
+    example: Line  # what a batch has several of: a picture, or a word of each text
     layers: list[Timing]
-    dense: float
-    sparse: float
+    dense: Seconds
+    sparse: Seconds
     channels_last: bool  # the memory order of pictures in which the sparse side was faster
-    difference: float  # the largest between both outputs, over the largest output
+    difference: Value  # the largest between both outputs, over the largest output
 
     @property
     def faster(self) -> float:
+        """The dense model's time as a multiple of the sparse one's."""
         return self.dense / self.sparse
 
     @property
     def limit(self) -> float:
-        """Amdahl's: what the layers' own times would give if nothing else took any longer."""
-        saved = sum(timing.dense - timing.sparse for timing in self.layers if timing.pays)
-        return self.dense / max(self.dense - saved, 1e-9)
+        """Amdahl's: how much faster the model would be if all else took as long as in the dense
+        one. `faster` never passes it: what the sparse model took for everything is an upper bound
+        of what that takes."""
+        paying = [timing for timing in self.layers if timing.pays]
+        rest = max(0.0, self.dense - sum(timing.dense for timing in paying))
+        return self.dense / min(self.sparse, rest + sum(timing.sparse for timing in paying))
 
     @property
     def pays(self) -> bool:
@@ -43,6 +52,7 @@ class Latency:
 
     @property
     def running_sparse(self) -> set[str]:
+        """The layers that run sparse in the faster model."""
         return _paying(self.layers) if self.pays else set()
 
     @property
@@ -55,6 +65,7 @@ class Latency:
         return dense, dense - sum(saved)
 
     def to_plain(self) -> dict[str, Any]:
+        """As plain data, for JSON, with what follows from it."""
         dense_bytes, bytes_as_chosen = self.touched
         return asdict(self) | {
             "faster": self.faster,
@@ -68,27 +79,38 @@ class Latency:
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> "Latency":
-        """What `to_plain` gave; raises KeyError or TypeError on anything else."""
-        timings = [_typed(Timing, row) for row in data["layers"]]
-        return _typed(cls, {**data, "layers": timings})
+        """What `to_plain` gave. Raises TypeError for anything else."""
+        return typed(cls, {item.name: data.get(item.name) for item in fields(cls)})
 
 
-def _typed(kind: Any, data: dict[str, Any]) -> Any:
-    values = {item.name: data[item.name] for item in fields(kind)}
-    for item in fields(kind):
-        expected = list if item.name == "layers" else item.type
-        if type(values[item.name]) is not expected:
-            raise TypeError(f"{item.name} is {values[item.name]!r}")
-    return kind(**values)
+def summary(measured: Sequence[tuple[str, Latency]]) -> str:
+    """In a line, where sparse is faster among models that were measured, and by how much: a name
+    and a measurement each."""
+    faster = [(name, times) for name, times in measured if times.pays]
+    count = f"{len(faster)} of {len(measured)} measurements"
+    if not faster:
+        return f"sparse is faster in {count}"
+    name, most = max(faster, key=lambda each: each[1].faster)
+    by = span(min(times.faster for _, times in faster), most.faster)
+    return f"sparse is faster in {count}, by {by}: most for {name} at batch {most.batch}"
+
+
+def span(least: float, most: float) -> str:
+    """Factors from the least to the most."""
+    ends = dict.fromkeys(f"x{factor:.2f}" for factor in (least, most))
+    return " to ".join(ends)
 
 
 @torch.inference_mode()
-def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int) -> Latency:
+def latency(model: nn.Module, shape: Shape, *, batch: int, threads: int = 1) -> Latency:
     """Measured in turns. Batch-norm is folded on both sides; pictures go in whichever memory order
-    is faster, for each side by itself."""
+    is faster, for each side by itself. Raises `Invalid` for a batch that does not fit into memory
+    and for a model whose outputs are no finite numbers."""
     with caller_state_kept():
         torch.set_num_threads(threads)
-        return _latency(model, shape, batch, threads)
+        demand_batch(model, shape, batch)
+        with memory_may_run_out(batch):
+            return _latency(model, shape, batch, threads)
 
 
 def _latency(model: nn.Module, shape: Shape, batch: int, threads: int) -> Latency:
@@ -108,8 +130,18 @@ def _latency(model: nn.Module, shape: Shape, batch: int, threads: int) -> Latenc
         dense=seconds[0],
         sparse=seconds[1],
         channels_last=after.order == torch.channels_last,
-        difference=float((expected - found).abs().max() / expected.abs().max()),
+        difference=_difference(expected, found),
     )
+
+
+def _difference(expected: Tensor, found: Tensor) -> float:
+    """The largest, over the largest that is expected."""
+    largest = float(expected.abs().max()) or 1.0  # where all are 0, the difference itself
+    difference = float((expected - found).abs().max()) / largest
+    if not math.isfinite(difference):
+        why = "gives outputs that are no finite numbers, so that both sides cannot be compared"
+        raise Invalid([Fault("model", why)])
+    return difference
 
 
 @torch.no_grad()

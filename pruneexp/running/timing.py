@@ -12,29 +12,37 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from pruneexp.engine.record import Count, Line, Seconds
 from pruneexp.running import kernels
 
 WARM_UP = 3  # calls that are not counted
 LEAST_SECONDS = 0.2  # of calls of each candidate, so that quick ones are called often
 LEAST_CALLS = 9
+SHORTEST = 1e-9  # seconds; clocks of some systems do not see a quick call pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
     """One layer both ways, in seconds for a call and in bytes of weights that a call reads."""
 
-    layer: str
-    kind: str
-    nonzero: int
-    weights: int
-    dense: float
-    sparse: float
-    dense_bytes: int
-    sparse_bytes: int
+    layer: Line
+    kind: Line
+    nonzero: Count
+    weights: Count
+    dense: Seconds
+    sparse: Seconds
+    dense_bytes: Count
+    sparse_bytes: Count
 
     @property
     def pays(self) -> bool:
+        """Whether the layer is faster sparse."""
         return self.sparse < self.dense
+
+    @property
+    def sparsity(self) -> float:
+        """The share of its weights that are zero."""
+        return 1 - self.nonzero / self.weights if self.weights else 0.0
 
 
 @torch.inference_mode()
@@ -86,8 +94,8 @@ def _timing(name: str, layer: nn.Module, dense: float, sparse: float) -> Timing:
         kind=type(layer).__name__,
         nonzero=sum(int(weight.count_nonzero()) for weight in matrices),
         weights=sum(weight.numel() for weight in matrices),
-        dense=dense,
-        sparse=sparse,
+        dense=max(SHORTEST, dense),
+        sparse=max(SHORTEST, sparse),
         dense_bytes=sum(map(kernels.touched, matrices)),
         sparse_bytes=sum(kernels.touched(kernels.rows(w.flatten(1))) for w in matrices),
     )
@@ -100,6 +108,8 @@ def chosen(model: nn.Module, layers: set[str]) -> nn.Module:
         above, _, leaf = name.rpartition(".")
         sparse = kernels.sparse(made.get_submodule(name))
         assert sparse is not None, name
+        if not name:  # the whole model is one layer
+            return sparse
         setattr(made.get_submodule(above), leaf, sparse)
     return made
 
@@ -122,4 +132,4 @@ def beside(*acts: Callable[[], object]) -> list[float]:
             start = clock()
             act()
             mine.append(clock() - start)
-    return [median(each) for each in seconds]
+    return [max(SHORTEST, median(each)) for each in seconds]

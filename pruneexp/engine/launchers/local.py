@@ -83,9 +83,10 @@ class Processes(Started):
         return process
 
     def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            self.lines.append(line.rstrip("\n"))
+        assert process.stdin is not None and process.stderr is not None
+        with process.stdin, process.stderr:  # both are closed when the worker has left
+            for line in process.stderr:
+                self.lines.append(line.rstrip("\n"))
 
     def said(self) -> Iterator[str]:
         while self.lines:

@@ -16,6 +16,7 @@ from pruneexp.engine.record import (
     Curve,
     Metric,
     Record,
+    Seconds,
 )
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.published_rows import Published, published
@@ -194,8 +195,8 @@ def timed_of(data: dict[str, Any], weights: str | None) -> Timed | None:
 
 @dataclass(kw_only=True, slots=True)
 class _Sides:
-    dense: float
-    sparse: float
+    dense: Seconds
+    sparse: Seconds
 
 
 def read_json(path: Any) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pruneexp.engine import files
+from pruneexp.engine.record import LARGEST_VALUE
 from pruneexp.engine.store import Store
 from pruneexp.report.data.rows import Row
 from pruneexp.report.format import percent
@@ -57,12 +58,20 @@ def read(store: Store, rows: Sequence[Row], metric: str) -> Histories:
             words = [own] if same else [own, *words]
         try:
             steps = store.folder(row.name).history()
-            if steps:
+            if _is_beyond(steps):
+                why = f"it holds values beyond {LARGEST_VALUE:g}"
+                histories.warnings.append(f"The history of {row.name} is not shown: {why}.")
+            elif steps:
                 histories.shown.append(_history(", ".join(words), row, steps, metric))
         except (files.Damaged, OSError, KeyError) as error:
             told = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             histories.warnings.append(f"The history of {row.name} is not shown: {told}.")
     return histories
+
+
+def _is_beyond(steps: list[dict[str, float]]) -> bool:
+    """Whether a value is so large that an axis could not show the others."""
+    return any(abs(value) > LARGEST_VALUE for row in steps for value in row.values())
 
 
 def _dense(first: Iterable[Row], pruned: Sequence[Row]) -> list[Row]:

@@ -45,7 +45,7 @@ def positions(found: Findings) -> Figure | None:
         line = {"lw": 1.3, "marker": "o", "markersize": 3}
         look = band if encoding == "auto" else line
         axes.plot(kept, bits, color=colour, ls=dashes, label=words, **look)
-    bound = [8 * point.bound_bytes / point.prunable for point in curve]
+    bound = [8 * point.bound_bytes / point.prunable or math.nan for point in curve]
     axes.plot(kept, bound, color=BLUE, ls=(0, (1, 1.2)), lw=2, label="bound log2 C(n, k)")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -76,14 +76,18 @@ def _sparse(found: Findings) -> list[list[Point]]:
 
 def _longest(found: Findings) -> list[Point]:
     """The sparse curve with most sparsities; the first of several."""
-    curves = sorted(_sparse(found), key=lambda curve: -len({point.sparsity for point in curve}))
-    curve = curves[0] if curves else []
+    shown = [[point for point in curve if _has_a_place(point)] for curve in _sparse(found)]
+    curve = max(shown, key=lambda curve: len({point.sparsity for point in curve}), default=[])
     return sorted(curve, key=lambda point: point.sparsity)
+
+
+def _has_a_place(point: Point) -> bool:
+    """On axes of powers: some weights are kept, and their positions take something."""
+    return point.sparsity < 1 and point.prunable > 0 and _bits(point, "auto") > 0
 
 
 def _bits(point: Point, encoding: str) -> float:
     """Of positions and fillers, a prunable weight; an encoding that was refused has no line."""
     file = point.encoded(encoding)
-    return (
-        math.nan if file is None else 8 * (file.position_bytes + file.filler_bytes) / point.prunable
-    )
+    size = 0.0 if file is None else file.position_bytes + file.filler_bytes
+    return 8 * size / point.prunable if size else math.nan  # an axis of powers has no 0

@@ -58,7 +58,7 @@ def schedule(found: Findings) -> Figure | None:
     _validation(found, valid)
     own = any(history.own_stage for history in shown)
     valid.set_xlabel("steps of its own stage" if own else "steps")
-    valid.set_xlim(0, 1.01 * max(history.steps[-1] for history in shown))
+    valid.set_xlim(0, 1.01 * max(1, *(history.steps[-1] for history in shown)))
     title(rate, found.title, _says(found))
     figure.align_ylabels()
     FigureCanvasAgg(figure).draw()  # only now is it known where a point lies
@@ -74,7 +74,8 @@ def _own(paths: list[list[float]], number: int, colour: str) -> str:
 
 def _validation(found: Findings, axes: Axes) -> None:
     axes.set_ylabel(f"validation {found.metric.label}")
-    if found.metric.higher_is_better:
+    values = [value for history in found.runs.histories.shown for value in history.valid]
+    if found.metric.higher_is_better or not values or min(values) <= 0:
         return
     axes.set_yscale("log")  # an untrained model's is many times a trained one's
     axes.yaxis.set_major_locator(FixedLocator(ticks(*axes.get_ylim())))

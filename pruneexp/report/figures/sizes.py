@@ -294,7 +294,7 @@ def _title(axes: Axes, found: Findings) -> None:
 
 def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> None:
     low, high = min(sizes), max(sizes)
-    room = max(0.07 * math.log10(high / low), 0.04)  # decades on either side
+    room = max(0.07 * (math.log10(high) - math.log10(low)), 0.04)  # decades on either side
     low, high = low / 10**room, high * 10**room
     axes.set_xscale("log")
     axes.set_xlim(low, high)
