@@ -163,7 +163,7 @@ class TestFigures:
         assert figure is not None
         axes = figure.axes[0]
         lines = {str(line.get_label()): line for line in axes.lines}
-        assert len(lines) == 11
+        assert len(lines) == 7
         bound, escapes = lines["bound log2 C(n, k)"], lines["4-bit runs, escapes"]
         assert list(bound.get_xdata()) == pytest.approx([0.5, 0.25, 0.1, 0.05])
         assert list(bound.get_ydata()) == pytest.approx([8 * b / PRUNABLE for b in BOUND.values()])

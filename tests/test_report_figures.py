@@ -7,18 +7,27 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 
 from pruneexp.engine.record import HISTORY
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
-from pruneexp.pruning.start import FromDense
+from pruneexp.pruning.start import FromDense, Scratch
 from pruneexp.quantisation import Aware, Rounding
 from pruneexp.report import figures, report
 from pruneexp.report.analysis import findings
 from pruneexp.report.figures import sizes, style
+from pruneexp.report.figures.labels import Label, place
 from pruneexp.report.figures.schedule import schedule, spread
+from pruneexp.training import Training
 from tests.results import PERPLEXITY, Results
+
+
+def is_warm(colour: str) -> bool:
+    """More red than blue."""
+    red, _, blue = to_rgb(colour)
+    return red > blue
 
 
 class TestFigures:
@@ -37,9 +46,73 @@ class TestFigures:
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         labels = figure.axes[0].texts[1:]  # the first is the subtitle
-        assert len(labels) == 7
+        # Both sparse curves have the same sizes, and share their labels.
+        assert [label.get_text() for label in labels] == ["×0.25", "×0.5", "×1", "75 %", "50 %"]
         boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
         assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+
+    @pytest.mark.parametrize("shift", [0.0, 1.0])
+    def test_labels_of_five_curves_stay_apart_and_inside(
+        self, results: Results, shift: float
+    ) -> None:
+        """Sizes and accuracies of MobileNets on Fashion-MNIST; shifted, no two curves share a
+        size, and each point has a label of its own if there is room."""
+        dense = {0.25: 19_738, 0.5: 72_042, 0.75: 156_922, 1.0: 274_378}
+        sparse = {0.5: 141_514, 0.75: 75_082, 0.9: 35_223, 0.95: 21_937}
+        for curve in range(3):
+            for at, (width, nonzero) in enumerate(dense.items()):
+                size = round(nonzero * (1 + 0.05 * curve * shift))
+                tests = 89.4 + 0.3 * curve + 0.6 * at
+                for seed in (0, 1):
+                    given: dict[str, Any] = {"training": Training(steps=800 + curve), "seed": seed}
+                    results.finish(size, tests + seed / 2, width, **given)
+        for curve, start in enumerate((Scratch(), FromDense())):
+            for at, (sparsity, nonzero) in enumerate(sparse.items()):
+                size = round(nonzero * (1 - 0.05 * curve * shift))
+                results.finish(size, 92 - (0.5 + curve) * at, 1.0, sparsity, start=start)
+        found = results.find()
+        assert len(found.curves) == 5
+        figure = sizes.against("parameters", found)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        axes = figure.axes[0]
+        labels = axes.texts[1:]
+        assert len(labels) == 8 if not shift else len(labels) >= 12
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+        assert [a for a, b in combinations(boxes, 2) if a.overlaps(b)] == []
+        frame = axes.get_window_extent()
+        for box in boxes:
+            assert frame.x0 <= box.x0 and box.x1 <= frame.x1
+            assert frame.y0 <= box.y0 and box.y1 <= frame.y1
+
+    def test_a_label_without_a_place_is_left_out(self) -> None:
+        figure = Figure()
+        axes = figure.add_subplot()
+        axes.set_xlim(0, 10_000)
+        near = [
+            Label(text=f"label {n}", x=n, y=0.5, colour="black", above=True) for n in range(200)
+        ]
+        place(axes, near, [np.array([[0.0, 0.5], [1.0, 0.5]])])
+        assert 0 < len(axes.texts) < 100
+
+    def test_hue_tells_dense_from_sparse(self, results: Results) -> None:
+        for word in ("fp16", "bf16", "int8"):
+            rounded = Rounding(values=word)
+            results.finish(10_000, 60.0, 0.5, quantisation=rounded, history=history(0.0))
+            for sparsity in (0.8, 0.9):
+                rows = history(sparsity)
+                results.finish(20_000, 60.0, 1.0, sparsity, quantisation=rounded, history=rows)
+        results.finish(30_000, 60.0, 1.0, history=history(0.0))
+        found = results.find()
+        for look, curve in zip(sizes._looks(found), found.curves.values(), strict=True):
+            assert is_warm(look.colour) == (curve[0].kind == "sparse")
+        figure = schedule(found)
+        assert figure is not None
+        texts = figure.axes[2].texts
+        assert {text.get_text().startswith("dense") for text in texts} == {True, False}
+        for text in texts:
+            is_sparse = not text.get_text().startswith("dense")
+            assert is_warm(str(text.get_color())) == is_sparse
 
     def test_of_many_curves_none_looks_like_another(self, results: Results) -> None:
         """And their points are labelled once, as they follow each other alike."""
@@ -73,20 +146,26 @@ class TestFigures:
     @pytest.mark.parametrize(
         ("low", "high", "expected"),
         [
-            (20_000, 400_000, [30_000, 100_000, 300_000]),
+            (20_000, 400_000, [20_000, 50_000, 100_000, 200_000]),
             (1_000, 1_000_000, [1_000, 10_000, 100_000, 1_000_000]),
-            (0.9, 2.1, [1, 1.5, 2]),
+            (0.9, 2.1, [0.9, 1, 1.2, 1.5, 2]),
             (0.78, 1.42, [0.8, 0.9, 1, 1.2]),
+            (1.001, 1.049, [1.01, 1.02, 1.03, 1.04]),
+            (1, 1e15, [1, 1e2, 1e4, 1e6, 1e8, 1e10, 1e12, 1e14]),
         ],
     )
     def test_ticks(self, low: float, high: float, expected: list[float]) -> None:
-        assert sizes.ticks(low, high) == expected
+        assert style.ticks(low, high) == expected
+
+    def test_small_ticks_show_powers(self) -> None:
+        assert style.small_ticks(8, 40) == [8, 9, 10, 20, 30, 40]
+        assert style.small_ticks(1, 1e15) == []
 
     def test_axes_and_title_say_what_is_shown(self, results: Results) -> None:
         axes = sizes.against("parameters", self.many(results)).axes[0]
         assert axes.get_xlabel() == "non-zero parameters" and axes.get_xscale() == "log"
         assert axes.get_ylabel() == "test accuracy (%)"
-        assert axes.get_title(loc="left") == "Nets on glyphs"
+        assert axes.get_title(loc="left") == "Nets on glyphs: accuracy against parameters"
         assert "mean of 3 seeds, bars: 95 % t interval" in axes.texts[0].get_text()
 
 

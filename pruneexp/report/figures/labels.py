@@ -20,7 +20,7 @@ OUTSIDE = 1000  # to leave the frame
 # Around a point, the places that read best first: an angle in degrees.
 ABOVE = (90, 135, 45, 180, 0, 225, 315, 270)
 BELOW = (270, 315, 225, 0, 180, 45, 135, 90)
-DISTANCES = (7.0, 11.0, 16.0)  # in points, from the marker's middle
+DISTANCES = (7.0, 11.0, 16.0, 22.0)  # in points, from the marker's middle
 # Along a horizontal line.
 SHARES = (1.0, 0.0, 0.5, 0.25, 0.75)
 DISTANCE = 3.5  # in points, from the line
@@ -89,7 +89,8 @@ def _look(colour: str) -> dict[str, Any]:
 
 def place(axes: Axes, labels: Iterable[Label | LineLabel], drawn: Sequence[np.ndarray]) -> None:
     """Put each label at the first of its places that covers least of what is drawn: the lines of
-    `drawn`, each an array of (x, y) in data coordinates."""
+    `drawn`, each an array of (x, y) in data coordinates. The label of a point is left out where it
+    would lie on another label or leave the frame at every place."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     canvas = FigureCanvasAgg(figure)
@@ -109,10 +110,11 @@ def place(axes: Axes, labels: Iterable[Label | LineLabel], drawn: Sequence[np.nd
             tries.append((covers + OUTSIDE * outside, len(tries), box, note))
             if tries[-1][0] == 0:  # no later place is better
                 break
-        _, chosen, box, _ = min(tries, key=lambda entry: entry[:2])
-        taken.append(box)
+        cost, chosen, box, _ = min(tries, key=lambda entry: entry[:2])
+        fits = cost < ON_ANOTHER or isinstance(label, LineLabel)
+        taken += [box] * fits
         for _, index, _, note in tries:
-            if index != chosen:
+            if index != chosen or not fits:
                 note.remove()
 
 

@@ -7,24 +7,29 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.frontier import Point
-from pruneexp.report.figures.style import DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    bare,
+    powers,
+    title,
+)
 from pruneexp.report.format import percent
 
 INCHES = (7.0, 5.2)
 MOST_TICKS = 10  # sparsities that are written at the axis
-VERMILION, GREEN, PURPLE, ORANGE = (colour for colour, _ in SPARSE)
-BLUE, SKY, BLACK = (colour for colour, _ in DENSE)
-# Words for each encoding, its colour and its dashes: one colour for both of a kind. The smallest is
-# a band behind the others.
+# Words for each encoding that is shown, its colour and its dashes; the table of positions has more.
+# The smallest is a band behind the others.
 LOOKS = {
     "csr": ("CSR, 32-bit columns", GREY, "-"),
     "bitmask": ("bit-mask", BLACK, "-"),
     "runs4": ("4-bit runs and fillers", PURPLE, "-"),
-    "runs5": ("5-bit runs and fillers", PURPLE, (0, (4, 2))),
     "escape4": ("4-bit runs, escapes", ORANGE, "-"),
-    "escape5": ("5-bit runs, escapes", ORANGE, (0, (4, 2))),
-    "rows": ("rows of like density", GREEN, "-"),
-    "columns": ("columns of like density", GREEN, (0, (4, 2))),
     "golomb": ("Golomb", SKY, "-"),
     "auto": ("the smallest (auto)", VERMILION, "-"),
 }
@@ -54,11 +59,8 @@ def positions(found: Findings) -> Figure | None:
     step = -(-len(kept) // MOST_TICKS)
     axes.xaxis.set_major_locator(FixedLocator(kept[::-step]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(1 - share)))
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(FixedLocator(ticks(low, high)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
+    powers(axes.yaxis, *axes.get_ylim(), lambda value: f"{value:g}")
     bare(axes)
     axes.set_xlabel("sparsity")
     axes.set_ylabel("bits a prunable weight")
@@ -66,7 +68,7 @@ def positions(found: Findings) -> Figure | None:
     several = f" of {curve[0].series}" if len(_sparse(found)) > 1 else ""
     model = f"{several}, model {curve[0].size}"
     says = f"positions of the kept weights as measured{model}; fillers as fp32"
-    title(axes, found.title, says)
+    title(axes, f"{found.title}: bits of positions", says)
     return figure
 
 

@@ -5,21 +5,21 @@ enough to heal.
 """
 
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.data.histories import History
-from pruneexp.report.figures.style import GREY, SPARSE, bare, ticks, title
+from pruneexp.report.figures.style import DASHES, DENSE, GREY, SPARSE, bare, powers, title
 
 INCHES = (7.0, 6.6)
 HEIGHTS = (1.0, 1.3, 2.2)
-DENSE = ("#000000", "o")
-RUNS = (*SPARSE, ("#0072B2", "D"), ("#56B4E9", "X"))
+# As in the other figures: cool colours are dense models, warm ones sparse.
+PRUNED = [(colour, marker, dashes) for dashes in DASHES for colour, marker in SPARSE]
 LETTERS = 8.5  # points
 SPACING = 1.25  # of a letter's height, between two labels
 
@@ -31,22 +31,23 @@ def schedule(found: Findings) -> Figure | None:
         return None
     figure = Figure(figsize=INCHES, layout="constrained")
     rate, sparsity, valid = figure.subplots(3, 1, sharex=True, height_ratios=HEIGHTS)
-    free = iter(RUNS)
-    looks = [DENSE if history.kind == "dense" else next(free) for history in shown]
+    free = iter(PRUNED)
+    looks = [(*DENSE[0], "-") if run.kind == "dense" else next(free) for run in shown]
     rates = [history.rates for history in shown]
     paths = [[round(share, 1) for share in history.sparsities] for history in shown]
     ends: list[tuple[float, str, str]] = []
-    for number, (history, (colour, marker)) in enumerate(zip(shown, looks, strict=True)):
-        rate.plot(history.steps, history.rates, color=_own(rates, number, colour), lw=1.4)
+    for number, (history, (colour, marker, dashes)) in enumerate(zip(shown, looks, strict=True)):
+        line: dict[str, Any] = {"lw": 1.4, "ls": dashes}
+        rate.plot(history.steps, history.rates, color=_own(rates, number, colour), **line)
         sparsity.plot(
             history.steps,
             history.sparsities,
             color=_own(paths, number, colour),
-            lw=1.4,
             drawstyle="steps-post",  # a row says how sparse the model is from its step on
+            **line,
         )
         valid.plot(
-            history.validated, history.valid, color=colour, marker=marker, markersize=4.5, lw=1.4
+            history.validated, history.valid, color=colour, marker=marker, markersize=4.5, **line
         )
         if history.valid:
             ends.append((history.valid[-1], history.label, colour))
@@ -59,11 +60,11 @@ def schedule(found: Findings) -> Figure | None:
     own = any(history.own_stage for history in shown)
     valid.set_xlabel("steps of its own stage" if own else "steps")
     valid.set_xlim(0, 1.01 * max(1, *(history.steps[-1] for history in shown)))
-    title(rate, found.title, _says(found))
+    title(rate, f"{found.title}: how training went", _says(found))
     figure.align_ylabels()
     FigureCanvasAgg(figure).draw()  # only now is it known where a point lies
     _label(valid, ends)
-    _label(sparsity, _reached(shown, [colour for colour, _ in looks]))
+    _label(sparsity, _reached(shown, [colour for colour, _, _ in looks]))
     return figure
 
 
@@ -78,9 +79,7 @@ def _validation(found: Findings, axes: Axes) -> None:
     if found.metric.higher_is_better or not values or min(values) <= 0:
         return
     axes.set_yscale("log")  # an untrained model's is many times a trained one's
-    axes.yaxis.set_major_locator(FixedLocator(ticks(*axes.get_ylim())))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    powers(axes.yaxis, *axes.get_ylim(), lambda value: f"{value:,g}")
 
 
 def _says(found: Findings) -> str:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pruneexp.engine.record import BYTES_PER_WEIGHT
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.frontier import NEAR, Point
 from pruneexp.report.figures.labels import Label, LineLabel, place
-from pruneexp.report.figures.style import DASHES, DENSE, GREY, SPARSE, bare, ticks, title
+from pruneexp.report.figures.style import DASHES, DENSE, GREY, SPARSE, bare, powers, title
 from pruneexp.report.format import percent, short
 
 EXAMPLE = {"accuracy": "picture", "perplexity": "word"}  # what a metric is an average over
@@ -121,47 +120,64 @@ def against(name: str, found: Findings) -> Figure | None:
         return _settings(found) if axis.settings else None
     if not axis.settings and _one_place([size or 0.0 for size in sizes]):
         return None
-    return _curves(found, lambda point: axis.read(point) or 0.0, axis.words(found), axis.write)
+    return _curves(found, axis)
 
 
 # --- size against the metric -------------------------------------------------------------------
 
 
-def _curves(
-    found: Findings, size: Callable[[Point], float], words: str, write: Callable[[float], str]
-) -> Figure:
+def _curves(found: Findings, axis: Axis) -> Figure:
+    def size(point: Point) -> float:
+        return axis.read(point) or 0.0
+
     figure = Figure(figsize=INCHES, layout="constrained")
     axes = figure.add_subplot()
-    _frame(axes, [size(point) for point in found.points], write)
-    axes.set_xlabel(words)
+    _frame(axes, [size(point) for point in found.points], axis.write)
+    axes.set_xlabel(axis.words(found))
     _metric(axes, found)
-    _title(axes, found)
+    _title(axes, found, f"against {axis.against}")
     ink: list[np.ndarray] = []
-    labels: list[Label | LineLabel] = []
-    named: dict[str, int] = {}
     for (name, curve), look in zip(found.curves.items(), _looks(found), strict=True):
         ink += _draw(axes, name, curve, size, look)
-        kind = curve[0].kind
-        named[kind] = named.get(kind, 0) + 1
-        if len(found.curves) > MOST_LABELLED and named[kind] > 1:
-            continue  # its points follow each other as those of the first curve of its kind
-        labels += [
-            Label(
-                text=point.label,
-                x=size(point),
-                y=point.test,
-                colour=look.colour,
-                above=(point.kind == "sparse") == found.metric.higher_is_better,
-            )
-            for point in (curve if len(curve) <= MOST_POINTS else (curve[0], curve[-1]))
-            if point.label
-        ]
     columns = max(1, LEGEND_LETTERS // (max(map(len, found.curves)) + 8))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     axes.margins(y=0.12)
     ink += _references(axes, found)
-    place(axes, [*labels, *reference_labels(found.runs.references, found.digits)], ink)
+    lines = reference_labels(found.runs.references, found.digits)
+    place(axes, [*lines, *_labels(found, size)], ink)
     return figure
+
+
+def _labels(found: Findings, size: Callable[[Point], float]) -> list[Label]:
+    """What each point is. Points of one kind that are called the same and have the same size share
+    a label, in the colour of the first."""
+    called: dict[tuple[str, str, float], list[tuple[Point, str]]] = {}
+    named: dict[str, int] = {}
+    for curve, look in zip(found.curves.values(), _looks(found), strict=True):
+        kind = curve[0].kind
+        named[kind] = named.get(kind, 0) + 1
+        if len(found.curves) > MOST_LABELLED and named[kind] > 1:
+            continue  # its points follow each other as those of the first curve of its kind
+        for point in curve if len(curve) <= MOST_POINTS else (curve[0], curve[-1]):
+            if point.label:
+                key = kind, point.label, round(math.log10(size(point)), 2)
+                called.setdefault(key, []).append((point, look.colour))
+    return [_label(found, size, points) for points in called.values()]
+
+
+def _label(
+    found: Findings, size: Callable[[Point], float], points: list[tuple[Point, str]]
+) -> Label:
+    """Beside the outermost of the points that share it."""
+    above = (points[0][0].kind == "sparse") == found.metric.higher_is_better
+    outermost = (max if above else min)(points, key=lambda each: each[0].test)[0]
+    return Label(
+        text=outermost.label,
+        x=size(outermost),
+        y=outermost.test,
+        colour=points[0][1],
+        above=above,
+    )
 
 
 def _one_size(found: Findings) -> bool:
@@ -195,7 +211,7 @@ def _settings(found: Findings) -> Figure:
     each = f", {percent(*sparsities)} sparse" if len(sparsities) == 1 else ""
     axes.set_xlabel(f"{short(found.points[0].nonzero)} non-zero parameters each{each}")
     _metric(axes, found)
-    _title(axes, found)
+    _title(axes, found, "setting by setting")
     axes.margins(y=0.12)
     return figure
 
@@ -284,21 +300,19 @@ def reference_labels(references: dict[str, float], digits: int) -> list[LineLabe
     ]
 
 
-def _title(axes: Axes, found: Findings) -> None:
+def _title(axes: Axes, found: Findings, what: str) -> None:
     spread = "one seed a point"
     if any(point.n > 1 for point in found.points):
         spread = f"mean of {found.seeds}, bars: 95 % t interval, dots: seeds"
     says = f"test {found.metric.name} of the state chosen on validation; {spread}"
-    title(axes, found.title, says)
+    title(axes, f"{found.title}: {found.metric.name} {what}", says)
 
 
 def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> None:
     low, high = min(sizes), max(sizes)
-    room = max(0.07 * (math.log10(high) - math.log10(low)), 0.04)  # decades on either side
+    room = max(0.1 * (math.log10(high) - math.log10(low)), 0.04)  # decades on either side
     low, high = low / 10**room, high * 10**room
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator(ticks(low, high)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
-    axes.xaxis.set_minor_locator(NullLocator())
+    powers(axes.xaxis, low, high, write)
     bare(axes)
