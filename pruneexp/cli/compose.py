@@ -70,7 +70,8 @@ def compose(words: list[str]) -> Composed:
             start(composed)()
     except Invalid:
         raise
-    except hydra_errors.EXPECTED as error:
+    except (*hydra_errors.EXPECTED, ValueError) as error:
+        hydra_errors.demand_hydras(error)
         raise Invalid(_faults(words, error)) from error
     finally:
         sys.argv = before

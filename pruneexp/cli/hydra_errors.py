@@ -45,13 +45,27 @@ def faults(overrides: list[str], config_dir: str | None = None) -> list[Fault]:
                 return said
             except Invalid as invalid:
                 return said + invalid.faults
-            except EXPECTED as error:
+            except (*EXPECTED, ValueError) as error:
+                demand_hydras(error)
                 one, key = fault(error)
                 said.append(one or Fault("", str(error)))
                 culprit = _culprit(left, key)
                 if culprit is None:
                     return said
                 left.remove(culprit)
+
+
+def demand_hydras(error: Exception) -> None:
+    """Raise an error again unless Hydra or OmegaConf raised it: they raise some plain ValueErrors
+    for what is wrong in a configuration, and any other one is a mistake of this program."""
+    if isinstance(error, EXPECTED):
+        return
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = str(trace.tb_frame.f_globals.get("__name__")) if trace else ""
+    if module.partition(".")[0] not in ("hydra", "omegaconf"):
+        raise error
 
 
 def fault(error: Exception) -> tuple[Fault | None, str]:

@@ -144,7 +144,7 @@ def _curves(found: Findings, axis: Axis) -> Figure:
     axes.margins(y=0.12)
     ink += _references(axes, found)
     lines = reference_labels(found.runs.references, found.digits)
-    place(axes, [*lines, *_labels(found, size)], ink)
+    place(axes, [*_labels(found, size), *lines], ink)
     return figure
 
 
@@ -310,7 +310,7 @@ def _title(axes: Axes, found: Findings, what: str) -> None:
 
 def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> None:
     low, high = min(sizes), max(sizes)
-    room = max(0.1 * (math.log10(high) - math.log10(low)), 0.04)  # decades on either side
+    room = max(0.07 * (math.log10(high) - math.log10(low)), 0.04)  # decades on either side
     low, high = low / 10**room, high * 10**room
     axes.set_xscale("log")
     axes.set_xlim(low, high)
