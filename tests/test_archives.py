@@ -107,7 +107,9 @@ class TestCIFAR:
     def test_what_is_missing_or_damaged_is_named(self, cifar: Path) -> None:
         path = cifar / "cifar-10-batches-py" / "data_batch_4"
         path.write_bytes(path.read_bytes() + b"!")
-        with pytest.raises(Invalid, match=rf"^task\.root {path} is damaged: its MD5 is not the"):
+        with pytest.raises(
+            Invalid, match=rf"^task\.root {path} is not the published file.*task=folder"
+        ):
             CIFAR10(root=str(cifar)).load(Path())
         path.unlink()
         with pytest.raises(Invalid, match=rf"{path} is not there; there should be data_batch_1, "):
@@ -121,7 +123,7 @@ class TestCIFAR:
                 return (Path.touch, (cifar / "harm",))
 
         (cifar / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(Harm()))
-        with pytest.raises(Invalid, match="is damaged"):
+        with pytest.raises(Invalid, match="is not the published file"):
             CIFAR10(root=str(cifar)).load(Path())
         assert not (cifar / "harm").exists()
 

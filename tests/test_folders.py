@@ -188,7 +188,7 @@ class TestBadFolders:
             (
                 lambda root: None,
                 {"valid": 2},
-                r"^task\.valid takes 0 where there is \S+test: val/ validates .* got 2",
+                r"^task\.valid takes 0 where there are \S+val and test: val/ validates .* got 2",
             ),
             (
                 lambda root: (root / "test").rename(root / "elsewhere"),

@@ -62,7 +62,7 @@ class TestText:
     @pytest.mark.parametrize(
         ("texts", "vocabulary", "message"),
         [
-            ({"train": "a\n", "valid": "a\n"}, 2, r"test\.txt is not there; it should hold text"),
+            ({"train": "a\n", "valid": "a\n"}, 2, r"test\.txt is not there"),
             ({"train": " \n", "valid": "a\n", "test": "a\n"}, 2, r"train\.txt is empty"),
             ({"train": b"\xff\xfe", "valid": "a", "test": "a"}, 2, r"train\.txt is not UTF-8"),
             ({"train": "a b\n", "valid": "a", "test": "a"}, 9, r"vocabulary=9, but .* has 3 words"),

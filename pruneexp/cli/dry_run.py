@@ -9,6 +9,7 @@ from pruneexp.cli.sizes import Sizes
 from pruneexp.config.read import restore
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
+from pruneexp.engine.lineage import demand_ready
 from pruneexp.engine.plan import plan, standings
 
 
@@ -22,6 +23,8 @@ def dry_run(runs: list[Run], unreadable: list[dict[str, str]]) -> int:
     for standing in standings(runs[0].store, planned):
         run = restore(standing.planned.run, trust=True, origin="this sweep")
         try:
+            if standing.state != "finished":
+                demand_ready(run)
             rows.append((standing, run, sizes.nonzero(run)))
         except Invalid as invalid:
             faulty = True

@@ -19,6 +19,7 @@ from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
 from pruneexp.engine import distributed, files
+from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.lineage import demand_ready, settle
 from pruneexp.engine.record import FAILURE, Record
 from pruneexp.engine.signals import stopping
@@ -73,7 +74,9 @@ def run(asked: Run) -> int:
     called = name(asked)
     folder = asked.store.folder(called)
     if folder.status() == "finished" and not folder.is_damaged():
-        return _show_outcome(asked, folder.record_or_fail())
+        record = folder.record_or_fail()
+        DataIdentity(asked.store).demand_same(asked, record)
+        return _show_outcome(asked, record)
     console = Console(stderr=True, quiet=not distributed.is_first())
     demand_ready(asked)
     with stopping() as stop, Display(called, console) as display:

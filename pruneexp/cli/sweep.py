@@ -21,6 +21,7 @@ from pruneexp.config.read import read_part, restore
 from pruneexp.config.recipe import Fault, Invalid, Recipe, digest, either
 from pruneexp.config.run import Run
 from pruneexp.engine import distributed, files
+from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.integrity import Integrity
 from pruneexp.engine.launchers import Launcher
 from pruneexp.engine.plan import Standings, plan, standings
@@ -125,6 +126,7 @@ def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
     sweep was asked to stop."""
     store = first.store
     _look_for_damage(store, planned)
+    _demand_same_data(first, planned)
     look = Standings(store, planned)
     left = [restored(s.planned) for s in look.now() if s.state != "finished"]
     if not left:
@@ -157,6 +159,17 @@ def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
         for line in started.said():
             display.say(line)
     return asked_to_stop
+
+
+def _demand_same_data(first: Run, planned: Plan) -> None:
+    """Raise `Invalid` where finished runs were trained on other data than is at hand."""
+    if first.task.signature() is None:
+        return
+    identity = DataIdentity(first.store)
+    for one in planned.runs:
+        folder = first.store.folder(one.name)
+        if folder.status() == "finished" and not folder.is_damaged():
+            identity.demand_same(restored(one), folder.record_or_fail())
 
 
 def _look_for_damage(store: Store, planned: Plan) -> None:

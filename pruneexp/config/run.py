@@ -138,5 +138,5 @@ def name(run: Run) -> str:
     if not run.pruning.starts_from.is_settled:
         raise ValueError("the run has no name yet: engine.lineage.settle(run) looks up its start")
     last = f"-{run.quantisation.label()}" if run.quantisation.active else ""
-    words = f"{run.model.label()}-{run.task.word}-{run.pruning.label()}{last}-seed{run.seed}"
+    words = f"{run.model.label()}-{run.task.label()}-{run.pruning.label()}{last}-seed{run.seed}"
     return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"

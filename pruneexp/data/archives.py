@@ -102,7 +102,9 @@ def _why(kind: Any, root: Path, error: Exception) -> str:
                 remedy = "it lies there packed, and task.download=true unpacks it"
             return f"{path} is not there; there should be {_expected(kind, root)}; {remedy}"
         if md5 and not check_integrity(path, md5):
-            return f"{path} is damaged: its MD5 is not the published one; remove it, and {remedy}"
+            why = f"{path} is not the published file (its MD5 is another); data of your own is "
+            why += "task=folder or task=custom, and where it should be the published one, "
+            return f"{why}{remedy} once it is moved away"
         if not md5 and (wrong := _wrong_size(path)):
             return f"{path} is damaged: {wrong}; remove it, and {remedy}"
     return f"{kind.__name__} in {root} cannot be read ({type(error).__name__}: {error})"

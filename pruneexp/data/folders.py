@@ -49,12 +49,26 @@ def read(root: Path, names: list[str], classes: int) -> dict[str, Tree]:
     return trees
 
 
+class _Visible(ImageFolder):
+    """Without folders whose name begins with a dot, which programs leave behind."""
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        classes = sorted(
+            entry.name
+            for entry in os.scandir(directory)
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
+        if not classes:
+            raise FileNotFoundError(directory)
+        return classes, {name: number for number, name in enumerate(classes)}
+
+
 def _list(folder: Path, expected: str) -> Tree:
     if not folder.is_dir():
         why = f"{folder} is not there; {expected}, in each a folder a class"
         raise Invalid([Fault("task.root", why)])
     try:
-        listed = ImageFolder(folder, allow_empty=True)
+        listed = _Visible(folder, allow_empty=True)
     except FileNotFoundError as error:
         why = f"{folder} has no class folders{_left_over(folder)}; it should hold a folder a class"
         raise Invalid([Fault("task.root", why)]) from error

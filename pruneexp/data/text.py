@@ -34,6 +34,11 @@ class Corpus:
         return content.hexdigest()
 
 
+def count_words(path: Path) -> int:
+    """How many different words a training file has, `<eos>` among them."""
+    return len(set(read(path)))
+
+
 def load(paths: dict[str, Path], vocabulary: int) -> Corpus:
     """Read the three files. Raises `Invalid` naming the file and what should be there."""
     words = {name: read(path) for name, path in paths.items()}
@@ -59,7 +64,8 @@ def load(paths: dict[str, Path], vocabulary: int) -> Corpus:
 def _strange(path: Path, strange: int, total: int, unknown: int | None) -> str:
     share = f"{path}: {strange:,} of {total:,} words are not in the training file"
     if unknown is None:
-        return f"{share}, which has no {UNKNOWN} to stand for them"
+        remedy = f"write {UNKNOWN} for rare words in all three files, or leave such words out"
+        return f"{share}, which has no {UNKNOWN} to stand for them; {remedy}"
     return f"{share}; is it another language?"
 
 
@@ -67,15 +73,18 @@ def read(path: Path) -> list[str]:
     """A file's words, `<eos>` after every line; plain or gzipped."""
     try:
         data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except FileNotFoundError as error:
-        why = f"{path} is not there; it should hold text, one sentence a line"
+        why = f"{path} is not there; task.root should be a folder of train.txt, valid.txt and "
+        why += "test.txt (or as task.train and others say), text with one sentence a line"
         raise Invalid([Fault("task.root", why)]) from error
     except UnicodeDecodeError as error:
         raise Invalid([Fault("task", f"{path} is not UTF-8 text ({error.reason})")]) from error
     except (OSError, EOFError) as error:
         raise Invalid([Fault("task", f"{path} cannot be read ({error})")]) from error
-    words = [word for line in text.splitlines() for word in [*line.split(), END]]
+    # Lines end where `wc` and editors say, not at form feeds and the like.
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    words = [word for line in lines for word in [*line.split(), END]]
     if not text.strip():
         raise Invalid([Fault("task", f"{path} is empty")])
     return words

@@ -24,6 +24,7 @@ from pruneexp.config.factory import demand_own_python
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import distributed, files
+from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
@@ -143,6 +144,8 @@ class Execution:
             if record is not None and record.fingerprint != fingerprint(self.run):
                 why = f"it is the record of another run, {record.name}"
                 raise files.Damaged(self.folder.path / RECORD, why)
+            if record is not None:
+                DataIdentity(self.run.store).demand_same(self.run, record)
             return record
         except files.Damaged as error:
             self.caller.say(f"{error}; the run is made again")
@@ -270,6 +273,8 @@ class Stage:
             kind = type(task).__name__
             takes = "must return a Classification, a Supervised or another LoadedTask"
             raise Invalid([Fault("task.factory", f"{takes}, got {kind}")])
+        if distributed.is_first():
+            DataIdentity(self.run.store).remember(self.run.task, task.checksum)
         task.settle(setting(self.run, self.device))
         return task
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pruneexp.config.read import restore
-from pruneexp.config.recipe import Fault, Invalid, Recipe
+from pruneexp.config.recipe import Invalid, Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Budget, Record
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 
 def settle(run: Run) -> Run:
     """The run with everything looked up that its name depends on: the checksum of a file of
-    weights, the fingerprint of a run. Reading a configuration looks up nothing, so this is the one
-    step between a configuration and a name. Raises `Invalid` for what is not there.
+    weights, the fingerprint of a run, the number of classes or words that was left to count.
+    Reading a configuration looks up nothing, so this is the one step between a configuration and a
+    name. Raises `Invalid` for what is not there.
 
         run = settle(read(composed))
         print(name(run))
     """
-    return replace(run, pruning=run.pruning.settled(run.store))
+    return replace(run, task=run.task.settled(), pruning=run.pruning.settled(run.store))
 
 
 def demand_ready(run: Run) -> None:
-    """Raise `Invalid` where a run's data or modules are not there, before torch is imported."""
-    faults: list[Fault] = []
+    """Raise `Invalid` with all that a run lacks: data, modules, what its task needs of training.
+    torch is not imported."""
+    faults = list(run.task.misfits(run.training.unroll))
     for recipe in (run.task, run.model):
         try:
             recipe.ready()

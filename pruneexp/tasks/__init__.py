@@ -1,6 +1,7 @@
 """Recipes of tasks: what data there is and what a model has to say about it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,10 +9,16 @@ from pruneexp.config.factory import call, check, check_form
 from pruneexp.config.recipe import Fault, Invalid, demand, here, python_name
 from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, ImageNet, PictureFolder
 from pruneexp.tasks.shape import ArrayShape, ImageShape, Shape, TextShape, sizes_of
-from pruneexp.tasks.task import Task, place_of
+from pruneexp.tasks.task import Signature, Task, place_of, signature_of
 
 if TYPE_CHECKING:
     from pruneexp.tasks.loaded import LoadedTask
+
+
+UNROLL = (
+    "takes a number of words above 0 for a text, got 0; training=grammar or training=zaremba_small "
+    "sets it"
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -137,23 +144,59 @@ def _are_shapes(shapes: list[Any]) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class Text(Task):
-    """Word-level text of any corpus: three files, plain or gzipped, one sentence a line."""
+    """Word-level text of any corpus: three files, plain or gzipped, one sentence a line.
+
+    Every line ends with the word <eos>. Where a word of the other files is not in the training
+    file, <unk> stands for it, which the training file must then hold.
+
+    Arguments:
+        vocabulary: different words of the training file, <eos> among them; counted where it is 0.
+        train, valid, test: the files' names.
+        root: their folder; text/ in the folder PRUNEEXP_DATA without it.
+    """
 
     word: ClassVar[str] = "text"
-    vocabulary: int  # words of the training file, <eos> among them; checked when it is read
+    vocabulary: int = 0
     train: str = "train.txt"
     valid: str = "valid.txt"
     test: str = "test.txt"
     root: str = here("")  # the folder of the files
 
     def __post_init__(self) -> None:
-        demand(self, vocabulary=(self.vocabulary > 1, "a number of words above 1"))
+        counted = self.vocabulary == 0
+        takes = "a number of words above 1, or 0 to count them"
+        demand(self, vocabulary=(counted or self.vocabulary > 1, takes), name=self.name_rule())
 
     def shape(self) -> TextShape:
         return TextShape(vocabulary=self.vocabulary)
 
+    def misfits(self, unroll: int) -> Iterator[Fault]:
+        if unroll < 1:
+            yield Fault("training.unroll", UNROLL)
+
+    def settled(self) -> "Text":
+        if self.vocabulary:
+            return self
+        from pruneexp.data import text
+
+        return replace(self, vocabulary=max(2, text.count_words(self.folder() / self.train)))
+
+    def signature(self) -> Signature | None:
+        names = (self.train, self.valid, self.test)
+        return signature_of([self.folder() / name for name in names])
+
+    def ready(self) -> None:
+        """All three files must be there."""
+        folder = self.folder()
+        names = [self.train, self.valid, self.test]
+        lacking = [name for name in names if not (folder / name).is_file()]
+        if lacking:
+            why = f"={folder} does not hold {', '.join(lacking)}; it should be the folder of "
+            raise Invalid([Fault("task.root", f"{why}{', '.join(names)}")])
+
     def folder(self) -> Path:
-        return Path(self.root)
+        """Where the files lie."""
+        return place_of(self.root, self.word)
 
     def load(self, cache: Path) -> "LoadedTask":
         from pruneexp.data import text
@@ -179,9 +222,6 @@ class PennTreebank(Text):
     valid: str = "ptb.valid.txt.gz"
     test: str = "ptb.test.txt.gz"
 
-    def folder(self) -> Path:
-        return place_of(self.root, self.word)
-
 
 @dataclass(kw_only=True, slots=True)
 class Grammar(Task):
@@ -199,6 +239,10 @@ class Grammar(Task):
             self,
             **{name: (getattr(self, name) >= 100, takes) for name in ("train", "valid", "test")},
         )
+
+    def misfits(self, unroll: int) -> Iterator[Fault]:
+        if unroll < 1:
+            yield Fault("training.unroll", UNROLL)
 
     def shape(self) -> TextShape:
         from pruneexp.data import grammar

@@ -23,12 +23,14 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombErr
 def load(
     root: Path, shape: ImageShape, augmentation: str, valid: int, seed: int, unreadable: str
 ) -> Classification:
-    """train/ and val/ under `root`: with `valid` pictures of train held out, val/ is what tests;
-    without, val/ validates and test/ tests."""
-    names = ["train", "val"] if valid else ["train", "val", "test"]
-    if not valid and not (root / "test").is_dir() and (root / "val").is_dir():
-        why = f"=0 means that val/ validates and test/ tests, but {root / 'test'} is not there; "
-        why += "give a number of pictures to hold out of train, and val/ tests"
+    """train/ and others under `root`: with `valid` pictures of train held out, val/ or test/ is
+    what tests; without, val/ validates and test/ tests."""
+    there = [name for name in ("val", "test") if (root / name).is_dir()]
+    names = ["train", (there or ["val"])[0]] if valid else ["train", "val", "test"]
+    if not valid and len(there) == 1:
+        lacking = root / ("test" if there == ["val"] else "val")
+        why = f"=0 means that val/ validates and test/ tests, but {lacking} is not there; give a "
+        why += f"number of pictures to hold out of train, and {there[0]}/ tests"
         raise Invalid([Fault("task.valid", why)])
     trees = folders.read(root, names, shape.classes)
     train = trees["train"]

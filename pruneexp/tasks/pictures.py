@@ -4,13 +4,13 @@ The official validation or test set is our test split, measured once; validation
 training pictures.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pruneexp.config.recipe import Fault, Invalid, demand, either, here
 from pruneexp.tasks.shape import ImageShape
-from pruneexp.tasks.task import Task, place_of
+from pruneexp.tasks.task import Signature, Task, place_of, signature_of
 
 if TYPE_CHECKING:
     from pruneexp.tasks.images import Classification
@@ -44,9 +44,15 @@ class OnDisk(Task):
         """Where the data lies."""
         return place_of(self.root, self.word)
 
+    def signature(self) -> Signature | None:
+        """Of the folders of classes, or of files that hold all pictures."""
+        root = self.folder()
+        return signature_of(sorted([*root.glob("*"), *root.glob("*/*"), *root.glob("*/raw/*")]))
+
     def _demand(self, **more: tuple[bool, str]) -> None:
         """The rules of all, and of one kind, checked together."""
         rules = {
+            "name": self.name_rule(),
             "pixels": (self.pixels > 0, "a number of pixels above 0"),
             "augmentation": (self.augmentation in AUGMENTATIONS, either(AUGMENTATIONS)),
             "valid": (self.valid > 0, "a number of pictures above 0"),
@@ -89,10 +95,23 @@ class ImageNet(OnDisk):
 
 @dataclass(kw_only=True, slots=True)
 class PictureFolder(OnDisk):
-    """Any folder of pictures with a folder a class: train/ and val/, and perhaps test/."""
+    """Any folder of pictures with a folder a class: train/ and val/ or test/, or all three.
+
+    With train/, val/ and test/, val/ validates and test/ tests. With two of them, `valid` pictures
+    are held out of train/ and the other one tests.
+
+    Arguments:
+        classes: how many; counted in train/ where it is 0.
+        channels: 1 where pictures are read as grey.
+        pixels: of a side of what the network sees. The default and that of `augmentation` are
+            those of ImageNet; for small pictures, take their own size and task.augmentation=none or
+            crop_flip.
+        valid: pictures held out of train/; 0 where there are all three folders.
+        unreadable: stop, or skip: the next readable picture takes the place.
+    """
 
     word: ClassVar[str] = "folder"
-    classes: int  # checked when the data is read
+    classes: int = 0
     channels: int = 3  # 1: pictures are read as grey
     pixels: int = 224
     augmentation: str = "resnet"
@@ -101,7 +120,10 @@ class PictureFolder(OnDisk):
 
     def __post_init__(self) -> None:
         self._demand(
-            classes=(self.classes > 1, "a number of classes above 1"),
+            classes=(
+                self.classes == 0 or self.classes > 1,
+                "a number of classes above 1, or 0 to count them",
+            ),
             channels=(self.channels in (1, 3), "1 (grey) or 3 (colours)"),
             valid=(self.valid >= 0, "a number of pictures, 0 where there is a test/ folder"),
             unreadable=(self.unreadable in ("stop", "skip"), "stop or skip"),
@@ -110,9 +132,19 @@ class PictureFolder(OnDisk):
     def shape(self) -> ImageShape:
         return ImageShape(channels=self.channels, pixels=self.pixels, classes=self.classes)
 
+    def settled(self) -> "PictureFolder":
+        if self.classes:
+            return self
+        train = self.folder() / "train"
+        if not train.is_dir():
+            why = f"={self.root}: there is no {train}, which should hold a folder a class"
+            raise Invalid([Fault("task.root", why)])
+        classes = sum(path.is_dir() and path.name[0] != "." for path in train.iterdir())
+        return replace(self, classes=max(classes, 2))  # what is wrong with one is said on reading
+
     def folder(self) -> Path:
         if not self.root:
-            why = "must be given: a folder with train/ and val/, in each a folder a class"
+            why = "must be given: a folder with train/ and val/ or test/, in each a folder a class"
             raise Invalid([Fault("task.root", why)])
         return Path(self.root).expanduser()
 
@@ -120,8 +152,8 @@ class PictureFolder(OnDisk):
         from pruneexp.tasks.decoded import load
 
         root = self.folder()
-        if (root / "test").is_dir() and self.valid:
-            why = f"takes 0 where there is {root / 'test'}: val/ validates and test/ tests"
+        if self.valid and (root / "test").is_dir() and (root / "val").is_dir():
+            why = f"takes 0 where there are {root / 'val'} and test: val/ validates and test/ tests"
             raise Invalid([Fault("task.valid", f"{why}, got {self.valid:,}")])
         return load(root, self.shape(), self.augmentation, self.valid, self.seed, self.unreadable)
 
