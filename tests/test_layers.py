@@ -24,6 +24,7 @@ LAYERS = [
     {"config.options"},
     {"config.read"},
     {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
+    | {"engine.data_identity"}
     | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running"},
