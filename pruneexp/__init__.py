@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pruneexp.pruning.allocation import LayerwiseConstant as LayerwiseConstant
     from pruneexp.pruning.allocation import PerLayer as PerLayer
     from pruneexp.pruning.allocation import Uniform as Uniform
+    from pruneexp.pruning.attached import EmptyTensor as EmptyTensor
+    from pruneexp.pruning.attached import NotPrunable as NotPrunable
     from pruneexp.pruning.criterion import Criterion as Criterion
     from pruneexp.pruning.criterion import Magnitude as Magnitude
     from pruneexp.pruning.criterion import Random as Random
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pruneexp.pruning.scope import All as All
     from pruneexp.pruning.scope import ModelScope as ModelScope
     from pruneexp.pruning.scope import Named as Named
+    from pruneexp.pruning.scope import Scope as Scope
     from pruneexp.pruning.structure import Blocks as Blocks
     from pruneexp.pruning.structure import NOfM as NOfM
     from pruneexp.pruning.structure import Single as Single
@@ -60,6 +63,8 @@ _MODULES = {
     "LayerwiseConstant": "pruning.allocation",
     "PerLayer": "pruning.allocation",
     "Uniform": "pruning.allocation",
+    "EmptyTensor": "pruning.attached",
+    "NotPrunable": "pruning.attached",
     "Criterion": "pruning.criterion",
     "Magnitude": "pruning.criterion",
     "Random": "pruning.criterion",
@@ -71,6 +76,7 @@ _MODULES = {
     "All": "pruning.scope",
     "ModelScope": "pruning.scope",
     "Named": "pruning.scope",
+    "Scope": "pruning.scope",
     "Blocks": "pruning.structure",
     "NOfM": "pruning.structure",
     "Single": "pruning.structure",

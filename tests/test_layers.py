@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {"printable", "seeds", "config.recipe", "engine.files", "engine.signals", "engine.typed"},
-    {"engine.record", "cli.messages", "cli.imports", "cli.console"},
+    {"printable", "seeds", "engine.files", "engine.signals", "engine.typed"},
+    {"config.recipe", "engine.record", "cli.messages", "cli.imports", "cli.console"},
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes"},
     {"engine.store", "engine.run_folder", "tasks", "models"},

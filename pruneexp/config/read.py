@@ -17,7 +17,6 @@ from pruneexp.config.recipe import (
     Recipe,
     either,
     filled,
-    finite,
     is_part,
     no_key,
 )
@@ -69,7 +68,6 @@ def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
         elif isinstance(value, DictConfig | ListConfig):
             values[item.name] = OmegaConf.to_container(value, resolve=True)
         else:
-            faults += finite(key, value)
             values[item.name] = value
     complete = len(faults) == before
     try:

@@ -6,11 +6,14 @@ train, a way to prune. It holds its parts, compares by value, and has one verb t
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from functools import wraps
+from numbers import Number
 from typing import Any, ClassVar
+
+from pruneexp.engine.typed import reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,47 @@ class Recipe:
     word: ClassVar[str] = ""
     # Raised when a correction changes what the same values give; part of a run's name.
     revision: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _demand_types(self)
+
+    def __init_subclass__(cls) -> None:
+        """Let a subclass's own rules be asked only about values of the right types."""
+        rules = vars(cls).get("__post_init__")
+        if rules is None or hasattr(rules, "__wrapped__"):  # a slotted dataclass is made twice
+            return
+
+        @wraps(rules)
+        def checked(self: Recipe) -> None:
+            _demand_types(self)
+            rules(self)
+
+        cls.__post_init__ = checked  # type: ignore[method-assign]
+
+
+def _demand_types(recipe: Recipe) -> None:
+    """Raise `Invalid` with every field whose value is of another type than the field's."""
+    faults: list[Fault] = []
+    for item in fields(recipe):
+        value = getattr(recipe, item.name)
+        kind: Any = item.type
+        if is_part(kind):
+            # A part that must be given is None while a configuration's other faults are found.
+            may_lack = value is None and item.default_factory is MISSING
+            if not isinstance(value, kind) and not may_lack:
+                takes = f"takes a {kind.__name__}, got {show(value)}"
+                faults.append(Fault(item.name, takes))
+        elif value is not item.default and not item.metadata.get("python"):
+            if isinstance(value, Number) and hasattr(value, "item"):  # numpy's
+                value = value.item()
+                setattr(recipe, item.name, value)
+            try:
+                reader(kind)(value, item.name)
+            except TypeError as error:
+                message = str(error).removeprefix(item.name).strip()
+                faults.append(Fault(item.name, message))
+    if faults:
+        raise Invalid(faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +233,6 @@ def numbers(recipe: Recipe) -> Iterator[tuple[str, int | float]]:
 def either(words: Sequence[str]) -> str:
     """Words as a list: a, b or c."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
-
-
-def finite(key: str, value: Any) -> Iterator[Fault]:
-    """A fault for a number that no record could hold."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield Fault(key, f"takes a finite number, got {value}")
 
 
 def digest(data: Any) -> str:

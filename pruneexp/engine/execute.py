@@ -236,7 +236,7 @@ class Stage:
         testing = Progress(step=self.steps, steps=self.steps, stage="testing")
         testing.sparsity = self.pruner.sparsity
         self._watch(testing)
-        masks = {key: mask.cpu() for key, mask in self.pruner.finish().items()}
+        masks = self.fit.finish()
         chosen["valid"] = {**chosen["valid"], **self.fit.measure_once("valid")}
         chosen["test"] = {**self.fit.measure("test"), **self.fit.measure_once("test")}
         record = self._record(chosen, masks)

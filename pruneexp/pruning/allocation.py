@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from typing import ClassVar
 
 from pruneexp.config.recipe import Fault, Invalid, Recipe, demand
@@ -145,9 +146,9 @@ class PerLayer(Allocation):
 
 
 def count(sparsity: float, weights: int) -> int:
-    """How many of `weights` are masked: floor(s * n + 1/2), in double precision. Python's `round`
-    is half-to-even and will not do."""
-    return math.floor(sparsity * weights + 0.5)
+    """How many of `weights` are masked: floor(s * n + 1/2), where s is the number as it is written.
+    0.7 of 45 are 31.5, so 32; as a double, 0.7 is a little less, and 31 would come out."""
+    return math.floor(Fraction(repr(float(sparsity))) * weights + Fraction(1, 2))
 
 
 OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global)

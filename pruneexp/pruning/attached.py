@@ -16,14 +16,25 @@ from torch.utils.weak import WeakTensorKeyDictionary
 # Who prunes a tensor; entries of tensors and of pruners that are gone do not count.
 _HOLDERS: Any = WeakTensorKeyDictionary()
 
+REMEDIES = (  # where the type, the device or the shape of a tensor is another than it was
+    "cast the model before a pruner is attached",
+    "move the model before a pruner is attached",
+    "change layers' sizes (resize_token_embeddings and the like) before a pruner is attached",
+)
+
 
 class NotPrunable(RuntimeError):
     """A model, or what became of it, that a pruner cannot work on. The message names the tensor
     and the remedy."""
 
 
+class EmptyTensor(UserWarning):
+    """A tensor lost all its weights: allowed, as in the papers, and rarely meant."""
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside DistributedDataParallel, DataParallel or torch.compile."""
+    """The network inside DistributedDataParallel, DataParallel or torch.compile. Raises
+    `NotPrunable` for one whose weights FullyShardedDataParallel has flattened."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
@@ -31,7 +42,14 @@ def unwrapped(model: nn.Module) -> nn.Module:
             inner: Any = model._orig_mod
             model = inner
         else:
-            return model
+            break
+    if any(type(layer).__name__ == "FullyShardedDataParallel" for layer in model.modules()):
+        raise NotPrunable(
+            "FullyShardedDataParallel holds each process's part of all weights in one vector; "
+            "masks are chosen over whole tensors, so use DistributedDataParallel, or prune before "
+            "sharding"
+        )
+    return model
 
 
 class Attached:
@@ -48,7 +66,10 @@ class Attached:
         self.model = model
         parameters = dict(model.named_parameters())
         self.weights = {name: parameters[name] for name in names}
-        self._dtypes = {name: weight.dtype for name, weight in self.weights.items()}
+        self._was = {
+            name: (weight.dtype, weight.device, tuple(weight.shape))
+            for name, weight in self.weights.items()
+        }
         for name, weight in self.weights.items():
             if hasattr(weight, "placements"):  # a DTensor, whose local part alone is here
                 raise NotPrunable(
@@ -78,11 +99,12 @@ class Attached:
                     f"{name} of the model is another tensor than the one that was attached: it was "
                     "replaced, or loaded with assign=True; attach a pruner after that"
                 )
-            if weight.dtype != self._dtypes[name]:
-                raise NotPrunable(
-                    f"{name} was attached as {self._dtypes[name]} and is {weight.dtype} now; "
-                    "cast the model before a pruner is attached"
-                )
+            was, now = self._was[name], (weight.dtype, weight.device, tuple(weight.shape))
+            for before, after, remedy in zip(was, now, REMEDIES, strict=True):
+                if before != after:
+                    raise NotPrunable(
+                        f"{name} was attached as {before} and is {after} now; {remedy}"
+                    )
 
 
 def _holder(weight: Tensor) -> Attached | None:

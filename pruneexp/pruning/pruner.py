@@ -1,10 +1,12 @@
 """What a training loop sees of pruning: a few calls and a little state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from pruneexp.pruning.attached import NotPrunable, unwrapped
 
 
 class Pruner:
@@ -13,7 +15,7 @@ class Pruner:
 
         pruner = pruneexp.Gradual(sparsity=0.9).attach(model, steps=1000)
         optimiser = torch.optim.SGD(model.parameters(), 0.1)
-        pruner.use(optimiser)                        # optional: methods that reset its momentum
+        pruner.use(optimiser)                        # refuses one that does not go with masks
         for inputs, labels in loader:
             optimiser.zero_grad()
             loss(model(inputs), labels).backward()
@@ -23,10 +25,15 @@ class Pruner:
             pruner.after_step()
         masks = pruner.finish()                      # a plain model with zeros, and its masks
 
-    A method of your own overrides what it needs. Trained parameters of its own are handed out by
-    `parameters` and belong into the optimiser without weight decay; a `penalty` is added to the
-    loss's gradients once a step, whatever number of parts a batch has.
+    `follow(optimiser)` lets the optimiser make the calls between `backward` and `finish` itself.
+
+    A method of your own overrides what it needs, `masks` and `finish` at least. Trained parameters
+    of its own are handed out by `parameters` and belong into the optimiser without weight decay; a
+    `penalty` is added to the loss's gradients once a step, whatever number of parts a batch has.
     """
+
+    _gradients_ready: bool = False  # between after_backward and after_step
+    _hooks: "Sequence[Callable[[], None]]" = ()  # what takes the optimiser's hooks away again
 
     skips_step: bool = False
     """Whether the optimiser must not step this time; asked after each `after_backward`."""
@@ -49,13 +56,45 @@ class Pruner:
         """Take note of the optimiser, whose state of a weight a method may reset. Call it once,
         before the first step."""
 
+    def follow(self, optimiser: torch.optim.Optimizer) -> None:
+        """Let every `optimiser.step()` call `after_backward` before it, unless it was called for
+        this step, and `after_step` after it, until `finish`. It calls `use` too.
+
+        Where gradients are clipped, call `after_backward` before that yourself, or the norm counts
+        gradients of masked weights. A step that a GradScaler leaves out is not counted.
+        """
+        if isinstance(optimiser, torch.optim.LBFGS):
+            raise NotPrunable(
+                "LBFGS asks for gradients several times a step; call pruner.after_backward() at "
+                "the end of its closure and pruner.after_step() after each step instead"
+            )
+        self.use(optimiser)
+
+        def before(*_: Any) -> None:
+            if not self._gradients_ready:
+                self.after_backward()
+            if self.skips_step:
+                raise NotPrunable(
+                    "this method leaves out steps, which an optimiser's hook cannot; call "
+                    "after_backward(), ask skips_step, and call after_step() in the loop instead"
+                )
+
+        def after(*_: Any) -> None:
+            self.after_step()
+            self._gradients_ready = False
+
+        hooks = optimiser.register_step_pre_hook(before), optimiser.register_step_post_hook(after)
+        self._hooks = [*self._hooks, *(hook.remove for hook in hooks)]
+
     def penalty(self) -> Tensor | None:
         """What is added to the loss at this step; None for nothing."""
         return None
 
     def after_backward(self) -> None:
-        """Once a step, when gradients are complete and unscaled, and before they are clipped.
-        A subclass that overrides this calls `super().after_backward()` first."""
+        """Once a step, when gradients are complete and unscaled, and before they are clipped; with
+        LBFGS, at the end of its closure. A subclass that overrides this calls
+        `super().after_backward()` first."""
+        self._gradients_ready = True
         penalty = self.penalty()
         if penalty is not None:
             penalty.backward()
@@ -65,15 +104,64 @@ class Pruner:
         never moves a zero whose gradient is zero, such as SGD without momentum,
         `zeros_moved=False` saves a product."""
 
+    def masks(self) -> dict[str, Tensor]:
+        """Copies of the masks as they are now, at any step, by name of tensor (True: kept)."""
+        return {}
+
+    @torch.no_grad()
+    def apply_to(self, model: nn.Module) -> None:
+        """Zero in a network of the same layout what is masked now. Averages of weights (EMA, SWA)
+        need it before they are evaluated or kept: they remember what was masked since.
+
+            average = torch.optim.swa_utils.AveragedModel(model)
+            pruner.apply_to(average)
+        """
+        masks = self.masks()
+        inner = getattr(model, "module", None)  # of AveragedModel and what other libraries call it
+        if isinstance(inner, nn.Module) and not set(masks) <= dict(model.named_parameters()).keys():
+            model = inner
+        weights = dict(unwrapped(model).named_parameters())
+        for name, kept in masks.items():
+            if name not in weights or weights[name].shape != kept.shape:
+                shape = tuple(kept.shape)
+                raise NotPrunable(f"{name} of shape {shape} is masked, and this model has none")
+            weights[name].masked_fill_(~kept.to(weights[name].device), 0)
+
     def finish(self) -> dict[str, Tensor]:
         """The masks by name of tensor (True: kept), after a check that exactly what was planned is
-        masked. The model then is a plain one with zeros. Raises where training has not ended."""
+        masked. The model then is a plain one with zeros. Raises where training has not ended.
+        A subclass that overrides this calls `super().finish()`."""
+        for remove in self._hooks:
+            remove()
+        self._hooks = ()
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs: plain data and tensors."""
+        """All that a resumed run needs: plain data and tensors, which do not change any more."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave, on the same model and recipe."""
-        assert state == {}, state
+        """Take up what `state_dict` gave, on the same model and recipe. Raises ValueError for the
+        state of another."""
+        if state != {}:
+            raise ValueError(f"this pruner has no state, got {', '.join(map(str, state))}")
+
+    def __getstate__(self) -> None:
+        raise NotPrunable(
+            "a pruner holds the tensors of one model and cannot be copied or pickled; attach one "
+            "to the copy of the model and give it this one's state_dict()"
+        )
+
+
+def demand_alike(key: str, given: Any, own: dict[str, Tensor]) -> None:
+    """Raise ValueError where these are not the same names with tensors of the same kind."""
+    if not isinstance(given, dict) or given.keys() != own.keys():
+        raise ValueError(f"{key} takes tensors for {', '.join(own)}")
+    for name, tensor in own.items():
+        other = given[name]
+        kind = f"a tensor of {tensor.dtype} and shape {tuple(tensor.shape)}"
+        if not isinstance(other, Tensor):
+            raise ValueError(f"{key} of {name} takes {kind}, got {type(other).__name__}")
+        if (other.dtype, other.shape) != (tensor.dtype, tensor.shape):
+            got = f"{other.dtype} and {tuple(other.shape)}"
+            raise ValueError(f"{key} of {name} takes {kind}, got {got}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.pruning.attached import NotPrunable
-from pruneexp.pruning.pruner import Pruner
+from pruneexp.pruning.pruner import Pruner, demand_alike
 from pruneexp.storage.values import BY_WORD, Refused
 from pruneexp.storage.values.int8 import HIGHEST
 
@@ -35,10 +35,11 @@ class Rounder(Pruner):
     def __init__(self, model: nn.Module, masks: Mapping[str, Tensor], values: str) -> None:
         self.values = values
         matrices = {name: w for name, w in model.named_parameters() if w.dim() > 1}
-        assert masks.keys() <= matrices.keys(), masks.keys() - matrices.keys()
+        if unknown := masks.keys() - matrices.keys():
+            raise NotPrunable(f"there are masks for {', '.join(sorted(unknown))}: no such tensors")
         self.names = list(matrices)
         self.weights: list[Tensor] = list(matrices.values())
-        self.masks = dict(masks)
+        self._masks = dict(masks)
         # 1 kept, 0 masked, for the weights that have a mask.
         self.kept = [(w, masks[n].to(w)) for n, w in matrices.items() if n in masks]
         self.exact = [weight.detach().clone() for weight in self.weights]
@@ -53,11 +54,12 @@ class Rounder(Pruner):
 
     @property
     def sparsity(self) -> float:
-        masked = sum(int((~mask).sum()) for mask in self.masks.values())
-        return masked / max(sum(mask.numel() for mask in self.masks.values()), 1)
+        masked = sum(int((~mask).sum()) for mask in self._masks.values())
+        return masked / max(sum(mask.numel() for mask in self._masks.values()), 1)
 
     @torch.no_grad()
     def after_backward(self) -> None:
+        super().after_backward()
         for weight, kept in self.kept:
             if weight.grad is not None:
                 weight.grad.mul_(kept)
@@ -65,6 +67,7 @@ class Rounder(Pruner):
 
     @torch.no_grad()
     def after_step(self, *, zeros_moved: bool = True) -> None:
+        self._gradients_ready = False
         for weight, kept in self.kept:
             weight.mul_(kept)
         torch._foreach_copy_(self.exact, self.weights)
@@ -81,12 +84,18 @@ class Rounder(Pruner):
                 if weight[kept == 0].any():
                     raise NotPrunable("masked weights are not zero: something else changed them")
                 weight.masked_fill_(kept == 0, 0)  # where a step left -0.0
-        return self.masks
+        super().finish()
+        return self.masks()
+
+    def masks(self) -> dict[str, Tensor]:
+        return {name: mask.clone() for name, mask in self._masks.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"exact": dict(zip(self.names, self.exact, strict=True))}
+        exact = zip(self.names, self.exact, strict=True)
+        return {"exact": {name: weight.clone() for name, weight in exact}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        demand_alike("exact", state.get("exact"), self.state_dict()["exact"])
         for name, exact in zip(self.names, self.exact, strict=True):
             exact.copy_(state["exact"][name])
 

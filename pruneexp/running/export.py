@@ -34,7 +34,8 @@ def export(source: Source, path: Path) -> Iterator[str]:
         raise Invalid([Fault("--out", f"takes FILE.safetensors or FILE.onnx, got {path}")])
     state = source.model.state_dict()
     for name, mask in source.masks.items():
-        assert not state[name][~mask].any(), f"{name} has weights where it is masked"
+        if state[name][~mask].any():
+            raise Invalid([Fault(name, "has weights where its mask has none; nothing is written")])
     if path.suffix == ".onnx":
         content, about = _onnx(source)
     else:

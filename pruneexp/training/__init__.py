@@ -14,6 +14,12 @@ MOST_WORKERS = 64  # processes of one run that load data; each holds some 400 MB
 
 @dataclass(kw_only=True, slots=True)
 class Training(Recipe):
+    """How a network is trained: length, rates, batches and validations. The comments beside the
+    fields are what `pruneexp run --help` says of them.
+
+        Training(steps=2000, learning_rate=0.05, batch_size=64)
+    """
+
     word: ClassVar[str] = "standard"
     steps: int = 1000
     batch_size: int = 128
@@ -32,8 +38,8 @@ class Training(Recipe):
     # The best state on validation is chosen among those after this fraction of the run, and under
     # the final mask: the same number of chances for a dense and a sparse run.
     choose_after: float = 0.7
-    # Decay of a moving average over the weights, which is then what is measured and kept; it begins
-    # after the last mask update. null: none.
+    # Decay of a moving average over the weights, which is then what is measured and kept, under the
+    # mask. null: none.
     average: float | None = None
     accumulate: int = 1  # parts of a batch, one after the other
     precision: str = "fp32"  # of forward and backward passes
@@ -71,6 +77,11 @@ class Training(Recipe):
             workers=(0 <= self.workers <= MOST_WORKERS, f"a number from 0 to {MOST_WORKERS}"),
             checkpoint_seconds=(self.checkpoint_seconds >= 0, "a number of seconds, 0 or more"),
         )
+
+    @property
+    def revision(self) -> int:  # type: ignore[override]
+        """2 where weights are averaged: before, sparse runs' averages began at the last update."""
+        return 1 if self.average is None else 2
 
     @property
     def rate(self) -> float:

@@ -1,7 +1,7 @@
-"""Averaged weights: what is evaluated and kept is a moving average over the steps.
+"""Averaged weights: what is evaluated and kept is a moving average over all steps.
 
-Averaging begins after the last mask update, so that what is masked is exactly zero in the average
-too; before that the weights of the moment are evaluated.
+An average remembers weights that have been masked since, so whoever evaluates it masks it first
+(`Pruner.apply_to`). It begins at the first step for dense and sparse runs alike.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Average:
         self.decay = decay
         self.names = [name for name, _ in model.named_parameters()]
         self.weights = [weight.detach() for weight in model.parameters()]
-        self.averages: list[Tensor] = []  # empty until averaging begins
+        self.averages: list[Tensor] = []  # empty before the first step
         self.steps = 0
 
     @torch.no_grad()
@@ -44,22 +44,21 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the model holds the average."""
+        """Inside, the model holds the average; what is changed there is changed back."""
         if not self.averages:
             yield
             return
-        self._exchange()
+        kept = [weight.clone() for weight in self.weights]
+        self._put(self.averages)
         try:
             yield
         finally:
-            self._exchange()
+            self._put(kept)
 
     @torch.no_grad()
-    def _exchange(self) -> None:
-        for weight, average in zip(self.weights, self.averages, strict=True):
-            kept = weight.clone()
-            weight.copy_(average)
-            average.copy_(kept)
+    def _put(self, values: list[Tensor]) -> None:
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""

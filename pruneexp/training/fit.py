@@ -2,8 +2,8 @@
 
 import io
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pruneexp import seeds
 from pruneexp.engine import distributed
 from pruneexp.engine.record import LARGEST_VALUE, Progress
+from pruneexp.pruning.attached import EmptyTensor
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.tasks.loaded import Carry, LoadedTask
 from pruneexp.training import Training
@@ -176,7 +177,7 @@ class Fit:
         scaler.update()
         self.state.step += 1
         self.pruner.after_step(zeros_moved=self.recipe.optimiser.moves_zeros)
-        if self.average is not None and self.pruner.settled:
+        if self.average is not None:
             self.average.take()
         return loss
 
@@ -240,8 +241,18 @@ class Fit:
     def _validate(self) -> None:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
         distributed.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
-        with self.average.in_place() if self.average else nullcontext():
+        if self.average is None:
             self._measure_and_choose()
+            return
+        with self.average.in_place():
+            self.pruner.apply_to(self.model)
+            self._measure_and_choose()
+
+    def finish(self) -> dict[str, Tensor]:
+        """The masks, checked. A record says which tensors lost all weights, so no warning does."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EmptyTensor)
+            return {name: mask.cpu() for name, mask in self.pruner.finish().items()}
 
     def measure_once(self, split: str) -> dict[str, float]:
         """What is too dear to be measured at each validation."""
