@@ -99,9 +99,9 @@ class GradualPruner(Pruner):
                 torch._foreach_mul_(gradients, masks)
 
     def after_step(self, *, zeros_moved: bool = True) -> None:
-        if self.masked and not self._gradients_ready:
+        if self.masked and not self.gradients_ready:
             self._demand_no_gradient()
-        self._gradients_ready = False
+        self.gradients_ready = False
         self.step += 1
         # Momentum, or weight decay in an optimiser's own way, may have moved zeros.
         if self.masked and zeros_moved:

@@ -32,7 +32,9 @@ class Pruner:
     `penalty` is added to the loss's gradients once a step, whatever number of parts a batch has.
     """
 
-    _gradients_ready: bool = False  # between after_backward and after_step
+    gradients_ready: bool = False
+    """Whether `after_backward` has been called for the step to come."""
+
     _hooks: "Sequence[Callable[[], None]]" = ()  # what takes the optimiser's hooks away again
 
     skips_step: bool = False
@@ -71,7 +73,7 @@ class Pruner:
         self.use(optimiser)
 
         def before(*_: Any) -> None:
-            if not self._gradients_ready:
+            if not self.gradients_ready:
                 self.after_backward()
             if self.skips_step:
                 raise NotPrunable(
@@ -81,7 +83,7 @@ class Pruner:
 
         def after(*_: Any) -> None:
             self.after_step()
-            self._gradients_ready = False
+            self.gradients_ready = False
 
         hooks = optimiser.register_step_pre_hook(before), optimiser.register_step_post_hook(after)
         self._hooks = [*self._hooks, *(hook.remove for hook in hooks)]
@@ -94,7 +96,7 @@ class Pruner:
         """Once a step, when gradients are complete and unscaled, and before they are clipped; with
         LBFGS, at the end of its closure. A subclass that overrides this calls
         `super().after_backward()` first."""
-        self._gradients_ready = True
+        self.gradients_ready = True
         penalty = self.penalty()
         if penalty is not None:
             penalty.backward()

@@ -67,7 +67,7 @@ class Rounder(Pruner):
 
     @torch.no_grad()
     def after_step(self, *, zeros_moved: bool = True) -> None:
-        self._gradients_ready = False
+        self.gradients_ready = False
         for weight, kept in self.kept:
             weight.mul_(kept)
         torch._foreach_copy_(self.exact, self.weights)
