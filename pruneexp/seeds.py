@@ -1,6 +1,6 @@
 """Every random draw of a run, from (seed, purpose, position).
 
-No generator's state is ever saved. Whoever needs random numbers derives them from what they are
+No generator's state is ever saved. Random numbers are derived from what they are
 for and where they stand, so that a resumed run draws what the uninterrupted one would have drawn.
 """
 

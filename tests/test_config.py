@@ -12,8 +12,9 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 
 from pruneexp.cli import hydra_errors
-from pruneexp.config import options
-from pruneexp.config.options import CONF, OPTIONS
+from pruneexp.config import schemas
+from pruneexp.config.location import CONF
+from pruneexp.config.options import OPTIONS
 from pruneexp.config.read import read, restore
 from pruneexp.config.recipe import Invalid, Recipe, added, asked, digest, filled
 from pruneexp.config.run import Run, fingerprint, name
@@ -35,7 +36,7 @@ EXPERIMENTS = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
 
 @pytest.fixture(autouse=True)
 def hydra() -> Iterator[None]:
-    options.register()
+    schemas.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
@@ -136,7 +137,7 @@ def test_restore_undoes_asked(run: Run) -> None:
 
 
 def test_names_are_pinned() -> None:
-    """Whoever changes these renames everybody's runs; add a field with `added` instead."""
+    """A change here renames all runs; add a field with `added` instead."""
     small = MobileNetV1(layout="small")
     dense = Run(task=Glyphs(), model=small, training=Training(), pruning=Dense())
     assert name(dense) == "mobilenet_v1_small-w1-glyphs-dense-seed0-ae03a555f034"

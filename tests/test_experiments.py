@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from pruneexp.cli.grids import points
-from pruneexp.config import options
-from pruneexp.config.options import CONF
+from pruneexp.config import schemas
+from pruneexp.config.location import CONF
 from pruneexp.config.read import read
 from pruneexp.config.run import Run, name
 from pruneexp.engine.execute import execute
@@ -30,7 +30,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 def runs(experiment: str) -> list[Run]:
     """All points, of one seed."""
-    options.register()
+    schemas.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         whole = compose("run", overrides=[f"experiment={experiment}"], return_hydra_config=True)
         union = OmegaConf.to_container(whole.hydra.sweeper.union)

@@ -105,7 +105,7 @@ def test_a_configuration_that_depends_on_hydra_is_composed_as_a_whole(tmp_path: 
     assert_equal(given, every)
 
 
-def test_a_value_that_is_not_meant_for_a_grid_stays_out_of_its_points(tmp_path: Path) -> None:
+def test_a_value_of_the_command_line_is_every_points(tmp_path: Path) -> None:
     path = tmp_path / "experiment" / "two.yaml"
     path.parent.mkdir()
     union = "[{seed: '0,1', model.width: 0.5}, {pruning.sparsity: 0.5}, {pruning: none}]"
@@ -113,7 +113,7 @@ def test_a_value_that_is_not_meant_for_a_grid_stays_out_of_its_points(tmp_path: 
     given = grids("--config-dir", str(tmp_path), "experiment=two", "seed=7", "title=all")
     every = given.points()
     assert_equal(given, every)
-    assert [run.seed for run in read_points(given, ask_first=True)[0]] == [7, 0, 0]
+    assert [run.seed for run in read_points(given, ask_first=True)[0]] == [7, 7, 7]
 
 
 @pytest.mark.parametrize(

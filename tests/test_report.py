@@ -173,7 +173,7 @@ class TestRivals:
         ]
         assert made.raw["a_series"][0] == "sparse, interval 5"
 
-    def test_whoever_stands_alone_is_named(self, results: Results) -> None:
+    def test_a_point_that_stands_alone_is_named(self, results: Results) -> None:
         self.intervals(results, (5, 1000, 70.0), (10, 1000, 60.0), (20, 9000, 90.0))
         assert results.find().verdicts[1] == (
             "The sizes of “sparse, interval 20” (9.0k non-zero parameters) are those of no other "

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pruneexp.config import options
+from pruneexp.config import schemas
+from pruneexp.config.location import CONF
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.short_forms import expand
@@ -100,8 +101,8 @@ def test_several_kinds_in_one_sweep_are_refused_with_a_remedy(mixed: str, messag
     ],
 )
 def test_a_short_form_composes_the_run_of_its_long_form(short: list[str], long: list[str]) -> None:
-    options.register()
-    with initialize_config_dir(str(options.CONF), version_base="1.3"):
+    schemas.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         runs = [read(compose("run", overrides=words)) for words in (expand(short), long)]
     assert runs[0] == runs[1]
     if "0123456789" in short[0]:

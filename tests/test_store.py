@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(
 def test_a_results_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     folder = Store(tmp_path / "results").folder("run-0123456789ab")
-    with pytest.raises(files.CannotWrite, match="choose another folder with results="):
+    with pytest.raises(files.CannotWrite, match=r"choose another folder \(results="):
         folder.lease().__enter__()
 
 
@@ -149,7 +149,7 @@ def test_a_path_outside_the_runs_is_no_name(tmp_path: Path) -> None:
         assert store.search(text) == [], text
 
 
-def test_whoever_takes_a_folder_removes_what_a_kill_left(tmp_path: Path) -> None:
+def test_taking_a_folder_removes_what_a_kill_left(tmp_path: Path) -> None:
     folder = Store(tmp_path).folder("run-0123456789ab")
     folder.save_checkpoint(b"whole")
     (folder.path / ".checkpoint.bin.99.tmp").write_bytes(b"half")

@@ -66,7 +66,19 @@ class TestPlan:
             ["pruning.sparsity=0.9", "seed=2"],
         ]
 
-    def test_an_axis_on_the_command_line_replaces_it_where_it_is_one(self) -> None:
+    def test_the_command_line_wins_over_every_grid(self) -> None:
+        union = [
+            {"pruning": "none", "model.width": "0.25,1.0", "training.steps": "5,9"},
+            {"pruning.sparsity": "0.5,0.9"},
+        ]
+        assert points(union, ["model.width=0.5", "training.steps=10"]) == [
+            ["pruning=none", "model.width=0.5", "training.steps=10"],
+            ["pruning.sparsity=0.5", "model.width=0.5", "training.steps=10"],
+            ["pruning.sparsity=0.9", "model.width=0.5", "training.steps=10"],
+        ]
+        assert points(union[1:], ["pruning=none"]) == [["pruning=none"]]
+
+    def test_an_axis_on_the_command_line_replaces_it(self) -> None:
         union = [{"pruning": "none"}, {"pruning.sparsity": "0.5,0.9"}]
         assert points(union, ["pruning.sparsity=0.7"]) == [
             ["pruning=none"],

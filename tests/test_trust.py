@@ -36,7 +36,7 @@ def net(width):
 
 @pytest.fixture
 def foreign(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, RunFolder]:
-    """A finished run of a network of somebody else's, and its folder. Importing the module leaves
+    """A finished run of another author's network, and its folder. Importing the module leaves
     a file behind."""
     monkeypatch.chdir(tmp_path)
     package = tmp_path / "elsewhere"

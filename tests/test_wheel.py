@@ -1,4 +1,4 @@
-"""The wheel works installed in another folder, with a person's own YAML, model, data and loop."""
+"""The wheel works installed in another folder, with your own YAML, model, data and loop."""
 
 import os
 import subprocess
@@ -83,7 +83,7 @@ assert int((model[0].weight == 0).sum()) == 900
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the unpacked wheel and a person's own files, and nothing else of ours."""
+    """A folder that holds the unpacked wheel and a user's own files, and nothing else of ours."""
     home = tmp_path_factory.mktemp("elsewhere")
     wheels = home / "wheels"
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]

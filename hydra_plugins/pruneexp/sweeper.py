@@ -1,7 +1,7 @@
 """The sweeper that Hydra makes for `-m` and for experiments of mode MULTIRUN.
 
 An experiment holds `hydra.sweeper.union`, a list of grids; `pruneexp.cli.grids` says what becomes
-of them. The sweeper itself runs nothing: it hands the grids to whoever called Hydra.
+of them. The sweeper itself runs nothing: it hands the grids to the caller of Hydra.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from pruneexp.cli.grids import Grids
 class SweeperConfig:
     _target_: str = "hydra_plugins.pruneexp.sweeper.UnionSweeper"
     union: list[dict[str, Any]] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)  # axes, as Hydra's own sweeper has them
 
 
 ConfigStore.instance().store(
@@ -30,10 +31,11 @@ ConfigStore.instance().store(
 class UnionSweeper(Sweeper):
     """Takes the union of grids from the configuration, and the command line from Hydra."""
 
-    def __init__(self, union: list[dict[str, Any]]) -> None:
-        # Hydra hands over its own kind of list
-        plain: Any = OmegaConf.to_container(OmegaConf.create(union))
-        self.union: list[dict[str, Any]] = plain
+    def __init__(self, union: list[dict[str, Any]], params: dict[str, Any]) -> None:
+        # Hydra hands over its own kinds of lists and dictionaries
+        plain: Any = OmegaConf.to_container(OmegaConf.create({"union": union, "params": params}))
+        self.union: list[dict[str, Any]] = plain["union"]
+        self.params: dict[str, Any] = plain["params"]
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -46,4 +48,5 @@ class UnionSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Hand over what the sweep consists of; the caller of Hydra reads and runs it."""
-        self.hand_over(Grids(self.union, arguments, self.without_points, self.loader))
+        grids = [{**self.params, **grid} for grid in self.union or [{}]]
+        self.hand_over(Grids(grids, arguments, self.without_points, self.loader))

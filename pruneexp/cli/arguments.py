@@ -69,6 +69,7 @@ def unpack(parser: ArgumentParser) -> None:
 
 def inspect(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a .pxp file")
+    parser.add_argument("--all", action="store_true", help="also a line for each vector")
     _format(parser)
 
 
@@ -105,7 +106,7 @@ def _format(parser: ArgumentParser) -> None:
 
 
 def _out(parser: ArgumentParser, what: str) -> None:
-    parser.add_argument("-o", "--out", type=Path, required=True, help=what)
+    parser.add_argument("-o", "--out", type=_new_file, required=True, help=what)
 
 
 def _trust(parser: ArgumentParser) -> None:
@@ -114,6 +115,13 @@ def _trust(parser: ArgumentParser) -> None:
         action="store_true",
         help="import and run Python that a record, plan or .pxp file names",
     )
+
+
+def _new_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not text or path.is_dir():
+        raise ArgumentTypeError(f"takes the path of a file to write, got {text or repr(text)}")
+    return path
 
 
 def _positive(text: str) -> int:

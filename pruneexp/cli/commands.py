@@ -9,10 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING
 
 from pruneexp.cli import arguments
+from pruneexp.cli.words import for_parser
+from pruneexp.engine import files
 from pruneexp.engine.record import BYTES
 from pruneexp.engine.store import Store
+
+if TYPE_CHECKING:
+    from pruneexp.cli.keys import Key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +54,13 @@ class Command:
                 return 0
             return self.load()(words)
         parser = self.parser()
-        options = parser.parse_args(words)
-        return self.load()(options, Store(options.results))
+        options = parser.parse_args(for_parser(words, parser._option_string_actions))
+        try:
+            return self.load()(options, Store(options.results.expanduser()))
+        except files.CannotWrite as error:
+            if getattr(options, "out", None) is None:
+                raise
+            raise files.CannotWrite(error.path, error.reason, "--out ...") from error
 
     def parser(self) -> ArgumentParser:
         """Reads the words behind a command that composes no configuration."""
@@ -198,11 +210,24 @@ def help_of_overrides(command: Command) -> str:
     groups: dict[str, list[str]] = {}
     for path in sorted(CONF.rglob("*/*.yaml")):
         groups.setdefault(str(path.parent.relative_to(CONF)), []).append(path.stem)
+    from pruneexp.cli.keys import keys
+
     width = max(map(len, [*groups, *command.options]))
     listed = "\n".join(f"  {group:<{width}}  {', '.join(o)}" for group, o in groups.items())
     options = "\n".join(f"  {option:<{width}}  {what}" for option, what in command.options.items())
     return (
         f"usage: pruneexp {command.name} [options] [group=option] [key=value] ...\n\n"
         f"{command.line}\n\n{OF_OVERRIDES}\n\ngroups and their options:\n{listed}\n\n"
-        f"options:\n{options}"
+        f"options:\n{options}\n\n"
+        f"keys, their defaults and what they mean (a group's YAML may set others: --cfg job):\n"
+        + "\n".join(_described(key) for key in keys())
+    )
+
+
+def _described(key: "Key") -> str:
+    return fill(
+        key.line(),
+        width=100,
+        initial_indent=f"  {key.name}={key.default}".ljust(47) + " ",
+        subsequent_indent=" " * 48,
     )

@@ -13,6 +13,7 @@ Nothing is read or run while Hydra is at work.
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -21,11 +22,14 @@ from omegaconf import DictConfig
 
 from pruneexp.cli import hydra_errors
 from pruneexp.cli.grids import Grids
-from pruneexp.config import options, short_forms
+from pruneexp.cli.words import for_hydra
+from pruneexp.config import schemas, short_forms
+from pruneexp.config.location import CONF
 from pruneexp.config.recipe import Fault, Invalid
 
 SWEEPING = ("-m", "--multirun")
 CONFIG_DIR = ("--config-dir", "-cd")
+USED = ("hydra.mode", "hydra.searchpath", "hydra.launcher", "hydra.sweeper", "hydra/")
 
 
 class Composed:
@@ -55,19 +59,21 @@ def compose(words: list[str]) -> Composed:
     """
     import hydra
 
-    fixed = [word for word in words if re.match(r"--config-(name|path)|-c[np]\b", word)]
-    if fixed:
-        why = "cannot be chosen; --config-dir FOLDER adds your own YAML"
-        raise Invalid([Fault(fixed[0], why)])
-    words = short_forms.expand(words)
-    options.register()
+    from pruneexp.cli.quoting import quoted
+
+    words = short_forms.expand(for_hydra(words))
+    _demand_used(words)
+    words = quoted(_flags_first(words))
+    schemas.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and this file says what is wrong
     composed: Any = Composed()
-    before, sys.argv = sys.argv, ["pruneexp", *_flags_first(words)]
-    start = hydra.main(version_base="1.3", config_path=str(options.CONF), config_name="run")
+    before, sys.argv = sys.argv, ["pruneexp", *words]
+    start = hydra.main(version_base="1.3", config_path=str(CONF), config_name="run")
     try:
-        with _mode_is_known() if any(word in SWEEPING for word in words) else nullcontext():
-            start(composed)()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Hydra raises about the same
+            with _mode_is_known() if any(word in SWEEPING for word in words) else nullcontext():
+                start(composed)()
     except Invalid:
         raise
     except (*hydra_errors.EXPECTED, ValueError) as error:
@@ -100,6 +106,25 @@ def _faults(words: list[str], error: Exception) -> list[Fault]:
     sweeps = any(word in SWEEPING for word in words) and any("," in word for word in overrides)
     faults = [] if sweeps else hydra_errors.faults(overrides, _config_dir(words))
     return faults or [Fault("", hydra_errors.plainly(error))]
+
+
+def _demand_used(words: list[str]) -> None:
+    """Raise `Invalid` for what Hydra would accept and nothing here would heed."""
+    faults = []
+    for word in words:
+        if re.match(r"--config-(name|path)|-c[np]\b", word):
+            faults.append(Fault(word, "cannot be chosen; --config-dir FOLDER adds your own YAML"))
+        if word.startswith("experiment=["):
+            got = word.partition("=")[2]
+            why = f"takes one experiment, since each has a plan of its own, got {got}"
+            faults.append(Fault("experiment", why))
+        key = word.lstrip("+~").partition("=")[0]
+        if key.startswith(("hydra.", "hydra/")) and not key.startswith(USED):
+            why = "is not used: runs lie under results=FOLDER and are named by what they are. Used "
+            why += "are hydra.mode, hydra.searchpath, hydra.launcher.*, hydra.sweeper.params"
+            faults.append(Fault(key, why))
+    if faults:
+        raise Invalid(faults)
 
 
 def _flags_first(words: list[str]) -> list[str]:

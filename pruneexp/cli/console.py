@@ -1,5 +1,7 @@
 """The console of all commands: what it prints is fit for a terminal, wherever it came from."""
 
+import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +11,12 @@ from rich.segment import Segment
 
 from pruneexp.printable import printable
 
+WIDE = 160  # columns where no terminal says how many there are
+
+
+def _is_terminal(stderr: bool) -> bool:
+    return (sys.stderr if stderr else sys.stdout).isatty()
+
 
 class Console(RichConsole):
     """Prints tables and lines. Square brackets are text, not markup; numbers get no colours; and
@@ -17,12 +25,15 @@ class Console(RichConsole):
     Arguments:
         stderr: print to standard error.
         quiet: print nothing.
-        width: in columns; that of the terminal without.
+        width: in columns; without, that of the terminal, of COLUMNS, or, in a file or a pipe, wide
+            enough for every column.
     """
 
     def __init__(
         self, *, stderr: bool = False, quiet: bool = False, width: int | None = None, **options: Any
     ) -> None:
+        if width is None and "COLUMNS" not in os.environ and not _is_terminal(stderr):
+            width = WIDE
         super().__init__(
             stderr=stderr, quiet=quiet, width=width, markup=False, highlight=False, **options
         )

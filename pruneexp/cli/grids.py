@@ -1,7 +1,7 @@
 """The points of a sweep: a union of grids, each multiplied with the command line.
 
-An experiment holds `hydra.sweeper.union`, a list of grids: axes and their values. A key of the
-command line that is an axis of some grids replaces it there and leaves the other grids alone.
+An experiment holds `hydra.sweeper.union`, a list of grids: axes and their values. What the command
+line says wins over every grid; only what it says of pruning is not said of dense points.
 """
 
 import itertools
@@ -34,6 +34,17 @@ class Grids:
     def experiment(self) -> str | None:
         name: str | None = self.config.hydra.runtime.choices.get("experiment")
         return name
+
+    def axes(self) -> list[dict[str, str]]:
+        """The axes of each grid with what the command line says, as they would be typed."""
+        return [
+            {
+                axis.get_key_element(): (axis.input_line or "").partition("=")[2]
+                for axis in grid
+                if axis.key_or_group != "experiment"
+            }
+            for grid in _grids(self.union, self.arguments, self.loader)
+        ]
 
     def count(self) -> int:
         """How many points there are, before doubles are left out; without expanding them."""
@@ -79,28 +90,22 @@ def _grids(
         parser.parse_overrides(expand([f"{key}={_text(value)}" for key, value in grid.items()]))
         for grid in union or [{}]
     ]
-    axes_of_union = {axis.key_or_group for grid in grids for axis in grid}
-    replaced = {override.key_or_group for override in given} & axes_of_union
+    replaced = {override.key_or_group for override in given}
     merged = []
     for grid in grids:
-        keys = {axis.key_or_group for axis in grid}
-        dense = any(axis.input_line == "pruning=none" for axis in grid)
-        own = [axis for axis in grid if not _is_replaced(axis.key_or_group, replaced)]
-        merged.append([*own, *(o for o in given if _is_for(o.key_or_group, keys, replaced, dense))])
+        own = [
+            axis
+            for axis in grid
+            if not {axis.key_or_group, DEPENDS_ON.get(axis.key_or_group)} & replaced
+        ]
+        axes = [*own, *given]
+        dense = any(axis.input_line == "pruning=none" for axis in axes)
+        merged.append([axis for axis in axes if not (dense and _is_of_pruning(axis))])
     return merged
 
 
-def _is_replaced(key: str, replaced: set[str]) -> bool:
-    return key in replaced or DEPENDS_ON.get(key) in replaced
-
-
-def _is_for(key: str, grid: set[str], replaced: set[str], dense: bool) -> bool:
-    """Whether a key of the command line is meant for a grid with these axes: an axis of other grids
-    is not, and what is said of pruning is not said of dense points."""
-    if dense and re.match(r"pruning[./]", key):
-        return False
-    axis = DEPENDS_ON.get(key, key)
-    return not ({key, axis} & replaced) or bool({key, axis} & grid)
+def _is_of_pruning(axis: Override) -> bool:
+    return re.match(r"pruning[./]", axis.key_or_group) is not None
 
 
 def _text(value: Any) -> str:

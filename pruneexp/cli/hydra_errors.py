@@ -16,9 +16,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pruneexp.config.options import CONF, OPTIONS
+from pruneexp.config.location import CONF
+from pruneexp.config.options import OPTIONS
 from pruneexp.config.read import read
-from pruneexp.config.recipe import Fault, Invalid, either, is_part, no_key
+from pruneexp.config.recipe import Fault, Invalid, either, is_part, nearest, no_key
 from pruneexp.config.run import Run
 
 # Not every ValueError: what goes wrong in this program is no fault of a configuration.
@@ -102,8 +103,25 @@ def fault(error: Exception) -> tuple[Fault | None, str]:
     group_match = re.search(r"Could not override '(?P<key>[^']+)'", text)
     if group_match:
         key = group_match["key"]
-        return no_key(key, list(OPTIONS) if "/" in key else RUN_KEYS), key
+        return _unknown(key), key
     return Fault("", text.splitlines()[0]), ""
+
+
+def _unknown(key: str) -> Fault:
+    """A key of no group, and where it is known: `sparsity` is pruning.sparsity."""
+    if "/" in key:
+        return no_key(key, list(OPTIONS))
+    if "." not in key and nearest(key, RUN_KEYS) is None:
+        leaves = {
+            item.name: f"{group.replace('/', '.')}.{item.name}"
+            for group, options in reversed(OPTIONS.items())
+            for option in options
+            for item in fields(option)
+            if not is_part(item.type)
+        }
+        if near := nearest(key, list(leaves)):
+            return Fault(key, f"is no key here (did you mean {leaves[near]}?)")
+    return no_key(key, RUN_KEYS)
 
 
 def _about_value(error: OmegaConfBaseException) -> Fault:
@@ -121,10 +139,14 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
             return Fault(
                 key, f"is no key with {group}={kind.word}; {' and '.join(having)} {has} it"
             )
+        if "." not in key:
+            return _unknown(key)
         return no_key(key, [item.name for item in fields(kind if is_part(kind) else Run)])
     converted = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if converted:
-        return Fault(key, f"takes {KINDS.get(converted[2], converted[2])}, got {converted[1]}")
+        hint = "; null is none" if converted[1] == "None" else ""
+        takes = KINDS.get(converted[2], converted[2])
+        return Fault(key, f"takes {takes}, got {converted[1]}{hint}")
     no_bool = re.search(r"Value '(.*)' is not a valid bool", first)
     if no_bool:
         return Fault(key, f"takes true or false, got {no_bool[1]}")

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pruneexp.cli.names import fitted
 from pruneexp.engine.plan import Standing
 from pruneexp.engine.record import Progress
 
@@ -20,7 +21,7 @@ COLOURS = {
     "interrupted": "yellow",
     "waiting": "dim",
 }
-MIDDLE, WIDE = 70, 120  # columns from which on more is told
+MIDDLE = 70  # columns from which on more is told
 LINE_SECONDS = 15.0  # between two plain lines about a run that goes on
 
 
@@ -107,15 +108,15 @@ class Display:
 
 
 def table(rows: Sequence[DisplayRow], headline: str, width: int, room: int = 10**6) -> Group:
-    """Runs as a table that fits the width: a narrow one leaves out what says least, and cuts names
-    in the middle; numbers stay whole. Errors follow below."""
+    """Runs as a table that fits the width: a narrow one leaves out the columns that say least, and
+    of names what all share; numbers stay whole. Errors follow below."""
     chosen = _most_telling(rows, room)
     columns = {title: [cell(row) for row in chosen] for title, cell in CELLS.items()}
     if width < MIDDLE:
         columns = {title: columns[title] for title in ("state", "step", "valid", "test")}
     columns = {title: cells for title, cells in columns.items() if any(cells)}
     taken = sum(2 + max(map(len, [title, *cells])) for title, cells in columns.items())
-    names = [row.name if width >= WIDE else _short(row.name) for row in chosen]
+    names, shared = fitted([row.name for row in chosen], max(10, width - taken))
     shown = table_of(headline)
     shown.add_column("run", no_wrap=True)
     for title in columns:
@@ -125,12 +126,13 @@ def table(rows: Sequence[DisplayRow], headline: str, width: int, room: int = 10*
             Text(values[index], COLOURS.get(row.state, "") if title == "state" else "")
             for title, values in columns.items()
         ]
-        shown.add_row(_cut(names[index], max(8, width - taken)), *cells)
-    if len(chosen) < len(rows):
-        shown.caption = f"and {len(rows) - len(chosen)} more"
+        shown.add_row(names[index], *cells)
+    notes = [f"all: {shared}"] if shared else []
+    notes += [f"and {len(rows) - len(chosen)} more"] if len(chosen) < len(rows) else []
+    shown.caption = Text("; ".join(notes)) if notes else None
     errors = [
-        Text(f"{_short(row.name)}: {row.error.splitlines()[0]}", "red")
-        for row in chosen
+        Text(f"{name}: {row.error.splitlines()[0]}", "red")
+        for name, row in zip(names, chosen, strict=True)
         if row.error
     ]
     return Group(shown, *errors)
@@ -156,14 +158,6 @@ CELLS: dict[str, Callable[[DisplayRow], str]] = {
     ),
     "test": lambda row: row.test,
 }
-
-
-def _cut(name: str, room: int) -> str:
-    """A name in the room there is; its end tells runs apart, its beginning says what it is."""
-    if len(name) <= room:
-        return name
-    ending = (room - 1) * 2 // 3
-    return f"{name[: room - 1 - ending]}…{name[-ending:]}"
 
 
 def table_of(title: str = "") -> Table:
@@ -214,11 +208,6 @@ def _numbers(row: DisplayRow) -> list[str]:
     words += [f"valid {p.valid:.2f}"] if p.valid is not None else []
     words += [f"{_time(p.seconds_left)} left"] if p.seconds_left is not None else []
     return words
-
-
-def _short(name: str) -> str:
-    """Without the fingerprint, which tells a person least."""
-    return name.rpartition("-")[0]
 
 
 def _time(seconds: float) -> str:

@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from errno import EIO, ENOSPC
+from io import TextIOWrapper
 from typing import NoReturn
 
 from pruneexp.cli.commands import COMMANDS, LISTED, overview
-from pruneexp.cli.messages import BAD_INPUT, CLOSED_PIPE, FINISHED, INTERRUPTED, complain
+from pruneexp.cli.messages import BAD_INPUT, CLOSED_PIPE, FAILED, FINISHED, INTERRUPTED, complain
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 
@@ -20,26 +22,51 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """`pruneexp ARGUMENTS`; those of the process without. Ends the process with the exit status:
     0 finished, 1 a run failed, 2 the input is wrong, 130 interrupted, 141 the output was closed."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a sign that the terminal does not know is a "?"
+            stream.reconfigure(errors="replace")
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
-        sys.exit(status)
-    except BrokenPipeError:  # whoever read the output has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_flushed(words))
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        _stop_writing()
         sys.exit(CLOSED_PIPE)
+    except OSError as error:
+        if error.errno not in (ENOSPC, EIO) or error.filename is not None:
+            raise
+        _stop_writing()
+        complain([f"the output cannot be written ({error.strerror})"])
+        sys.exit(FAILED)
     except Invalid as invalid:
         complain(str(fault).strip() for fault in invalid.faults)
-        sys.exit(BAD_INPUT)
-    except (files.NotFound, files.Damaged, files.CannotWrite) as error:
-        complain([str(error)])
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
+def _flushed(words: list[str]) -> int | str | None:
+    """Do what the words ask for, and write all output, so that what keeps it from being written is
+    known. Returns the exit status."""
+    status: int | str | None
+    try:
+        status = _dispatch(words)
+    except (files.NotFound, files.Damaged, files.CannotWrite) as error:
+        complain([str(error)])
+        status = BAD_INPUT
+    except SystemExit as ended:  # of an argument parser
+        status = ended.code
+    sys.stdout.flush()
+    return status
+
+
+def _stop_writing() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _dispatch(words: list[str]) -> int:
     if words and words[0].startswith(("-sc", "--shell-completion", "--shell_completion")):
-        return _complete(words)
+        from pruneexp.cli.completion import complete
+
+        return complete(words)
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return FINISHED if words else BAD_INPUT
@@ -57,25 +84,3 @@ def _dispatch(words: list[str]) -> int:
         hint = f"overrides follow a command: pruneexp run {' '.join(words)}"
     complain([f"no command {name}; {hint}"])
     return BAD_INPUT
-
-
-def _complete(words: list[str]) -> int:
-    """Hydra completes overrides but knows no commands: complete those here, and take the command
-    out of the line that Hydra sees."""
-    line = os.environ.get("COMP_LINE", "")
-    typed = line.split()
-    if any("query=" in word for word in words):
-        if len(typed) < 2 or (len(typed) == 2 and not line.endswith(" ")):
-            begun = typed[1] if len(typed) == 2 else ""
-            print(" ".join(name for name in LISTED if name.startswith(begun)))
-            return FINISHED
-        command = COMMANDS.get(typed[1])
-        if command is None or not command.composes:
-            return FINISHED
-        without = line.replace(f" {command.name}", "", 1)
-        os.environ["COMP_POINT"] = str(len(without))
-        os.environ["COMP_LINE"] = without
-    from pruneexp.cli.compose import compose
-
-    compose(words)
-    return FINISHED

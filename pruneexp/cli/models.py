@@ -115,7 +115,11 @@ def unpack_command(options: argparse.Namespace, store: Store) -> int:
     from pruneexp.storage.archive import Archive
     from pruneexp.storage.pack import unpack
 
-    unpack(Archive(options.file, limit=options.limit), options.out, options.masks)
+    packed = Archive(options.file, limit=options.limit)
+    unpack(packed, options.out, options.masks)
+    say(f"{options.out}: {len(packed.entries):,} tensors, dense, zeros where they are masked")
+    if options.masks is not None:
+        say(f"{options.masks}: the masks of those that are pruned, true where kept")
     return 0
 
 
@@ -129,7 +133,7 @@ def inspect_command(options: argparse.Namespace, store: Store) -> int:
         print(json.dumps(facts))
     else:
         console = Console()
-        console.print(tables.contents(facts, console.width))
+        console.print(tables.contents(facts, console.width, vectors=options.all))
     return 0
 
 

@@ -5,16 +5,17 @@ Each function returns the exit status of its command, and imports torch when it 
 """
 
 import json
-import os
+import shlex
 
 from pruneexp.cli import tables
-from pruneexp.cli.compose import compose
+from pruneexp.cli.compose import Composed, compose
 from pruneexp.cli.console import Console
 from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import Display, DisplayRow
 from pruneexp.cli.messages import FAILED, FINISHED, INTERRUPTED
 from pruneexp.cli.sweep import read_sweep, sweep
+from pruneexp.cli.words import without_cfg
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
@@ -24,13 +25,15 @@ from pruneexp.engine.lineage import demand_ready, settle
 from pruneexp.engine.record import FAILURE, Record
 from pruneexp.engine.signals import stopping
 
-WIDE = 160  # columns where no terminal says how many there are
 YES = "--yes"
 
 
 def run_command(words: list[str]) -> int:
     """`pruneexp run WORDS`: one configuration, or a sweep."""
+    words, only_shown = without_cfg(words)
     composed = compose([word for word in words if word != YES])
+    if only_shown:
+        return _show_configuration(composed)
     if composed.grids is not None:
         return sweep(read_sweep(composed.grids, ask_first=YES not in words))
     return max(
@@ -40,13 +43,27 @@ def run_command(words: list[str]) -> int:
 
 def size_command(words: list[str]) -> int:
     """`pruneexp size WORDS`: one configuration."""
+    words, only_shown = without_cfg(words)
     composed = compose(words)
+    if only_shown:
+        return _show_configuration(composed)
     if composed.grids is not None:
         why = "size takes one configuration; `pruneexp run ... dry_run=true` weighs a sweep"
         raise Invalid([Fault("", why)])
     return max(
         [weigh(settle(read(configuration))) for configuration in composed.configurations], default=0
     )
+
+
+def _show_configuration(composed: Composed) -> int:
+    """What `--cfg job` prints: YAML that can be run again."""
+    from pruneexp.cli.again import configuration
+
+    for node in composed.configurations:
+        print(configuration(read(node)), end="")
+    if composed.grids is not None:
+        print(configuration(read(composed.grids.config), composed.grids), end="")
+    return FINISHED
 
 
 def weigh(run: Run) -> int:
@@ -59,10 +76,8 @@ def weigh(run: Run) -> int:
     console = Console()
     if run.format == "json":
         print(json.dumps(weighed.to_plain()))
-    elif console.is_terminal or "COLUMNS" in os.environ:
+    else:
         console.print(tables.size(weighed, console.width))
-    else:  # a file or a pipe has room for every column
-        Console(width=WIDE).print(tables.size(weighed, WIDE))
     return FINISHED
 
 
@@ -113,5 +128,11 @@ def _show_outcome(asked: Run, record: Record) -> int:
     if asked.format == "json":
         print(json.dumps(record.to_plain()))
     else:
-        Console().print(tables.outcome(record))
+        console = Console()
+        console.print(tables.outcome(record))
+        results = "" if asked.results == "results" else f" --results {shlex.quote(asked.results)}"
+        console.print(f"in {asked.store.folder(record.name).path}", style="dim")
+        console.print(
+            f"next: pruneexp pack {record.fingerprint}{results} -o model.pxp", style="dim"
+        )
     return FINISHED

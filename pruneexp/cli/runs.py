@@ -14,9 +14,19 @@ from pruneexp.cli.console import Console
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import rows, table, table_of
 from pruneexp.cli.messages import FINISHED
+from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.plan import parents_of, standings
-from pruneexp.engine.record import CHECKPOINT, LEASE, MASKS, PREVIOUS, PROGRESS, WEIGHTS, Plan
+from pruneexp.engine.record import (
+    CHECKPOINT,
+    LEASE,
+    MASKS,
+    PREVIOUS,
+    PROGRESS,
+    WEIGHTS,
+    Plan,
+    Record,
+)
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.signals import stopping
 from pruneexp.engine.store import Store
@@ -92,6 +102,7 @@ def show_command(options: argparse.Namespace, store: Store) -> int:
         else:
             console.print(tables.record(record))
             console.print(f"in {folder.path}", style="dim")
+            _show_command(console, record)
         return FINISHED
     facts = {
         "name": folder.path.name,
@@ -113,8 +124,24 @@ def show_command(options: argparse.Namespace, store: Store) -> int:
     return FINISHED
 
 
+def _show_command(console: Console, record: Record) -> None:
+    """How the run is asked for again, where its configuration can still be read."""
+    from pruneexp.cli.again import command
+    from pruneexp.cli.hydra_errors import EXPECTED
+    from pruneexp.config.read import restore
+
+    try:
+        words = command(restore(record.configuration, trust=False, origin=record.name))
+    except (Invalid, *EXPECTED) as error:
+        console.print(f"it cannot be asked for again: {error}", style="dim")
+        return
+    console.print(f"made by: {words}", style="dim", soft_wrap=True)
+
+
 def clean_command(options: argparse.Namespace, store: Store) -> int:
     """List what can be removed, with its size; remove it with --yes."""
+    if not store.results.is_dir():
+        raise files.NotFound(f"there is no folder {store.results} to clean")
     things = list(_leftovers(store))
     if options.keep == "none":
         things += _weights(store)

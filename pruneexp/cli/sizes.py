@@ -77,7 +77,7 @@ class Sizes:
 
 
 def _code() -> str:
-    """Changes with any file of the package, as it does where somebody works on it."""
+    """Changes with any file of the package, as it does while it is worked on."""
     stats = [(str(path), path.stat()) for path in sorted(PACKAGE.rglob("*.py"))]
     times = [[path, stat.st_mtime_ns, stat.st_size] for path, stat in stats]
     return digest([version("pruneexp"), times])

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pruneexp.cli.live import COLOURS, table_of
+from pruneexp.cli.names import fitted
 from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Record
 from pruneexp.storage.layout import is_name
 
@@ -109,17 +110,20 @@ def dry_run(rows: "list[tuple[Standing, Run, int | None]]", width: int) -> Table
     shown.add_column("steps", justify="right")
     shown.add_column("non-zero", justify="right")
     shown.add_column("MB", justify="right")
-    for standing, run, nonzero in rows:
-        called = standing.planned.name
+    cells = [(f"{run.steps:,}", _number(n), _megabytes(n)) for _, run, n in rows]
+    taken = 4 * 2 + 11 + sum(max(map(len, column)) for column in zip(*cells, strict=True))
+    names, shared = fitted([standing.planned.name for standing, _, _ in rows], width - taken)
+    for called, (standing, run, nonzero) in zip(names, rows, strict=True):
         shown.add_row(
-            called if width >= WIDE else called.rpartition("-")[0],
+            called,
             Text(standing.state, COLOURS.get(standing.state, "")),
             f"{run.steps:,}",
             _number(nonzero),
             _megabytes(nonzero),
         )
     open_ = sum(standing.state != "finished" for standing, _, _ in rows)
-    shown.caption = f"{open_} of {len(rows)} would run"
+    note = f"; all: {shared}" if shared else ""
+    shown.caption = Text(f"{open_} of {len(rows)} would run{note}")
     return shown
 
 
@@ -140,8 +144,9 @@ def record(whole: Record) -> Table:
     return shown
 
 
-def contents(facts: dict[str, Any], width: int) -> Table:
-    """A packed file, a line a tensor. A narrow terminal leaves out shapes and types of values."""
+def contents(facts: dict[str, Any], width: int, *, vectors: bool = False) -> Table:
+    """A packed file, a line a tensor, and one for all vectors (biases, batch-norm) unless each is
+    asked for. A narrow terminal leaves out shapes and types of values."""
     shown = table_of()
     shown.add_column("tensor", overflow="fold", footer="all")
     if width >= WIDE:
@@ -152,7 +157,10 @@ def contents(facts: dict[str, Any], width: int) -> Table:
     shown.add_column("positions", justify="right", footer=f"{facts['position_bytes']:,}")
     shown.add_column("bytes", justify="right", footer=f"{facts['bytes']:,}")
     shown.add_column("of bound", justify="right", footer=_share(facts))
+    together = [row for row in facts["tensors"] if len(row["shape"]) < 2 and not vectors]
     for row in facts["tensors"]:
+        if row in together:
+            continue
         wide = ["x".join(map(str, row["shape"])), row["values"]] if width >= WIDE else []
         shown.add_row(
             row["name"],
@@ -163,6 +171,11 @@ def contents(facts: dict[str, Any], width: int) -> Table:
             f"{row['position_bytes'] + row['value_bytes']:,}",
             _share(row),
         )
+    if together:
+        total = sum(row["position_bytes"] + row["value_bytes"] for row in together)
+        name = f"{len(together)} vectors (--all lists them)"
+        wide = ["", ""] if width >= WIDE else []
+        shown.add_row(name, *wide, "", "", "", f"{total:,}", "", style="dim")
     shown.show_footer = True
     shown.caption_justify = "left"
     shown.caption = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from pruneexp.config.factory import ForeignName
 from pruneexp.config.options import OPTIONS
@@ -50,7 +51,10 @@ def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
     lets the recipe's own fields be checked all the same."""
     recipe: Any = OmegaConf.get_type(node)
     if not is_part(recipe) or (prefix and not recipe.word):
-        faults.append(Fault(prefix, "takes one of the options of its group; this YAML names none"))
+        why = "takes one of the options of its group; this YAML names none"
+        if isinstance(node, str):
+            why = f"is a group; its option is chosen by {prefix.replace('.', '/')}={node}"
+        faults.append(Fault(prefix, why))
         return None
     values: dict[str, Any] = {}
     before = len(faults)
@@ -62,7 +66,11 @@ def _read(node: DictConfig, prefix: str, faults: list[Fault]) -> Recipe | None:
         if OmegaConf.is_missing(node, item.name):
             faults.append(Fault(key, "must be given"))
             continue
-        value = node[item.name]
+        try:
+            value = node[item.name]
+        except OmegaConfBaseException as error:  # an interpolation of what is not there
+            faults.append(Fault(key, f"cannot be read: {str(error).splitlines()[0]}"))
+            continue
         if is_part(item.type):
             values[item.name] = _read(value, key, faults) or _stand_in(item)
         elif isinstance(value, DictConfig | ListConfig):

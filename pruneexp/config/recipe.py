@@ -195,12 +195,23 @@ def no_key(key: str, known: Iterable[str]) -> Fault:
     parent, _, leaf = key.rpartition(".")
     names = list(known)
     if "/" in key:
-        near = get_close_matches(key, names, n=1, cutoff=0.5)
-        return Fault(key, "is no group" + (f" (did you mean {near[0]}?)" if near else ""))
-    near = get_close_matches(leaf, names, n=1, cutoff=0.5)
-    hint = f" (did you mean {parent + '.' if parent else ''}{near[0]}?)" if near else ""
+        alike = get_close_matches(key, names, n=1, cutoff=0.5)
+        return Fault(key, "is no group" + (f" (did you mean {alike[0]}?)" if alike else ""))
+    near = nearest(leaf, names)
+    hint = f" (did you mean {parent + '.' if parent else ''}{near}?)" if near else ""
     listed = f"; {parent or 'a run'} takes {either(names)}" if names else ""
     return Fault(key, f"is no key here{hint}{listed}")
+
+
+def nearest(typed: str, names: Sequence[str]) -> str | None:
+    """The name that was meant: one like it, or one whose words begin with its letters, as lr is
+    learning_rate; None where there is none."""
+    if near := get_close_matches(typed, names, n=1, cutoff=0.6):
+        return near[0]
+    for name in names:
+        if len(typed) > 1 and "".join(word[0] for word in name.split("_") if word) == typed:
+            return name
+    return next(iter(get_close_matches(typed, names, n=1, cutoff=0.5)), None)
 
 
 def write(name: str, value: Any) -> str:

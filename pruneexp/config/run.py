@@ -33,7 +33,8 @@ class Run(Recipe):
         results: the folder of all runs, plans and reports.
         trust: whether the runs that this one starts from may import Python that their records name.
         workers: runs of a sweep side by side; 0 is as many as pay.
-        dry_run, format: of the command line.
+        dry_run: say what would run and what it weighs, and run nothing.
+        format: table or json, of what the command line prints.
     """
 
     task: tasks.Task
@@ -60,6 +61,7 @@ class Run(Recipe):
             *_unrounded(self.quantisation, self.training),
             model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
             seed=(self.seed >= 0, "a whole number of 0 or more"),
+            results=(self.results != "", "the name of a folder"),
             keep=(self.keep in ("weights", "none"), "weights or none"),
             device=(
                 DEVICE.fullmatch(self.device) is not None,
@@ -79,7 +81,7 @@ class Run(Recipe):
     @property
     def store(self) -> Store:
         """The run folders, plans and reports under `results`."""
-        return Store(Path(self.results))
+        return Store(Path(self.results).expanduser())
 
     @property
     def last(self) -> Pruning | Quantisation:

@@ -90,7 +90,7 @@ def execute(
         watch: called with a `Progress` about twice a second.
         stop: asked after each step; once it is true, the run writes a checkpoint and raises
             `Stopped`.
-        say: called with a line for a person, such as that a run goes on from a checkpoint.
+        say: called with a line to show, such as that a run goes on from a checkpoint.
         wait: for another process that has the run; otherwise `Busy` is raised.
 
     Raises `Invalid` for what cannot be trained, `Diverged`, `Stopped`, `Busy`, `files.Damaged` and
@@ -200,7 +200,7 @@ class Execution:
             return Stage(self.run, self.folder, ancestors, self.caller).record()
         except (Stopped, KeyboardInterrupt):
             raise
-        except Exception as error:  # noted here, and raised to whoever asked for the run
+        except Exception as error:  # noted here, and raised to the caller
             told = explained(error, self.run)
             if distributed.is_first():
                 self.folder.fail(failure(told))

@@ -21,7 +21,20 @@ class NotFound(Exception):
 
 
 class CannotWrite(OSError):
-    """A file or folder that cannot be written, said with the remedy."""
+    """A file or folder that cannot be written, said with the remedy.
+
+    Arguments:
+        path: what cannot be written.
+        reason: what the system says.
+        option: which option or key says where it is written.
+    """
+
+    def __init__(self, path: Path, reason: str, option: str = "results=...") -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"{path} cannot be written ({reason}). Free space or choose another folder ({option}), "
+            "then start again: what is finished is kept."
+        )
 
 
 def save_bytes(path: Path, *parts: bytes) -> None:
@@ -39,10 +52,7 @@ def save_bytes(path: Path, *parts: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise CannotWrite(
-            f"{path} cannot be written ({error.strerror or error}). Free space or choose another "
-            "folder (results=...), then start again: what is finished is kept."
-        ) from error
+        raise CannotWrite(path, error.strerror or str(error)) from error
 
 
 def _sync_folder(folder: Path) -> None:

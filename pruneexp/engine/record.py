@@ -255,7 +255,7 @@ class Plan:
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
-    """Where a run stands, written every second or so for whoever looks."""
+    """Where a run stands, written every second or so for other processes."""
 
     step: Count = 0
     steps: Count = 0

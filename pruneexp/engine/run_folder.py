@@ -99,10 +99,7 @@ class RunFolder:
                     return file
                 file.close()
         except OSError as error:
-            raise files.CannotWrite(
-                f"{self.path} cannot be written ({error.strerror}); choose another folder with "
-                "results=..."
-            ) from error
+            raise files.CannotWrite(self.path, error.strerror or str(error)) from error
 
     def _is_in_place(self, lease: os.stat_result) -> bool:
         try:
@@ -114,9 +111,7 @@ class RunFolder:
         """Raise `CannotWrite` where the folder was removed under the run that works in it: another
         process may be making the same run by now."""
         if self._lease is not None and not self._is_in_place(self._lease):
-            raise files.CannotWrite(
-                f"{self.path} was removed or replaced while the run went on; start again"
-            )
+            raise files.CannotWrite(self.path, "it was removed or replaced while the run went on")
 
     def held(self) -> bool:
         """Whether a living process works in the folder."""

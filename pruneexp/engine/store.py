@@ -41,7 +41,8 @@ class Store:
         return [RunFolder(path) for path in sorted(self.runs.iterdir()) if path.is_dir()]
 
     def search(self, text: str) -> list[RunFolder]:
-        """The runs that are meant by a path, a name, a fingerprint or its beginning."""
+        """The runs that are meant by a path, a name, a fingerprint or its beginning, also behind
+        some words of the name, as `pruneexp status` prints it."""
         if len(text) > LONGEST_PATH or "\0" in text:
             return []
         if text.strip(".") and text == Path(text).name and (self.runs / text).is_dir():
@@ -53,8 +54,7 @@ class Store:
         return [  # names first: a sweep asks this for every point, perhaps among thousands of runs
             RunFolder(self.runs / name)
             for name in sorted(os.listdir(self.runs))
-            if (name == text or name.rpartition("-")[2].startswith(text))
-            and (self.runs / name).is_dir()
+            if (name == text or _means(text, name)) and (self.runs / name).is_dir()
         ]
 
     def find(self, text: str) -> RunFolder:
@@ -88,6 +88,15 @@ class Store:
         """The latest first."""
         paths = [path for path in self.plans.glob("*.json") if path.is_file()]
         return [path.stem for path in sorted(paths, key=_changed, reverse=True)]
+
+
+def _means(text: str, name: str) -> bool:
+    """Whether a text is the beginning of a name's fingerprint, perhaps behind words of the name."""
+    *words, beginning = text.split("-")
+    *own, fingerprint = name.split("-")
+    if text.startswith("…"):  # a name that was cut to fit; its first word may be half
+        words = words[1:]
+    return bool(beginning) and fingerprint.startswith(beginning) and set(words) <= set(own)
 
 
 def _changed(path: Path) -> float:

@@ -76,7 +76,7 @@ class Convolutional(Model):
     """A network for pictures, every channel number times `width`."""
 
     takes: ClassVar[tuple[type[Shape], ...]] = (ImageShape,)
-    width: float = 1.0
+    width: float = 1.0  # a factor on every number of channels
     layout: str = "published"  # published: for ImageNet; small: for pictures of 24 to 64 pixels
 
     def __post_init__(self) -> None:
@@ -195,8 +195,8 @@ class LSTMLanguageModel(Model):
 
     word: ClassVar[str] = "lstm_lm"
     takes: ClassVar[tuple[type[Shape], ...]] = (TextShape,)
-    hidden_size: int = 200
-    layers: int = 2
+    hidden_size: int = 200  # units of a layer, and the length of a word's vector
+    layers: int = 2  # of the LSTM
     dropout: float = 0.0  # on everything that is not recurrent
     initial: float = 0.1  # every weight and bias starts uniform in plus or minus this
     tied: bool = False  # embedding and softmax share their weights

@@ -65,7 +65,8 @@ class Ramp(Schedule):
     neither begin nor end; the defaults are ours.
 
     Arguments:
-        begin, end: fractions of the run.
+        begin: the fraction of the run at which pruning begins.
+        end: the fraction at which the final sparsity is reached.
         interval: steps between updates; None is 100, or a twentieth of the span where that is less.
         initial_sparsity: what is masked at once at `begin`.
     """

@@ -95,6 +95,10 @@ class Named(Scope):
     dimensions takes it, whatever it is.
 
         Named(include=["encoder.*", "pos_embed"], exclude=["*embedding*"])
+
+    Arguments:
+        include: patterns of names; a tensor that fits one is pruned,
+        exclude: unless it fits one of these.
     """
 
     word: ClassVar[str] = "named"

@@ -225,7 +225,7 @@ class FromTorchvision(Trained):
     """torchvision's published weights of the same network, such as IMAGENET1K_V1."""
 
     word: ClassVar[str] = "torchvision"
-    weights: str
+    weights: str  # the name of a set, such as IMAGENET1K_V1
 
     def _rules(self) -> dict[str, tuple[bool, str]]:
         return {

@@ -62,6 +62,10 @@ class NOfM(Structure):
     A layer that the allocation leaves dense stays dense; all others end at exactly this share.
 
         Gradual(sparsity=0.5, structure=NOfM(keep=2, among=4))
+
+    Arguments:
+        keep: how many stay,
+        among: of so many neighbours.
     """
 
     word: ClassVar[str] = "n_of_m"
@@ -96,6 +100,10 @@ class Blocks(Structure):
     sum of its weights' scores.
 
         Gradual(sparsity=0.9, structure=Blocks(rows=4, columns=4), allocation=Global())
+
+    Arguments:
+        rows: outputs of a block.
+        columns: inputs of a block.
     """
 
     word: ClassVar[str] = "blocks"

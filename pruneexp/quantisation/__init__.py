@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pruneexp.config.recipe import Recipe, demand, either
 from pruneexp.pruning.start import WEIGHTS_OF
-from pruneexp.storage import values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +20,12 @@ if TYPE_CHECKING:
     from pruneexp.models import Model
     from pruneexp.pruning.pruner import Pruner
 
-WORDS = tuple(word for word in values.WORDS if word != values.EXACT)
+
+def _types(*, exact: bool) -> list[str]:
+    """Types of values that weights can be stored in, fp32 as well where they stay `exact`."""
+    from pruneexp.storage import values  # imports numpy, which help does without
+
+    return [word for word in values.WORDS if exact or word != values.EXACT]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -83,14 +87,15 @@ class Rounding(Quantisation):
     a scale for each row.
 
     Arguments:
-        values: the type, one of `storage.values.WORDS` but fp32.
+        values: the type: fp16, bf16, int8.
     """
 
     word: ClassVar[str] = "rounding"
     values: str = "int8"
 
     def __post_init__(self) -> None:
-        demand(self, values=(self.values in WORDS, either(WORDS)))
+        types = _types(exact=False)
+        demand(self, values=(self.values in types, either(types)))
 
     @property
     def active(self) -> bool:
@@ -127,7 +132,7 @@ class Aware(Rounding):
     that is given the same steps.
 
     Arguments:
-        values: the type, one of `storage.values.WORDS`.
+        values: the type: fp16, bf16, int8, or fp32 for a control.
         steps: of this stage; None: as many as `training.steps`.
         rate: a factor on the learning rate.
     """
@@ -137,9 +142,10 @@ class Aware(Rounding):
     rate: float = 0.1
 
     def __post_init__(self) -> None:
+        types = _types(exact=True)
         demand(
             self,
-            values=(self.values in values.WORDS, either(values.WORDS)),
+            values=(self.values in types, either(types)),
             steps=(self.steps is None or self.steps > 0, "a number of steps above 0, or null"),
             rate=(self.rate > 0, "a factor above 0"),
         )

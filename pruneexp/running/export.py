@@ -70,7 +70,7 @@ def _onnx(source: Source) -> tuple[bytes, list[str]]:
     checked = list(CHECKED)
     try:
         content = _converted(source.model, source.shape, fixed=False)
-    except torch.onnx.errors.OnnxExporterError:  # a network of somebody's own that looks at them
+    except torch.onnx.errors.OnnxExporterError:  # a network that looks at its sizes
         checked, open_sizes = checked[:1], ""
         try:
             content = _converted(source.model, source.shape, fixed=True)

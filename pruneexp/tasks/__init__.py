@@ -26,9 +26,9 @@ class Glyphs(Task):
     """Small grey pictures of letters and digits, drawn with the fonts that matplotlib ships."""
 
     word: ClassVar[str] = "glyphs"
-    train: int = 20_000
-    valid: int = 3_000
-    test: int = 10_000
+    train: int = 20_000  # pictures
+    valid: int = 3_000  # pictures
+    test: int = 10_000  # pictures
     seed: int = 0  # governs the pictures and the splits; stays fixed while a run's seed varies
 
     def __post_init__(self) -> None:
@@ -66,6 +66,11 @@ class CustomTask(Task):
     pictures `channels`, `pixels` and `classes`, for anything else `inputs` and `outputs`.
 
     Arguments:
+        factory: package.module:function, imported and called. Weighing a model needs no data, so
+            `size` does without.
+        arguments: by name, as plain data.
+        channels, pixels: of a picture: 1 or 3 colours, and its height and width.
+        classes: of pictures.
         inputs: the shape of one example, or a list of shapes where a network takes several tensors.
         outputs: the shape of what a network gives for one example.
         unit: what an example is called.
@@ -73,7 +78,7 @@ class CustomTask(Task):
     """
 
     word: ClassVar[str] = "custom"
-    factory: str = python_name(default="")  # weighing a model needs no data, so `size` does without
+    factory: str = python_name(default="")
     arguments: dict[str, Any] = field(default_factory=dict)
     channels: int = 3
     pixels: int = 224
@@ -228,9 +233,9 @@ class Grammar(Task):
     """An embedded language whose exact entropy is known."""
 
     word: ClassVar[str] = "grammar"
-    train: int = 400_000
-    valid: int = 20_000
-    test: int = 50_000
+    train: int = 400_000  # words
+    valid: int = 20_000  # words
+    test: int = 50_000  # words
     seed: int = 0  # governs the text; stays fixed while a run's seed varies
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ class OnDisk(Task):
     beside this file."""
 
     pixels: int
-    augmentation: str
+    augmentation: str  # how a picture reaches the network: none, crop_flip, resnet, inception
     valid: int  # pictures held out of train
     seed: int = 0  # governs which are held out; stays fixed while a run's seed varies
     root: str = here("")  # the folder where the data lies
@@ -65,12 +65,12 @@ class ImageNet(OnDisk):
     """ILSVRC 2012: train/ and val/, a folder a class. 1,281,167 and 50,000 pictures."""
 
     word: ClassVar[str] = "imagenet"
-    classes: int = 1000
+    classes: int = 1000  # folders in train/
     pixels: int = 224
     augmentation: str = "inception"
     valid: int = 10_000
     unreadable: str = "stop"  # or skip: the next readable picture takes the place
-    download: bool = here(False)
+    download: bool = here(False)  # not with ImageNet
 
     def __post_init__(self) -> None:
         self._demand(

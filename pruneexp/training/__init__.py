@@ -21,9 +21,9 @@ class Training(Recipe):
     """
 
     word: ClassVar[str] = "standard"
-    steps: int = 1000
-    batch_size: int = 128
-    learning_rate: float = 0.1
+    steps: int = 1000  # of the optimiser, in a run of one stage
+    batch_size: int = 128  # examples, or streams of a text
+    learning_rate: float = 0.1  # of the first step, before warm-up and decay
     # Of a batch of how many examples; other batches get it in proportion. null: of any batch.
     learning_rate_per: int | None = None
     # The rate rises in equal steps over this fraction of the stage, times the decay's factor.
@@ -32,7 +32,7 @@ class Training(Recipe):
     decay: Decay = field(default_factory=Cosine)
     clip: float | None = None  # the gradients' norm is cut to this, after masking
     unroll: int = 0  # words a step goes along each stream of a text
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.0  # the share of a label that is spread over all classes
     channels_last: bool = True  # pictures in the memory order that is faster on most devices
     evaluations: int = 8  # validations, evenly spaced, the last at the end
     # The best state on validation is chosen among those after this fraction of the run, and under
@@ -46,7 +46,7 @@ class Training(Recipe):
     compile: bool = False  # by torch.compile
     threads: int = here(1)  # fixed when a run starts: more threads are other bits
     workers: int = here(0)  # processes that load data; the same bits at any number
-    checkpoint_seconds: float = here(30.0)
+    checkpoint_seconds: float = here(30.0)  # between two checkpoints
 
     def __post_init__(self) -> None:
         demand(

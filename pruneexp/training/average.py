@@ -1,6 +1,6 @@
 """Averaged weights: what is evaluated and kept is a moving average over all steps.
 
-An average remembers weights that have been masked since, so whoever evaluates it masks it first
+An average remembers weights that have been masked since, so it is masked before it is evaluated
 (`Pruner.apply_to`). It begins at the first step for dense and sparse runs alike.
 """
 

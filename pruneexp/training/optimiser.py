@@ -55,8 +55,8 @@ class SGD(Optimiser):
     """Stochastic gradient descent, with weight decay in the gradient."""
 
     word: ClassVar[str] = "sgd"
-    momentum: float = 0.9
-    nesterov: bool = False
+    momentum: float = 0.9  # the share of the last step that each keeps
+    nesterov: bool = False  # the gradient is taken where momentum leads
 
     def __post_init__(self) -> None:
         Optimiser.__post_init__(self)
@@ -87,9 +87,9 @@ class Adam(Optimiser):
     """Kingma and Ba 2015, with weight decay in the gradient."""
 
     word: ClassVar[str] = "adam"
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    beta1: float = 0.9  # smoothing of gradients
+    beta2: float = 0.999  # smoothing of squared gradients
+    epsilon: float = 1e-8  # added to their root
 
     def __post_init__(self) -> None:
         Optimiser.__post_init__(self)
@@ -132,8 +132,8 @@ class RMSProp(Optimiser):
 
     word: ClassVar[str] = "rmsprop"
     smoothing: float = 0.9  # of the squared gradients
-    momentum: float = 0.9
-    epsilon: float = 1.0  # Szegedy et al. 2016
+    momentum: float = 0.9  # the share of the last step that each keeps
+    epsilon: float = 1.0  # added under the root; of Szegedy et al. 2016
 
     def __post_init__(self) -> None:
         Optimiser.__post_init__(self)

@@ -46,7 +46,7 @@ class Runs:
     gone_with_size: list[str]  # settings that differ between the models of one curve
     histories: Histories
     warnings: list[str]
-    index: Index  # of what was read; whoever has the time saves it
+    index: Index  # of what was read, to be saved
 
 
 def load(store: Store, plan: Plan) -> Runs:

@@ -47,7 +47,7 @@ SETTINGS: dict[Any, Any] = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
     """A figure: what draws it (None where there is nothing to draw), and what it shows in words,
-    behind the report's title, for whoever does not see it."""
+    behind the report's title, for those who cannot see it."""
 
     draw: Callable[[Findings], Figure | None]
     words: Callable[[Findings], str]

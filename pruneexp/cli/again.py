@@ -1,0 +1,103 @@
+"""How what was run is asked for again: one run as a command, a configuration or a sweep as YAML."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from pruneexp.cli.grids import Grids
+from pruneexp.cli.quoting import in_quotes
+from pruneexp.config import schemas
+from pruneexp.config.location import CONF
+from pruneexp.config.read import read
+from pruneexp.config.recipe import Recipe, is_part
+from pruneexp.config.run import Run
+
+# Of one start, not of what is run.
+NOT_REPEATED = ("dry_run", "format", "trust", "device", "workers", "results", "title")
+
+
+def command(run: Run) -> str:
+    """`pruneexp run ...` that asks for this run, with the words that the defaults do not say."""
+    GlobalHydra.instance().clear()
+    schemas.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        default = dict(_options(read(compose("run"))))
+        chosen = [f"{key}={word}" for key, word in _options(run) if default.get(key) != word]
+        base = dict(_flat(OmegaConf.to_container(compose("run", overrides=chosen))))
+    words = [
+        f"{key}={_typed(value)}"
+        for key, value in _values(run)
+        if base.get(key, "???") != value and key not in NOT_REPEATED
+    ]
+    return " ".join(["pruneexp run", *(shlex.quote(word) for word in [*chosen, *words])])
+
+
+def configuration(run: Run, sweep: Grids | None = None) -> str:
+    """A run, or the sweep that it is the base of, as the YAML of an experiment."""
+    lines = [
+        "# @package _global_",
+        "# As conf/experiment/NAME.yaml, or under another folder: pruneexp run --config-dir FOLDER "
+        "experiment=NAME",
+    ]
+    defaults = [{f"override /{group}": word} for group, word in _options(run)]
+    nested: dict[str, Any] = {"defaults": defaults}
+    for key, value in _values(run):
+        if key in ("dry_run", "format", "trust"):
+            continue
+        *above, leaf = key.split(".")
+        node = nested
+        for name in above:
+            node = node.setdefault(name, {})
+        node[leaf] = value
+    if sweep is not None:
+        nested["hydra"] = {"mode": "MULTIRUN", "sweeper": {"union": sweep.axes()}}
+    return "\n".join(lines) + "\n" + yaml.safe_dump(nested, sort_keys=False, allow_unicode=True)
+
+
+def _options(recipe: Recipe, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The group of each part and the option that it is."""
+    for item in fields(recipe):
+        if is_part(item.type):
+            part = getattr(recipe, item.name)
+            yield f"{prefix}{item.name}", part.word or "none"
+            yield from _options(part, f"{prefix}{item.name}/")
+
+
+def _values(recipe: Recipe, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for item in fields(recipe):
+        value = getattr(recipe, item.name)
+        if is_part(item.type):
+            yield from _values(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", str(value) if isinstance(value, str) else value
+
+
+def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of plain data, and every dictionary, by its key."""
+    for key, value in node.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+
+
+def _typed(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_typed, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_key(key)}: {_typed(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str):
+        return value if value.replace("_", "a").isalpha() else in_quotes(value)
+    return str(value)
+
+
+def _key(key: str) -> str:
+    return key if key.replace(".", "").replace("_", "").isalnum() else in_quotes(key)
