@@ -297,7 +297,7 @@ def test_clean_lists_first_and_removes_when_told(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [
             *("bytes.json", "history.csv", "lease", "masks.safetensors", "record.json"),
-            "weights.safetensors",
+            *("usage.json", "weights.safetensors"),
         ]
     )
     pruneexp("clean", "--yes", "--keep", "none", "--cache", cwd=tmp_path)

@@ -127,7 +127,7 @@ PRUNINGS = some.one_of(
         ),
         pruning=PRUNINGS,
         seed=some.integers(0, 2**40),
-        results=some.text(),
+        results=some.text(min_size=1),
     )
 )
 def test_restore_undoes_asked(run: Run) -> None:

@@ -23,7 +23,16 @@ from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
 from pruneexp.engine.execute import Busy, build, execute
 from pruneexp.engine.lineage import parents
-from pruneexp.engine.record import BYTES, CHECKPOINT, HISTORY, MASKS, PREVIOUS, RECORD, WEIGHTS
+from pruneexp.engine.record import (
+    BYTES,
+    CHECKPOINT,
+    HISTORY,
+    MASKS,
+    PREVIOUS,
+    RECORD,
+    USAGE,
+    WEIGHTS,
+)
 from pruneexp.models import MobileNetV1
 from pruneexp.pruning import Gradual
 from pruneexp.pruning.schedule import Cubic
@@ -45,7 +54,7 @@ def test_a_sparse_run_leaves_what_was_planned(tiny: Make) -> None:
     record = execute(run, say=silent)
     folder = run.store.folder(name(run))
     assert sorted(path.name for path in folder.path.iterdir()) == sorted(
-        [RECORD, WEIGHTS, MASKS, BYTES, HISTORY, "lease"]
+        [RECORD, WEIGHTS, MASKS, BYTES, HISTORY, USAGE, "lease"]
     )
     weights, masks = load_file(folder.path / WEIGHTS), load_file(folder.path / MASKS)
     assert sum(row.masked for row in record.counts.groups) == sum(

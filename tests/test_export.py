@@ -1,21 +1,29 @@
 """What other programs get: dense safetensors, and ONNX that onnxruntime runs alike."""
 
+import json
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 from pruneexp.cli import main
 from pruneexp.cli.messages import BAD_INPUT
 from pruneexp.config.recipe import Invalid
+from pruneexp.data.glyphs import ALPHABET
+from pruneexp.data.grammar import VOCABULARY
+from pruneexp.engine import files
 from pruneexp.engine.execute import execute
+from pruneexp.engine.record import USAGE, Usage
 from pruneexp.models import LSTMLanguageModel, MobileNetV1, Model, ResNet50
 from pruneexp.running import export
-from pruneexp.running.source import Source
+from pruneexp.running.source import Source, find
+from pruneexp.tasks import Grammar
+from pruneexp.tasks.images import STANDARDISED
 from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 from tests.conftest import Make, silent, tiny_gradual
 
@@ -103,7 +111,7 @@ def test_weights_that_a_mask_should_have_taken(tmp_path: Path) -> None:
     mine = source(LSTM, WORDS)
     with torch.no_grad():
         mine.model.softmax.weight.fill_(1.0)
-    with pytest.raises(AssertionError, match=r"softmax\.weight has weights where it is masked"):
+    with pytest.raises(Invalid, match=r"^softmax\.weight has weights where its mask has none"):
         list(export.export(mine, tmp_path / "m.safetensors"))
 
 
@@ -132,3 +140,36 @@ def test_the_command(
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnx" else name)
     assert asked("export", packed, "-o", str(tmp_path / "m.onnx")) == BAD_INPUT
     assert "needs onnx: pip install 'pruneexp[onnx]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "onnx"])
+def test_a_file_says_what_inputs_and_outputs_mean(ending: str, tiny: Make, tmp_path: Path) -> None:
+    run = tiny(tiny_gradual())
+    record = execute(run, say=silent)
+    path = tmp_path / f"model.{ending}"
+    said = list(export.export(find(record.name, run.store), path))
+    assert "with the names of 47 outputs" in said[0]
+    if ending == "onnx":
+        metadata = {item.key: item.value for item in onnx.load(path).metadata_props}
+    else:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+    assert json.loads(metadata["outputs"]) == list(ALPHABET)
+    assert metadata["inputs"] == STANDARDISED
+
+
+def test_what_inputs_and_outputs_mean_is_checked(tiny: Make) -> None:
+    run = tiny()
+    record = execute(run, say=silent)
+    folder = run.store.folder(record.name)
+    files.save_json(folder.path / USAGE, {"inputs": 3, "outputs": []})
+    with pytest.raises(files.Damaged, match=r"usage\.json is damaged .*inputs takes a text"):
+        folder.usage()
+    (folder.path / USAGE).unlink()  # of a run that an older version made
+    assert folder.usage() == Usage()
+
+
+def test_the_words_of_a_text_are_the_outputs() -> None:
+    usage = Grammar(train=500, valid=100, test=100).load(Path()).usage()
+    assert usage.outputs == list(VOCABULARY)
+    assert usage.inputs.startswith("numbers of words") and "begins with <eos>" in usage.inputs

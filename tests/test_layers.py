@@ -22,14 +22,14 @@ LAYERS = [
     {"config.run", "config.location", "config.short_forms"},
     {"config.curve", "engine.launchers"},
     {"config.options"},
-    {"config.read"},
+    {"config.read", "config.schemas", "cli.names", "cli.quoting", "cli.words", "cli.keys"},
     {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
     | {"engine.data_identity"}
     | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running", "integrations"},
-    {"cli.arguments", "cli.live", "cli.points", "cli.sizes", "cli.tables"},
-    {"cli.commands", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
+    {"cli.again", "cli.arguments", "cli.live", "cli.points", "cli.sizes", "cli.tables"},
+    {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
     {"cli.sweep"},
     {"cli.run"},
     {"cli.main"},
@@ -49,7 +49,8 @@ LIGHT = [
     *("config.location", "config.read", "config.short_forms"),
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
-    *("cli.points", "cli.compose", "cli.imports", "cli.sizes"),
+    *("cli.points", "cli.compose", "cli.imports", "cli.sizes", "cli.again", "cli.completion"),
+    *("cli.keys", "cli.names", "cli.quoting", "cli.words", "config.schemas"),
 ]
 
 

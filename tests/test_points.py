@@ -193,7 +193,7 @@ def test_what_a_short_form_refers_to_goes_where_its_start_goes() -> None:
     arguments = ["pruning/start=file", "pruning.start.file=a.pth"]
     assert expanded(union, arguments) == [
         ["pruning/start=file", "pruning.start.file=a.pth"],
-        ["pruning.sparsity=0.5"],
+        ["pruning.sparsity=0.5", *arguments],
         ["pruning=none"],
     ]
     named = [{"pruning.start": "torchvision:A"}]

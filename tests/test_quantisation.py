@@ -19,10 +19,12 @@ from pruneexp.engine.execute import Stopped, execute
 from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import MASKS, WEIGHTS
 from pruneexp.pruning import Dense
-from pruneexp.quantisation import WORDS, Aware, Quantisation, Rounding
+from pruneexp.quantisation import Aware, Quantisation, Rounding
 from pruneexp.quantisation.rounder import ROUNDINGS, Rounder, rounded, through_a_file
 from pruneexp.storage.archive import Archive, save
 from tests.conftest import After, Make, outcome, silent, tiny_gradual
+
+TYPES = ("fp16", "bf16", "int8")  # of values that weights are rounded to
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -32,7 +34,7 @@ from tests.conftest import After, Make, outcome, silent, tiny_gradual
         some_arrays.array_shapes(min_dims=2, max_dims=4, max_side=7),
         elements=some.floats(-65_000, 65_000, width=32) | some.just(np.float32(1e-45)),
     ),
-    word=some.sampled_from(WORDS),
+    word=some.sampled_from(TYPES),
 )
 def test_rounded_weights_are_those_of_a_file(tmp_path: Path, tensor: np.ndarray, word: str) -> None:
     save(tmp_path / "model.pxp", {"weight": tensor}, {}, kind=word)
@@ -95,7 +97,7 @@ class TestStraightThrough:
 
 class TestRuns:
     @pytest.mark.parametrize("pruning", [Dense(), tiny_gradual()])
-    @pytest.mark.parametrize("word", WORDS)
+    @pytest.mark.parametrize("word", TYPES)
     def test_after_training_is_the_packed_parent(
         self, tiny: Make, tmp_path: Path, pruning: Any, word: str
     ) -> None:

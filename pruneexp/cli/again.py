@@ -93,11 +93,7 @@ def _typed(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_typed, value)) + "]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_key(key)}: {_typed(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{key}: {_typed(item)}" for key, item in value.items()) + "}"
     if isinstance(value, str):
         return value if value.replace("_", "a").isalpha() else in_quotes(value)
     return str(value)
-
-
-def _key(key: str) -> str:
-    return key if key.replace(".", "").replace("_", "").isalnum() else in_quotes(key)

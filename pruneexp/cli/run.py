@@ -113,7 +113,10 @@ def run(asked: Run) -> int:
         except Stopped:
             display.say("stopped; the same command goes on from here")
             return INTERRUPTED
-        except (Invalid, files.Damaged, files.CannotWrite):
+        except Invalid:  # told before anything was trained
+            folder.forget_unless_begun()
+            raise
+        except (files.Damaged, files.CannotWrite):
             raise
         except Exception as error:  # kept in the run's folder, with its traceback
             display.say(f"{called} failed: {failure(error).message}")

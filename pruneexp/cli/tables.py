@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pruneexp.running.latency import Latency
 
 WIDE = 100  # columns from which on every detail fits
+SHORT = 2.0  # epochs below which a run says little
 MOST_SHOWN = 150  # characters of each thing that an untrusted file says
 
 
@@ -95,11 +96,29 @@ def outcome(record: Record) -> Table:
     shown.add_row("size", f"{counts.megabytes:.3f} MB at 4 bytes a non-zero weight")
     if counts.empty:
         shown.add_row("left with nothing", Text(", ".join(counts.empty), "yellow"))
-    total = f"{budget.total_steps:,} steps, {budget.total_examples:,} examples"
+    total = f"{budget.total_steps:,} steps, {budget.total_examples:,} {budget.unit}s"
+    if budget.epochs is not None:
+        total += f", each {budget.epochs:.1f} times"
     own = "" if budget.steps == budget.total_steps else f" ({budget.steps:,} in this stage)"
     shown.add_row("trained for", total + own)
     shown.add_row("took", _seconds(record))
+    for note in _notes(record):
+        shown.add_row("note", Text(note, "yellow"))
     return shown
+
+
+def _notes(record: Record) -> "Iterator[str]":
+    """What a reader of a run's figures should know first."""
+    epochs, metric = record.budget.epochs, record.metric
+    if epochs is not None and epochs < SHORT:
+        yield (
+            f"the weights saw each {record.budget.unit} {epochs:.1f} times; which model is better "
+            "may be another one after more steps"
+        )
+    sign = 1 if metric.higher_is_better else -1
+    for name, value in record.baselines.items():
+        if sign * record.test[metric.name] <= sign * value:
+            yield f"no better than {name} ({value:.{metric.digits}f})"
 
 
 def dry_run(rows: "list[tuple[Standing, Run, int | None]]", width: int) -> Table:

@@ -11,7 +11,10 @@ from pruneexp.config.recipe import Fault, Invalid
 
 SHARED = ("results", "format", "trust")  # keys of a run that are options of other commands
 # Flags of Hydra that a value follows.
-WITH_VALUE = ("--config-dir", "-cd", "--cfg", "-c", "--package", "-p", "--info", "-i")
+WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--package", "-p", "--info", "-i"),
+)
 KEY = re.compile(r"[+~]{0,2}[\w./@:]+")
 
 

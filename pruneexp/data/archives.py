@@ -24,9 +24,11 @@ Arrays = tuple[np.ndarray, np.ndarray]  # pictures (n, h, w) or (n, h, w, 3) as 
 UNREAD = (RuntimeError, ValueError, TypeError, AssertionError, OSError, EOFError, KeyError)
 
 
-def load(name: str, root: Path, *, pixels: int, download: bool) -> tuple[dict[str, Arrays], str]:
-    """The official training and test pictures, and a checksum over them. Raises `Invalid` naming
-    the file and what should be there."""
+def load(
+    name: str, root: Path, *, pixels: int, download: bool
+) -> tuple[dict[str, Arrays], str, list[str]]:
+    """The official training and test pictures, a checksum over them, and the names of classes.
+    Raises `Invalid` naming the file and what should be there."""
     kind = getattr(datasets, name)
     try:
         sets = _read(kind, root)
@@ -50,7 +52,7 @@ def load(name: str, root: Path, *, pixels: int, download: bool) -> tuple[dict[st
             raise Invalid([Fault("task.root", why)])
         content.update(np.ascontiguousarray(pictures).data)
         content.update(labels.astype(np.int64).tobytes())
-    return splits, content.hexdigest()
+    return splits, content.hexdigest(), list(sets["train"].classes)
 
 
 def _read(kind: Any, root: Path) -> dict[str, Any]:

@@ -319,10 +319,11 @@ class Stage:
             seed=self.run.seed,
             curve=describe(self.run),
             parents={role: one.record.fingerprint for role, one in self.ancestors.items()},
-            budget=budget(self.steps, self.task.examples_a_step(), self.ancestors),
+            budget=budget(self.steps, self.task, self.run.task.shape().unit, self.ancestors),
             metric=self.task.metric,
             chosen_by=self.task.chosen_by,
             references=self.task.references(),
+            baselines=self.task.baselines(),
             step=chosen["step"],
             valid=chosen["valid"],
             test=chosen["test"],
@@ -371,6 +372,7 @@ class Stage:
         sizes = packed.packed_sizes(self.model, shape, masks, say, record)
         if sizes is not None:
             self.folder.save_packed_sizes(sizes)
+        self.folder.save_usage(self.task.usage())
         self.folder.finish(record)
 
 

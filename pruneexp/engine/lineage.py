@@ -15,6 +15,8 @@ from pruneexp.pruning.start import WEIGHTS_OF
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pruneexp.tasks.loaded import LoadedTask
+
 
 def settle(run: Run) -> Run:
     """The run with everything looked up that its name depends on: the checksum of a file of
@@ -126,9 +128,9 @@ def _is_good(path: Any) -> bool:
     return True
 
 
-def budget(steps: int, examples_a_step: int, ancestors: dict[str, Ancestor]) -> Budget:
+def budget(steps: int, task: "LoadedTask", unit: str, ancestors: dict[str, Ancestor]) -> Budget:
     """What the run's weights have seen, and what was spent on it and on all that it needed."""
-    examples = steps * examples_a_step
+    examples = steps * task.examples_a_step()
     spent: dict[str, list[int]] = {}
     for ancestor in ancestors.values():
         before = ancestor.record.budget
@@ -143,4 +145,6 @@ def budget(steps: int, examples_a_step: int, ancestors: dict[str, Ancestor]) -> 
         spent_steps=steps + sum(each[0] for each in spent.values()),
         spent_examples=examples + sum(each[1] for each in spent.values()),
         ancestors=spent,
+        unit=unit,
+        training_examples=task.training_examples(),
     )

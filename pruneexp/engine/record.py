@@ -14,6 +14,7 @@ PROGRESS = "progress.json"  # where a running run stands; a display reads it
 HISTORY = "history.csv"  # loss, rate, sparsity and validation over steps
 WEIGHTS = "weights.safetensors"  # the chosen state, masked, with zeros where masked
 MASKS = "masks.safetensors"  # True where a weight was kept; empty for a dense run
+USAGE = "usage.json"  # what inputs and outputs of the network mean
 BYTES = "bytes.json"  # what it weighs under each encoding and type of values
 LATENCY = "latency.json"  # seconds of a call, dense and sparse, as measured on some machines
 CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
@@ -71,6 +72,13 @@ class Budget:
     spent_steps: Count
     spent_examples: Count
     ancestors: dict[str, list[Count]] = field(default_factory=dict)  # fingerprint: steps, examples
+    unit: Line = "example"  # what an example is: picture, word
+    training_examples: Count | None = None  # how many different ones there are, where that is known
+
+    @property
+    def epochs(self) -> float | None:
+        """How often the weights have seen each example; None where that is not known."""
+        return self.total_examples / self.training_examples if self.training_examples else None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -120,6 +128,19 @@ class Size:
     words: Line  # "×0.5", how a label says it
     long_words: Line  # "width 0.5", how a curve's name says it
     heading: Line  # "Width", over a column of such values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a network's inputs and outputs mean, for a program that uses it without this package.
+
+    Arguments:
+        inputs: how an example becomes what the network takes.
+        outputs: the name of each output, in order: classes, or the words of a vocabulary.
+    """
+
+    inputs: Line = ""
+    outputs: list[Line] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,6 +198,7 @@ class Record:
     budget: Budget
     metric: Metric  # what is reported first
     chosen_by: Metric  # what validation chose the state by
+    baselines: dict[str, Value] = field(default_factory=dict)  # of the metric, without a network
     others: list[Metric] = field(default_factory=list)  # what is measured beside it
     references: dict[str, Value]  # what the metric could be at best, where that is known
     step: Count  # of the chosen state

@@ -32,10 +32,12 @@ from pruneexp.engine.record import (
     RECORD,
     REOPENED,
     STATE,
+    USAGE,
     WEIGHTS,
     Failure,
     Progress,
     Record,
+    Usage,
 )
 from pruneexp.engine.typed import typed
 from pruneexp.measure.packed_sizes import PackedSizes
@@ -217,6 +219,21 @@ class RunFolder:
             raise files.Damaged(path, "it holds values that are no finite numbers")
         return table
 
+    def save_usage(self, usage: Usage) -> None:
+        """Keep what inputs and outputs mean, where the task says it."""
+        if usage != Usage():
+            files.save_json(self.path / USAGE, asdict(usage))
+
+    def usage(self) -> Usage:
+        """What inputs and outputs mean, as far as it is known. Raises `Damaged` naming the file."""
+        path = self.path / USAGE
+        if not path.exists():
+            return Usage()
+        try:
+            return typed(Usage, files.load_json(path))
+        except TypeError as error:
+            raise files.Damaged(path, str(error)) from error
+
     def packed_sizes(self) -> PackedSizes | None:
         """How large the run is when packed; None where that was not measured, or by another
         version. Raises `Damaged` naming the file."""
@@ -249,6 +266,13 @@ class RunFolder:
         """Let a finished run be made again. Its record stays until the new one takes its place, so
         that nothing is lost if that does not come to an end."""
         files.save_bytes(self.path / REOPENED, b"")
+
+    def forget_unless_begun(self) -> None:
+        """Remove the folder of a run that came to nothing before its first checkpoint."""
+        with self.lease() as is_free:
+            left = set(os.listdir(self.path)) - {LEASE, FAILURE, PROGRESS}
+            if is_free and not left:
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def fail(self, failure: Failure) -> None:
         """Mark the run as failed, with the reason."""

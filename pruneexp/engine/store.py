@@ -8,6 +8,7 @@ from pruneexp.engine.record import LEASE, Plan
 from pruneexp.engine.run_folder import RunFolder
 
 MOST_BYTES_OF_A_PLAN = 10**9
+LONGEST_PART = 255  # bytes of a folder's name
 LONGEST_PATH = 4_000  # characters of a path that is looked up
 
 
@@ -21,6 +22,8 @@ class Store:
     """
 
     def __init__(self, results: Path) -> None:
+        if any(len(part.encode(errors="replace")) > LONGEST_PART for part in results.parts):
+            raise files.CannotWrite(Path(f"{str(results)[:40]}..."), "the name is too long")
         self.results = results
         self.runs = results / "runs"
         self.plans = results / "plans"

@@ -4,6 +4,7 @@ pruneexp export RUN -o model.safetensors
 pruneexp export model.pxp -o model.onnx
 """
 
+import json
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import files
+from pruneexp.engine.record import Usage
 from pruneexp.running.source import Source
 from pruneexp.storage import archive
 from pruneexp.tasks.shape import Shape
@@ -39,8 +41,11 @@ def export(source: Source, path: Path) -> Iterator[str]:
     if path.suffix == ".onnx":
         content, about = _onnx(source)
     else:
-        content = save({name: tensor.contiguous().clone() for name, tensor in state.items()})
+        tensors = {name: tensor.contiguous().clone() for name, tensor in state.items()}
+        content = save(tensors, metadata=metadata(source.usage))
         about = ["safetensors"]
+    if source.usage.outputs:
+        about.append(f"with the names of {len(source.usage.outputs):,} outputs")
     files.save_bytes(path, content)
     yield f"{path}: {', '.join(about)}"
     try:
@@ -48,6 +53,21 @@ def export(source: Source, path: Path) -> Iterator[str]:
     except (TypeError, ValueError):  # a type of numbers that a packed file does not have
         packed = ""
     yield f"zeros are carried densely: {len(content):,} bytes{packed}"
+
+
+def metadata(usage: Usage) -> dict[str, str]:
+    """What inputs and outputs mean, as a file's own metadata: `inputs` in words, `outputs` as a
+    JSON list of names."""
+    names = {"outputs": json.dumps(usage.outputs, ensure_ascii=False)} if usage.outputs else {}
+    return names | ({"inputs": usage.inputs} if usage.inputs else {})
+
+
+def _with_metadata(content: bytes, said: dict[str, str]) -> bytes:
+    import onnx
+
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, said)
+    return bytes(model.SerializeToString())
 
 
 def _packed_bytes(source: Source) -> int:
@@ -78,6 +98,7 @@ def _onnx(source: Source) -> tuple[bytes, list[str]]:
             reason = str(error).partition("\n")[0]
             why = f"torch.onnx cannot export {source.name} ({reason})"
             raise Invalid([Fault("--out", f"=*.onnx: {why}; FILE.safetensors works")]) from error
+    content = _with_metadata(content, metadata(source.usage))
     onnx.checker.check_model(content)
     sizes = f"{open_sizes} left open" if open_sizes else "one example at a time"
     about = [f"ONNX opset {OPSET}", sizes]

@@ -1,6 +1,6 @@
 """What can be run: a finished run's chosen state, or a packed file. Neither is trusted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pruneexp.config.read import restore
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine import files, initial_weights
-from pruneexp.engine.record import LATENCY, MASKS, RECORD, WEIGHTS
+from pruneexp.engine.record import LATENCY, MASKS, RECORD, WEIGHTS, Usage
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
 from pruneexp.measure.folding import fused
@@ -33,6 +33,7 @@ class Source:
     masks: dict[str, Tensor]
     identity: str  # another for other weights
     latency: Path  # where measurements of it are kept
+    usage: Usage = field(default_factory=Usage)  # of inputs and outputs, where it is known
 
 
 def find(text: str, store: Store, *, trust: bool = False) -> Source:
@@ -72,6 +73,7 @@ def of_run(folder: RunFolder, *, trust: bool = False) -> Source:
         masks={name: torch.from_numpy(mask) for name, mask in masks.items()},
         identity=record.checksums["weights"],
         latency=folder.path / LATENCY,
+        usage=folder.usage(),
     )
 
 

@@ -27,8 +27,8 @@ Array = NDArray[Any]
 # What a file's length justifies when its tensors are made dense: a 99.9 % sparse int8 model needs
 # some hundred times its file; a forged one may ask for the whole machine.
 BASE, FACTOR = 16 * 2**20, 1024
-# Encoded positions by tensor and by the encoding that was asked for, for callers that encode models of
-# the same masks again and again. Not those with fillers, which depend on the values.
+# Encoded positions by tensor and by the encoding that was asked for, for callers that encode models
+# of the same masks again and again. Not those with fillers, which depend on the values.
 PositionsCache = dict[tuple[str, str], EncodedPositions]
 
 

@@ -53,7 +53,9 @@ class Glyphs(Task):
         )
         pictures = {name: Pictures(*arrays) for name, arrays in splits.items()}
         return Classification(
-            pictures["train"], pictures["valid"], pictures["test"], checksum=checksum
+            *(pictures["train"], pictures["valid"], pictures["test"]),
+            checksum=checksum,
+            classes=glyphs.ALPHABET,
         )
 
 
@@ -214,6 +216,7 @@ class Text(Task):
             {name: getattr(corpus, name) for name in paths},
             first=corpus.words.index(text.END),
             checksum=corpus.checksum(),
+            words=corpus.words,
         )
 
 
@@ -268,6 +271,7 @@ class Grammar(Task):
         return LanguageModelling(
             {name: text.tokens for name, text in texts.items()},
             first=grammar.TOKENS[grammar.EOS],
+            words=grammar.VOCABULARY,
             checksum=content.hexdigest(),
             references={
                 "exact entropy": math.exp(grammar.entropy()),

@@ -19,7 +19,7 @@ from PIL.Image import Image, Resampling
 from torch import Tensor
 from torchvision.transforms import v2
 
-from pruneexp.tasks.images import SHIFT
+from pruneexp.tasks.images import SHIFT, STANDARDISED
 
 MIDDLE = 0.875  # of height and width: 224 of 256
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red green blue
@@ -45,6 +45,24 @@ def transforms(word: str, pixels: int, channels: int) -> tuple[v2.Compose, v2.Co
         return v2.Compose([*fitted, *moved]), v2.Compose(fitted)
     assert word == "none", word
     return v2.Compose(fitted), v2.Compose(fitted)
+
+
+def described(word: str, pixels: int, channels: int) -> str:
+    """How a picture becomes what the network takes when it is evaluated, in a line."""
+    if word == "inception":
+        return (
+            f"the middle {MIDDLE:.1%} of height and width, scaled to {pixels} x {pixels}; values "
+            "from 0 to 1, less 0.5, over 0.5"
+        )
+    if word == "resnet":
+        mean, deviation = (
+            [round(sum(c) / 3, 6)] if channels == 1 else list(c) for c in (MEAN, DEVIATION)
+        )
+        return (
+            f"the shorter side resized to {round(pixels / MIDDLE)}, the middle {pixels} x {pixels} "
+            f"of it; values from 0 to 1, less {mean}, over {deviation}"
+        )
+    return f"the middle {pixels} x {pixels} after resizing; {STANDARDISED}"
 
 
 def _scaled(mean: list[float], deviation: list[float]) -> list[v2.Transform]:

@@ -1,6 +1,7 @@
 """Picture sets on disk as splits: files that the loader's processes decode, or arrays in memory."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches, folders
 from pruneexp.data.archives import Arrays
 from pruneexp.data.folders import Tree
-from pruneexp.tasks.augmentation import transforms
+from pruneexp.tasks.augmentation import described, transforms
 from pruneexp.tasks.images import Classification, Examples, Pictures, Unreadable
 from pruneexp.tasks.shape import ImageShape
 
@@ -38,6 +39,8 @@ def load(
     augmented, plain = transforms(augmentation, shape.pixels, shape.channels)
     test = trees[names[-1]]
 
+    _say_if_small(train, shape.pixels, augmentation)
+
     def files(tree: Tree, rows: np.ndarray | None = None, transform: Any = plain) -> Files:
         chosen = np.arange(len(tree.paths)) if rows is None else rows
         return Files(tree, chosen, transform, shape.channels)
@@ -48,12 +51,34 @@ def load(
         files(test),
         checksum=folders.checksum(trees),
         unreadable=unreadable,
+        classes=train.classes,
+        inputs=described(augmentation, shape.pixels, shape.channels),
     )
+
+
+def _say_if_small(train: Tree, pixels: int, augmentation: str) -> None:
+    """The defaults are ImageNet's, which is rarely meant where pictures are small."""
+    if augmentation not in ("resnet", "inception") or not len(train.paths):
+        return
+    try:
+        with Image.open(train.folder / os.fsdecode(train.paths[0])) as picture:
+            side = max(picture.size)
+    except BROKEN:
+        return
+    if side < pixels / 2:
+        print(
+            f"the first picture is {picture.size[0]} x {picture.size[1]}, and is scaled to "
+            f"{pixels} with task.augmentation={augmentation}; perhaps task.pixels={side} "
+            "task.augmentation=crop_flip is meant",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def from_arrays(
     arrays: dict[str, Arrays],
     checksum: str,
+    classes: list[str],
     shape: ImageShape,
     augmentation: str,
     valid: int,
@@ -71,7 +96,8 @@ def from_arrays(
         augmented, plain = transforms(augmentation, shape.pixels, shape.channels)
         ways = (augmented, plain, plain)
         splits = [Scaled(*part, way) for part, way in zip(parts, ways, strict=True)]
-    return Classification(*splits, checksum=checksum)
+    inputs = described(augmentation, shape.pixels, shape.channels)
+    return Classification(*splits, checksum=checksum, classes=classes, inputs=inputs)
 
 
 class Files:

@@ -15,7 +15,7 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches
 from pruneexp.data.batches import Place
 from pruneexp.engine import distributed
-from pruneexp.engine.record import Metric
+from pruneexp.engine.record import Metric, Usage
 from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 from pruneexp.tasks.shape import ImageShape
 
@@ -25,6 +25,9 @@ EVALUATION_BATCH = 125  # examples; their pictures and features stay in a core's
 BEST = 5  # of the classes, beside the first
 SHIFT = 4  # pixels, either way (He et al. 2016, CIFAR)
 MOST_SKIPPED = 100  # pictures one after the other; more, and the data is gone rather than damaged
+STANDARDISED = (
+    "values from 0 to 255, of each picture less its own mean, over its own deviation (at least 1)"
+)
 
 
 class Unreadable(Exception):
@@ -95,11 +98,20 @@ class Classification(LoadedTask):
         *,
         checksum: str = "",
         unreadable: str = "stop",
+        classes: Sequence[str] = (),
+        inputs: str = STANDARDISED,
     ) -> None:
         self.splits = {"train": train, "valid": valid, "test": test}
         self.checksum = checksum
         self.skips = unreadable == "skip"
+        self._usage = Usage(inputs=inputs, outputs=list(classes))
         self.told: set[str] = set()  # about pictures that were skipped
+
+    def usage(self) -> Usage:
+        return self._usage
+
+    def training_examples(self) -> int:
+        return len(self.splits["train"])
 
     def settle(self, setting: Setting) -> None:
         super().settle(setting)
@@ -182,11 +194,17 @@ class Classification(LoadedTask):
             if workers
             else map(fetch.__getitem__, places)
         )
-        for batch, unreadable in fetched:
-            if batch is None:
-                raise Invalid([_refusal(unreadable, self.skips)])
-            self._tell(unreadable)
-            yield batch
+        try:
+            for batch, unreadable in fetched:
+                if batch is None:
+                    raise Invalid([_refusal(unreadable, self.skips)])
+                self._tell(unreadable)
+                yield batch
+        except (OSError, RuntimeError) as error:
+            if not workers or not ("shm" in str(error) or isinstance(error, OSError)):
+                raise
+            why = f"takes 0 where processes cannot share memory (/dev/shm): {error}"
+            raise Invalid([Fault("training.workers", why)]) from error
 
     def _tell(self, skipped: list[str]) -> None:
         """Each once, whichever process met it however often."""

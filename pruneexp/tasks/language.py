@@ -1,7 +1,7 @@
 """Language modelling: the next word of a text, with a state carried along it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import distributed
-from pruneexp.engine.record import Metric
+from pruneexp.engine.record import Metric, Usage
 from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 
 Batch = tuple[Tensor, Tensor, bool]  # words, the words after them, and whether an epoch begins
@@ -32,11 +32,23 @@ class LanguageModelling(LoadedTask):
         first: int,
         checksum: str = "",
         references: dict[str, float] | None = None,
+        words: Sequence[str] = (),
     ) -> None:
         self.splits = splits
         self.first = first  # stands before a text's first word, which is predicted too: <eos>
         self.checksum = checksum
         self._references = references or {}
+        self.words = words
+
+    def training_examples(self) -> int:
+        return len(self.splits["train"])
+
+    def usage(self) -> Usage:
+        start = f" a text begins with {self.words[self.first]}," if self.words else ""
+        numbers = "numbers of words, as outputs are numbered from 0;"
+        return Usage(
+            inputs=f"{numbers}{start} whose scores predict its first word", outputs=list(self.words)
+        )
 
     def settle(self, setting: Setting) -> None:
         super().settle(setting)
@@ -101,6 +113,14 @@ class LanguageModelling(LoadedTask):
 
     def references(self) -> dict[str, float]:
         return self._references
+
+    def baselines(self) -> dict[str, float]:
+        """The perplexity on test of the share that each word has in the training text, each word
+        counted once more than it is there."""
+        words = max(int(split.max()) for split in self.splits.values()) + 1
+        counts = np.bincount(self.splits["train"], minlength=words) + 1
+        nats = -np.log(counts / counts.sum())[self.splits["test"]]
+        return {"counting words": float(math.exp(nats.mean()))}
 
 
 def _detached(state: Any) -> Any:

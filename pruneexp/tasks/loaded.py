@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
-from pruneexp.engine.record import Metric
+from pruneexp.engine.record import Metric, Usage
 from pruneexp.tasks.shape import Shape
 
 Carry = Any  # what one step hands to the next: a recurrent state without gradient, or None
@@ -75,6 +75,10 @@ class LoadedTask:
         """How many examples (pictures, words) the weights see in a step."""
         return self.setting.batch_size
 
+    def training_examples(self) -> int | None:
+        """How many different ones there are; None where that cannot be said."""
+        return None
+
     def batches(self, first: int, last: int) -> Iterator[Any]:
         """The training batches of the steps from `first` up to `last`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how")
@@ -96,6 +100,15 @@ class LoadedTask:
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """Metrics over a whole split; the model comes back as it was."""
         raise NotImplementedError(f"{type(self).__name__} does not say how")
+
+    def usage(self) -> Usage:
+        """What the network's inputs and outputs mean; exported files say it."""
+        return Usage()
+
+    def baselines(self) -> dict[str, float]:
+        """What the metric is on test without a network, where that is known: a model that is no
+        better has learned nothing."""
+        return {}
 
     def references(self) -> dict[str, float]:
         """What the metric could be at best on this very test split, where that is known."""

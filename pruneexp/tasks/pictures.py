@@ -23,7 +23,7 @@ class OnDisk(Task):
     """What they share. `augmentation` says how a picture reaches the network; see `augmentation`
     beside this file."""
 
-    pixels: int
+    pixels: int  # height and width of what the network sees
     augmentation: str  # how a picture reaches the network: none, crop_flip, resnet, inception
     valid: int  # pictures held out of train
     seed: int = 0  # governs which are held out; stays fixed while a run's seed varies
@@ -181,10 +181,13 @@ class InMemory(OnDisk):
         from pruneexp.tasks.decoded import from_arrays
 
         root = place_of(self.root, self.word)
-        splits, checksum = archives.load(
+        splits, checksum, classes = archives.load(
             self.kind, root, pixels=self.native.pixels, download=self.download
         )
-        return from_arrays(splits, checksum, self.shape(), self.augmentation, self.valid, self.seed)
+        shape = self.shape()
+        return from_arrays(
+            splits, checksum, classes, shape, self.augmentation, self.valid, self.seed
+        )
 
 
 @dataclass(kw_only=True, slots=True)

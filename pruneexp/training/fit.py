@@ -113,6 +113,7 @@ class Fit:
         self.state = State()
         self._began, self._seconds_before = time.monotonic(), 0.0
         self.facts = facts or {}
+        self._validations: list[float] = []  # seconds of each
         # Losses stay on the device between these steps, since reading one waits for it.
         self._look_every = 1 if task.setting.device.type == "cpu" else 20
 
@@ -143,7 +144,9 @@ class Fit:
                 self._write_row()
             if self._due(state.step):
                 self._show("validating", self._seconds_left(began, first))
+                before = time.monotonic()
                 self._validate()
+                self._validations.append(time.monotonic() - before)
             now = time.monotonic()
             if now - shown > SHOW_SECONDS:
                 self._show("training", self._seconds_left(began, first))
@@ -289,8 +292,14 @@ class Fit:
         return self._seconds_before + time.monotonic() - self._began
 
     def _seconds_left(self, began: float, first: int) -> float:
-        done = self.state.step - first
-        return (time.monotonic() - began) / max(done, 1) * (self.steps - self.state.step)
+        """Of the steps that are left, of the validations among them, and of the test at the end,
+        which takes as long as one."""
+        done, left = self.state.step - first, self.steps - self.state.step
+        validating = sum(self._validations)
+        a_step = (time.monotonic() - began - validating) / max(done, 1)
+        a_validation = validating / len(self._validations) if self._validations else 0.0
+        validations = sum(self._due(step) for step in range(self.state.step + 1, self.steps + 1))
+        return a_step * left + a_validation * (validations + 1)
 
     def _show(self, stage: str, seconds_left: float | None) -> None:
         history = self.state.history
