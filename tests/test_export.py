@@ -163,7 +163,7 @@ def test_what_inputs_and_outputs_mean_is_checked(tiny: Make) -> None:
     record = execute(run, say=silent)
     folder = run.store.folder(record.name)
     files.save_json(folder.path / USAGE, {"inputs": 3, "outputs": []})
-    with pytest.raises(files.Damaged, match=r"usage\.json is damaged .*inputs takes a text"):
+    with pytest.raises(files.Damaged, match=r"usage\.json is damaged: inputs takes a text"):
         folder.usage()
     (folder.path / USAGE).unlink()  # of a run that an older version made
     assert folder.usage() == Usage()

@@ -112,7 +112,7 @@ def there(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_is_the_wheel_that_runs(installed: Path) -> None:
-    code = "import pruneexp.config.options as c; print(c.CONF)"
+    code = "import pruneexp.config.location as c; print(c.CONF)"
     assert there(installed, "-c", code).stdout.strip() == str(installed / "site/pruneexp/conf")
     sized = there(installed, "-m", "pruneexp", "size", "format=json")
     assert '"nonzero": 65621' in sized.stdout, sized.stderr
