@@ -1,7 +1,9 @@
 """What a person sees: tables that fit, plain lines where there is no terminal, time left."""
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from pruneexp.cli.live import Display, DisplayRow, seconds_left, table
@@ -84,3 +86,19 @@ def test_without_a_terminal_a_line_a_change() -> None:
     assert "running" in lines[0] and "step 10/100" in lines[0]
     assert "finished" in lines[1] and "test 80.00 %" in lines[1]
     assert lines[2] == "a message"
+
+
+@pytest.mark.parametrize("columns", [40, 70, 100])
+def test_a_live_table_leaves_room_for_the_echo_of_an_interruption(columns: int) -> None:
+    """A terminal writes ^C behind the last line; where that is full, it would begin another, and
+    clearing the table would leave its first line behind."""
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=columns, height=24)
+    name = "mobilenet_v1_small-w1-glyphs-s0.8-seed0-60d73138fd04"
+    progress = Progress(step=69, steps=5000, loss=2.5, seconds_left=600.0)
+    with Display(name, console) as display:
+        display.show([DisplayRow(name, "running", progress)])
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\n", written.getvalue())
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", shown)]
+    assert any("69/5000" in line for line in lines)
+    assert max(map(len, lines)) <= columns - 3

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -22,6 +23,7 @@ COLOURS = {
     "waiting": "dim",
 }
 MIDDLE = 70  # columns from which on more is told
+ECHO = 3  # columns that are left for the terminal's ^C, which would begin a line otherwise
 LINE_SECONDS = 15.0  # between two plain lines about a run that goes on
 
 
@@ -78,14 +80,18 @@ class Display:
     def show(self, rows: Sequence[DisplayRow], workers: int = 1) -> None:
         if self._live:
             room = max(3, self.console.height - 6)
-            self._live.update(table(rows, self._headline(rows, workers), self.console.width, room))
+            width = self.console.width - ECHO
+            headline = "\n".join(wrap(self._headline(rows, workers), width))
+            self._live.update(table(rows, headline, width, room))
         else:
             for row in rows:
                 self._line(row)
 
     def _headline(self, rows: Sequence[DisplayRow], workers: int) -> str:
         done = sum(row.state in ("finished", "failed", "damaged") for row in rows)
-        words = [self.title, f"{done} of {len(rows)} done", f"{_time(self._elapsed())} gone"]
+        words = [f"{_time(self._elapsed())} gone"]
+        if len(rows) > 1:  # a single run is named in its row
+            words = [self.title, f"{done} of {len(rows)} done", *words]
         left = seconds_left(rows, workers)
         if left is not None and done < len(rows):
             words.append(f"about {_time(left)} left")
