@@ -294,3 +294,20 @@ def test_a_factory_is_called_with_its_arguments() -> None:
     number = models.CustomModel(factory="math:sqrt", arguments={})
     with pytest.raises(Invalid, match=r"^model\.factory=math:sqrt does not take nothing"):
         number.build(GLYPHS.shape())
+
+
+def test_the_published_mobilenet_has_the_authors_clipping_and_batch_norm() -> None:
+    """ReLU6; batch-norm's decay 0.9997 and epsilon 1e-3 (the authors' published code)."""
+    shape = ImageShape(channels=3, pixels=32, classes=5)
+    published = MobileNetV1(width=0.1).build(shape)
+    norms = [layer for layer in published.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {(round(layer.momentum or 0, 9), layer.eps) for layer in norms} == {(0.0003, 1e-3)}
+    assert sum(isinstance(layer, nn.ReLU6) for layer in published.modules()) == len(norms) == 27
+    small = MobileNetV1(width=0.1, layout="small").build(shape)
+    assert not any(isinstance(layer, nn.ReLU6) for layer in small.modules())
+    assert MobileNetV1().revision == 2 and MobileNetV1(layout="small").revision == 1
+
+
+def test_inception_keeps_four_fifths_before_its_classifier() -> None:
+    network = InceptionV3().build(ImageShape(channels=3, pixels=75, classes=5))
+    assert network.dropout.p == 0.2

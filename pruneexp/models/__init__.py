@@ -120,6 +120,11 @@ class MobileNetV1(Convolutional):
 
     word: ClassVar[str] = "mobilenet_v1"
 
+    @property
+    def revision(self) -> int:  # type: ignore[override]
+        """2 of the published layout, which now has the authors' ReLU6 and batch-norm."""
+        return 2 if self.layout == "published" else 1
+
     def build(self, shape: Shape) -> "nn.Module":
         from pruneexp.models.mobilenet_v1 import MobileNet
 
@@ -136,7 +141,7 @@ class InceptionV3(Convolutional):
     word: ClassVar[str] = "inception_v3"
     torchvision: ClassVar[tuple[str, ...]] = ("Inception_V3_Weights.IMAGENET1K_V1",)
     LEAST: ClassVar[dict[str, int]] = {"published": 75, "small": 19}  # pixels
-    dropout: float = 0.5  # before the classifier
+    dropout: float = 0.2  # before the classifier; the authors' code keeps 0.8
     auxiliary: float = 0.4  # weight of the auxiliary classifier's loss; the authors' code has 0.4
 
     def __post_init__(self) -> None:

@@ -17,6 +17,13 @@ BLOCKS = {
         *[(512, 2), (512, 1), (1024, 1)],
     ],
 }
+# ReLU6, and the share of batch-norm's running averages that a step replaces and what is added to
+# a variance: published as in the authors' code, small as torch has them, for far shorter training.
+CLIPPED = {"published": True, "small": False}
+BATCH_NORM = {
+    "published": {"momentum": 1 - 0.9997, "eps": 1e-3},
+    "small": {"momentum": 0.1, "eps": 1e-5},
+}
 STEM_STRIDE = {"published": 2, "small": 1}
 BASE = {"published": 1.0, "small": 0.5}  # times every channel number, before the width
 
@@ -31,11 +38,11 @@ class MobileNet(nn.Module):
         blocks = BLOCKS[layout]
         inputs = [STEM, *[base for base, _ in blocks[:-1]]]
         self.stem = _convolution(
-            shape.channels, channels(STEM), kernel=3, stride=STEM_STRIDE[layout]
+            shape.channels, channels(STEM), kernel=3, stride=STEM_STRIDE[layout], layout=layout
         )
         self.blocks = nn.Sequential(
             *[
-                Separable(channels(before), channels(after), stride)
+                Separable(channels(before), channels(after), stride, layout)
                 for before, (after, stride) in zip(inputs, blocks, strict=True)
             ]
         )
@@ -55,10 +62,12 @@ class MobileNet(nn.Module):
 class Separable(nn.Module):
     """A 3x3 convolution of each channel by itself, then a 1x1 convolution across channels."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, layout: str) -> None:
         super().__init__()
-        self.depthwise = _convolution(inputs, inputs, kernel=3, stride=stride, groups=inputs)
-        self.pointwise = _convolution(inputs, outputs, kernel=1)
+        self.depthwise = _convolution(
+            inputs, inputs, kernel=3, stride=stride, groups=inputs, layout=layout
+        )
+        self.pointwise = _convolution(inputs, outputs, kernel=1, layout=layout)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.pointwise(self.depthwise(images))
@@ -74,10 +83,10 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _convolution(
-    inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1
+    inputs: int, outputs: int, *, kernel: int, layout: str, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        nn.BatchNorm2d(outputs, **BATCH_NORM[layout]),
+        nn.ReLU6(inplace=True) if CLIPPED[layout] else nn.ReLU(inplace=True),
     )
