@@ -58,7 +58,7 @@ def test_onnxruntime_gives_the_same_scores(tmp_path: Path, model: Model, shape: 
     mine, path = source(model, shape), tmp_path / "m.onnx"
     said = list(export.export(mine, path))
     assert "ONNX opset 20" in said[0] and "left open" in said[0]
-    assert f"{path.stat().st_size:,} bytes; as .pxp the weights take" in said[1]
+    assert f"{path.stat().st_size:,} bytes; as .pxp with fp32 values the weights take" in said[1]
     graph = onnx.load(path).graph
     sizes = [axis.dim_param for axis in graph.input[0].type.tensor_type.shape.dim]
     assert sizes[:2] == (["length", "batch"] if shape is WORDS else ["batch", ""])

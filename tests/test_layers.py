@@ -28,7 +28,15 @@ LAYERS = [
     | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running", "integrations"},
-    {"cli.again", "cli.arguments", "cli.live", "cli.points", "cli.sizes", "cli.tables"},
+    {
+        "cli.again",
+        "cli.arguments",
+        "cli.search",
+        "cli.live",
+        "cli.points",
+        "cli.sizes",
+        "cli.tables",
+    },
     {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
     {"cli.sweep"},
     {"cli.run"},
@@ -50,7 +58,7 @@ LIGHT = [
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
     *("cli.points", "cli.compose", "cli.imports", "cli.sizes", "cli.again", "cli.completion"),
-    *("cli.keys", "cli.names", "cli.quoting", "cli.words", "config.schemas"),
+    *("cli.keys", "cli.names", "cli.quoting", "cli.words", "config.schemas", "cli.search"),
 ]
 
 

@@ -2,6 +2,9 @@
 
 An experiment holds `hydra.sweeper.union`, a list of grids: axes and their values. What the command
 line says wins over every grid; only what it says of pruning is not said of dense points.
+
+A grid may hold `search: {training.learning_rate: [0.1, 0.2]}`: each of its points is tried with
+every value at its first seed, and made at all seeds with the value that validation chose.
 """
 
 import itertools
@@ -19,6 +22,34 @@ from omegaconf import DictConfig
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.short_forms import DEPENDS_ON, expand
+
+SEARCH = "search"  # the key of a grid that holds values to choose among
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One point of a sweep, some of whose settings are chosen on validation.
+
+    Arguments:
+        point: its overrides, without seeds and without what is chosen.
+        seeds: the first makes the trials, and all of them get what was chosen.
+        axes: the values to try, by key.
+    """
+
+    point: tuple[str, ...]
+    seeds: tuple[str, ...]
+    axes: dict[str, tuple[str, ...]]
+
+    def trials(self) -> list[dict[str, str]]:
+        """Every combination of the values."""
+        return [
+            dict(zip(self.axes, values, strict=True))
+            for values in itertools.product(*self.axes.values())
+        ]
+
+    def overrides(self, values: dict[str, str], seed: str) -> list[str]:
+        """The point with these values and this seed."""
+        return [*self.point, *(f"{key}={value}" for key, value in values.items()), seed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +76,22 @@ class Grids:
             }
             for grid in _grids(self.union, self.arguments, self.loader)
         ]
+
+    def searches(self) -> list[Search]:
+        """The points of grids with a `search`, each once."""
+        parser = OverridesParser.create(config_loader=self.loader)
+        found: dict[tuple[str, ...], Search] = {}
+        for grid in self.union:
+            if SEARCH not in grid:
+                continue
+            axes = _merged(grid, self.arguments, parser)
+            wanted = _search_axes(grid, {axis.key_or_group for axis in axes}, parser)
+            seeds = [axis for axis in axes if axis.key_or_group == "seed"]
+            others = [axis for axis in axes if axis.key_or_group != "seed"]
+            of_seeds = tuple(_values(seeds[-1])) if seeds else ("seed=0",)
+            for point in itertools.product(*map(_values, others)):
+                found.setdefault(point, Search(point, of_seeds, wanted))
+        return list(found.values())
 
     def count(self) -> int:
         """How many points there are, before doubles are left out; without expanding them."""
@@ -81,27 +128,56 @@ def _grids(
 ) -> list[list[Override]]:
     """The axes of each grid: its own, then those of the command line that are meant for it."""
     parser = OverridesParser.create(config_loader=loader)
-    given = parser.parse_overrides(arguments)
-    for override in given:
+    for override in parser.parse_overrides(arguments):
         if override.key_or_group == "experiment" and override.is_sweep_override():
             why = "takes one experiment, since each has a plan of its own"
             raise Invalid([Fault("experiment", f"{why}, got {override.input_line}")])
-    grids = [
-        parser.parse_overrides(expand([f"{key}={_text(value)}" for key, value in grid.items()]))
-        for grid in union or [{}]
-    ]
-    replaced = {override.key_or_group for override in given}
     merged = []
-    for grid in grids:
-        own = [
-            axis
-            for axis in grid
-            if not {axis.key_or_group, DEPENDS_ON.get(axis.key_or_group)} & replaced
-        ]
-        axes = [*own, *given]
-        dense = any(axis.input_line == "pruning=none" for axis in axes)
-        merged.append([axis for axis in axes if not (dense and _is_of_pruning(axis))])
+    for grid in union or [{}]:
+        axes = _merged(grid, arguments, parser)
+        if SEARCH in grid:  # its trials: every value to try, at the first seed
+            wanted = _search_axes(grid, {axis.key_or_group for axis in axes}, parser)
+            axes = [_first(axis, parser) if axis.key_or_group == "seed" else axis for axis in axes]
+            tried = [f"{key}={','.join(values)}" for key, values in wanted.items()]
+            axes += parser.parse_overrides(tried)
+        merged.append(axes)
     return merged
+
+
+def _merged(grid: dict[str, Any], arguments: list[str], parser: OverridesParser) -> list[Override]:
+    """The axes of a grid, without what it searches, and those of the command line."""
+    given = parser.parse_overrides(arguments)
+    replaced = {override.key_or_group for override in given}
+    words = [f"{key}={_text(value)}" for key, value in grid.items() if key != SEARCH]
+    own = [
+        axis
+        for axis in parser.parse_overrides(expand(words))
+        if not {axis.key_or_group, DEPENDS_ON.get(axis.key_or_group)} & replaced
+    ]
+    axes = [*own, *given]
+    dense = any(axis.input_line == "pruning=none" for axis in axes)
+    return [axis for axis in axes if not (dense and _is_of_pruning(axis))]
+
+
+def _search_axes(
+    grid: dict[str, Any], fixed: set[str], parser: OverridesParser
+) -> dict[str, tuple[str, ...]]:
+    """The values to try by key, but for keys that are given a value, as on the command line."""
+    search = grid[SEARCH]
+    if not isinstance(search, dict) or not search:
+        takes = "takes keys with the values to try, such as {training.learning_rate: [0.1, 0.2]}"
+        raise Invalid([Fault(SEARCH, f"{takes}, got {search}")])
+    axes = {}
+    for key, values in search.items():
+        if key in fixed:
+            continue
+        axis = parser.parse_override(f"{key}={_text(values)}")
+        axes[str(key)] = tuple(word.partition("=")[2] for word in _values(axis))
+    return axes
+
+
+def _first(axis: Override, parser: OverridesParser) -> Override:
+    return parser.parse_override(_values(axis)[0])
 
 
 def _is_of_pruning(axis: Override) -> bool:

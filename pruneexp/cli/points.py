@@ -5,6 +5,8 @@ are applied to a copy, by the same function of Hydra's.
 
 import copy
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -14,11 +16,13 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from pruneexp.cli import hydra_errors
-from pruneexp.cli.grids import Grids
+from pruneexp.cli.grids import Grids, Search
+from pruneexp.cli.search import Tried
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine.lineage import settle
+from pruneexp.engine.record import Trial
 
 MANY = 10_000  # points; reading so many takes half a minute
 A_SECOND = 300  # points that are read in a second, about
@@ -54,6 +58,30 @@ def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[
         except Invalid as invalid:
             unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
     return runs, unreadable
+
+
+def read_trials(grids: Grids, searches: Sequence[Search]) -> list[Tried]:
+    """Every trial of these searches that can be read, at the first seed of its point."""
+    composer = Composer(grids.loader, grids.config)
+    tried: list[Tried] = []
+    for search in searches:
+        for values in search.trials():
+            with suppress(Invalid):  # told among the points that cannot be read
+                run = _read(composer, search.overrides(values, search.seeds[0]))
+                tried.append(Tried(search, values, run))
+    return tried
+
+
+def read_chosen(grids: Grids, searches: Sequence[Search], trials: Sequence[Trial]) -> list[Run]:
+    """Every point at all of its seeds, with the values that were chosen for it."""
+    composer = Composer(grids.loader, grids.config)
+    chosen = {trial.point: trial.values for trial in trials if trial.chosen}
+    return [
+        _read(composer, search.overrides(chosen[" ".join(search.point)], seed))
+        for search in searches
+        if " ".join(search.point) in chosen
+        for seed in search.seeds
+    ]
 
 
 def _read(composer: "Composer", point: list[str]) -> Run:

@@ -4,6 +4,7 @@ import json
 import re
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
@@ -11,21 +12,22 @@ from omegaconf import OmegaConf
 
 from pruneexp.cli.console import Console
 from pruneexp.cli.dry_run import dry_run
-from pruneexp.cli.grids import Grids
+from pruneexp.cli.grids import Grids, Search
 from pruneexp.cli.live import Display, DisplayRow, rows
 from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, complain
-from pruneexp.cli.points import read_points
+from pruneexp.cli.points import read_chosen, read_points, read_trials
+from pruneexp.cli.search import MOST_GROWTH, choose, grown
 from pruneexp.config.factory import demand_own_python
 from pruneexp.config.options import OPTIONS
 from pruneexp.config.read import read_part, restore
 from pruneexp.config.recipe import Fault, Invalid, Recipe, digest, either
-from pruneexp.config.run import Run
+from pruneexp.config.run import Run, name
 from pruneexp.engine import distributed, files
 from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.integrity import Integrity
 from pruneexp.engine.launchers import Launcher
 from pruneexp.engine.plan import Standings, plan, standings
-from pruneexp.engine.record import Plan, Planned, Progress
+from pruneexp.engine.record import Plan, Planned, Progress, Trial
 from pruneexp.engine.signals import stopping
 from pruneexp.engine.store import Store
 
@@ -41,6 +43,12 @@ class Sweep:
     runs: list[Run]
     unreadable: list[dict[str, str]]  # points that are no run: `overrides` and `error`
     launcher: Launcher
+    grids: Grids
+
+    @property
+    def name(self) -> str:
+        """Of the plan."""
+        return plan_name(self.experiment, self.overrides)
 
 
 def read_sweep(grids: Grids, *, ask_first: bool = True) -> Sweep:
@@ -54,6 +62,7 @@ def read_sweep(grids: Grids, *, ask_first: bool = True) -> Sweep:
         runs=runs,
         unreadable=unreadable,
         launcher=launcher,
+        grids=grids,
     )
 
 
@@ -79,16 +88,12 @@ def sweep(asked: Sweep) -> int:
     first = asked.runs[0]
     if first.dry_run:
         return dry_run(asked.runs, asked.unreadable)
-    planned = plan(
-        first.title or asked.experiment or "sweep",
-        plan_name(asked.experiment, asked.overrides),
-        asked.runs,
-        asked.unreadable,
-    )
-    if distributed.count() > 1:
-        stopped = _at_all_ranks(first, planned)
+    searches = asked.grids.searches()
+    if searches:
+        planned, stopped = _searched(asked, searches)
     else:
-        stopped = _with_workers(asked.launcher, first, planned)
+        planned = _planned(asked, asked.runs)
+        stopped = _make(asked, planned)
     if not distributed.is_first():
         return INTERRUPTED if stopped else FINISHED
     from pruneexp.report import report
@@ -119,6 +124,50 @@ def sweep(asked: Sweep) -> int:
         complain([f"{left} of {len(ended)} runs were not made; the same command tries them again"])
     failed = asked.unreadable or any(standing.state != "finished" for standing in ended)
     return FAILED if failed else FINISHED
+
+
+def _planned(asked: Sweep, runs: Sequence[Run], trials: Sequence[Trial] = ()) -> Plan:
+    """The plan of these runs. A trial that is no point's choice is made and is in no curve."""
+    first = asked.runs[0]
+    title = first.title or asked.experiment or "sweep"
+    made = plan(title, asked.name, [*runs], asked.unreadable)
+    made.trials = [*trials]
+    return made
+
+
+def _make(asked: Sweep, planned: Plan) -> bool:
+    """Train the runs of a plan. Returns whether the sweep was asked to stop."""
+    first = asked.runs[0]
+    if distributed.count() > 1:
+        return _at_all_ranks(first, planned)
+    return _with_workers(asked.launcher, first, planned)
+
+
+def _searched(asked: Sweep, searches: list[Search]) -> tuple[Plan, bool]:
+    """Make the trials, let validation choose, and make each point at all of its seeds. Returns the
+    last plan that was made, and whether the sweep was asked to stop."""
+    store = asked.runs[0].store
+    first_trials = {name(one.run) for one in read_trials(asked.grids, searches)}
+    others = [run for run in asked.runs if name(run) not in first_trials]
+    for grows in range(MOST_GROWTH + 1):
+        tried = read_trials(asked.grids, searches)
+        planned = _planned(asked, [*others, *(one.run for one in tried)])
+        if _make(asked, planned):
+            return planned, True
+        trials = choose(store, tried)
+        longer = grown(searches, trials)
+        if longer == searches:
+            break
+        if grows == MOST_GROWTH:
+            why = "the best values still lie at the end of an axis; give values further out"
+            raise Invalid([Fault("search", why)])
+        searches = longer
+    points = read_chosen(asked.grids, searches, trials)
+    planned = _planned(asked, [*others, *points, *(one.run for one in tried)], trials)
+    wanted = {name(run) for run in (*others, *points)}
+    for one in planned.runs:
+        one.wanted &= one.name in wanted
+    return planned, _make(asked, planned)
 
 
 def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:

@@ -243,6 +243,25 @@ class Planned:
     wanted: bool = True  # False: only here because another run starts from it
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One run that was made to choose a setting of a point on validation.
+
+    Arguments:
+        point: the point's overrides, those that are chosen left out.
+        values: what was tried, such as {"training.learning_rate": "0.1"}.
+        name: of the run.
+        valid: what validation chose by; None where the run failed.
+        chosen: whether the point's other seeds have these values.
+    """
+
+    point: Line
+    values: dict[str, Line]
+    name: Name
+    valid: Value | None
+    chosen: bool
+
+
 @dataclass(kw_only=True, slots=True)
 class Plan:
     """What an experiment asked for, so that what never started is visible."""
@@ -250,6 +269,7 @@ class Plan:
     name: Name
     title: str
     runs: list[Planned]
+    trials: list[Trial] = field(default_factory=list)  # of searches, where they are done
     unreadable: list[dict[str, str]] = field(default_factory=list)  # overrides and why
 
     def to_plain(self) -> dict[str, Any]:

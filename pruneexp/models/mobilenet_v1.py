@@ -17,13 +17,10 @@ BLOCKS = {
         *[(512, 2), (512, 1), (1024, 1)],
     ],
 }
-# ReLU6, and the share of batch-norm's running averages that a step replaces and what is added to
-# a variance: published as in the authors' code, small as torch has them, for far shorter training.
+# ReLU6; what batch-norm adds to a variance, and the share of its running averages that a step
+# replaces: published as in the authors' code, small as torch has them, for far shorter training.
 CLIPPED = {"published": True, "small": False}
-BATCH_NORM = {
-    "published": {"momentum": 1 - 0.9997, "eps": 1e-3},
-    "small": {"momentum": 0.1, "eps": 1e-5},
-}
+BATCH_NORM = {"published": (1e-3, 1 - 0.9997), "small": (1e-5, 0.1)}
 STEM_STRIDE = {"published": 2, "small": 1}
 BASE = {"published": 1.0, "small": 0.5}  # times every channel number, before the width
 
@@ -87,6 +84,6 @@ def _convolution(
 ) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, **BATCH_NORM[layout]),
+        nn.BatchNorm2d(outputs, *BATCH_NORM[layout]),
         nn.ReLU6(inplace=True) if CLIPPED[layout] else nn.ReLU(inplace=True),
     )

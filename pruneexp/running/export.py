@@ -49,7 +49,7 @@ def export(source: Source, path: Path) -> Iterator[str]:
     files.save_bytes(path, content)
     yield f"{path}: {', '.join(about)}"
     try:
-        packed = f"; as .pxp the weights take {_packed_bytes(source):,}"
+        packed = f"; as .pxp with fp32 values the weights take {_packed_bytes(source):,}"
     except (TypeError, ValueError):  # a type of numbers that a packed file does not have
         packed = ""
     yield f"zeros are carried densely: {len(content):,} bytes{packed}"

@@ -5,12 +5,12 @@ Nothing that lies in a folder stops a report; what cannot be read is named with 
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from pruneexp.engine import files
-from pruneexp.engine.record import Metric, Plan, Planned
+from pruneexp.engine.record import Curve, Metric, Plan, Planned, Trial
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
 from pruneexp.report.data import naming
@@ -47,6 +47,7 @@ class Runs:
     histories: Histories
     warnings: list[str]
     index: Index  # of what was read, to be saved
+    trials: list[Trial]  # of settings that points have chosen on validation
 
 
 def load(store: Store, plan: Plan) -> Runs:
@@ -66,7 +67,8 @@ def load(store: Store, plan: Plan) -> Runs:
         for point in plan.unreadable
     ]
     data = [each.data for each in facts]
-    called = naming.names([each.curve for each in facts], data)
+    chosen = {key for trial in plan.trials for key in trial.values}
+    called = naming.names([_without(each.curve, chosen) for each in facts], data)
     rows = [
         row(each, series, size)
         for each, series, size in zip(facts, called.series, called.sizes, strict=True)
@@ -85,7 +87,15 @@ def load(store: Store, plan: Plan) -> Runs:
         histories=histories,
         warnings=_warnings(facts) + disputed + histories.warnings + warnings,
         index=index,
+        trials=plan.trials,
     )
+
+
+def _without(curve: Curve, chosen: set[str]) -> Curve:
+    """A curve without the settings that each of its points has chosen for itself."""
+    if not chosen:
+        return curve
+    return replace(curve, traits=tuple(t for t in curve.traits if t.key not in chosen))
 
 
 # --- what is there -----------------------------------------------------------------------------

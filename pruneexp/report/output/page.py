@@ -10,7 +10,7 @@ from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.escape import for_html, for_markdown
 from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
-from pruneexp.report.output.tables import comparison_of, rivals, table
+from pruneexp.report.output.tables import comparison_of, rivals, table, trials
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -94,6 +94,9 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
+    tried = trials(found)
+    if tried is not None:
+        blocks += [Heading(text="How settings were chosen"), Grid(table=tried)]
     if runs.missing:
         words = f"Not in this report: {len(runs.missing)} of {runs.asked}"
         blocks += [

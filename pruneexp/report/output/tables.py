@@ -311,12 +311,44 @@ def runs(found: Findings) -> Table:
     )
 
 
+def trials(found: Findings) -> Table | None:
+    """How each point chose its settings on validation; None where nothing was searched."""
+    tried = found.runs.trials
+    if not tried:
+        return None
+    keys = list(dict.fromkeys(key for trial in tried for key in trial.values))
+    digits = found.digits
+    return Table(
+        raw=pd.DataFrame(
+            [
+                [t.point, *(t.values.get(key) for key in keys), t.valid, t.chosen, t.name]
+                for t in tried
+            ],
+            columns=["point", *keys, "valid", "chosen", "name"],
+        ),
+        header=["Point", *keys, "On validation", ""],
+        cells=[
+            [
+                t.point,
+                *(t.values.get(key, "") for key in keys),
+                "failed" if t.valid is None else f"{t.valid:.{digits}f}",
+                "chosen" if t.chosen else "",
+            ]
+            for t in tried
+        ],
+        align="l" + "r" * len(keys) + "rl",
+        caption="Every trial, at one seed; a point's other seeds have the values that validation "
+        "chose. All points of a search were given as many trials.",
+    )
+
+
 TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "table": table,
     "comparison": comparison,
     "rivals": rivals,
     "budgets": budgets,
     "runs": runs,
+    "trials": trials,
     "storage": storage,
     "bytes": written,
 }
