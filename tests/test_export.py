@@ -23,7 +23,7 @@ from pruneexp.models import LSTMLanguageModel, MobileNetV1, Model, ResNet50
 from pruneexp.running import export
 from pruneexp.running.source import Source, find
 from pruneexp.tasks import Grammar
-from pruneexp.tasks.images import STANDARDISED
+from pruneexp.tasks.images import STANDARDISED, Classification
 from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 from tests.conftest import Make, silent, tiny_gradual
 
@@ -167,6 +167,11 @@ def test_what_inputs_and_outputs_mean_is_checked(tiny: Make) -> None:
         folder.usage()
     (folder.path / USAGE).unlink()  # of a run that an older version made
     assert folder.usage() == Usage()
+
+
+def test_nothing_is_said_of_pictures_of_your_own() -> None:
+    rows = [(torch.zeros(1, 4, 4), 0)]
+    assert Classification(train=rows, valid=rows, test=rows).usage() == Usage()
 
 
 def test_the_words_of_a_text_are_the_outputs() -> None:

@@ -1,12 +1,13 @@
 """Points that choose a setting on validation, dense and sparse alike by as many trials."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pruneexp.cli.compose import compose
-from pruneexp.cli.grids import Search, points
+from pruneexp.cli.grids import Search, count, points
 from pruneexp.cli.search import Tried, choose, grown
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import name
@@ -38,6 +39,40 @@ def test_what_the_command_line_gives_is_not_searched() -> None:
         ["pruning.sparsity=0.9", "training.learning_rate=0.7", "seed=5"],
         ["pruning=none", "training.learning_rate=0.7", "seed=5"],
     ]
+
+
+def test_a_search_takes_short_forms() -> None:
+    union = [{"pruning.start": "dense", "search": {"pruning.rate": [0.1, 1.0]}}]
+    assert points(union, []) == [
+        ["pruning/start=dense", "pruning.start.rate=0.1"],
+        ["pruning/start=dense", "pruning.start.rate=1.0"],
+    ]
+
+
+def test_without_seeds_the_configurations_own_makes_the_trials() -> None:
+    composed = compose(["-m", "title=a"])
+    assert composed.grids is not None
+    composed.grids.config.seed = 7
+    searched = replace(composed.grids, union=[{"search": {"training.learning_rate": "0.1,0.2"}}])
+    assert [one.seeds for one in searched.searches()] == [("seed=7",)]
+
+
+def test_a_search_is_printed_as_one() -> None:
+    composed = compose(["-m", "model.width=0.5"])
+    assert composed.grids is not None
+    assert replace(composed.grids, union=UNION).axes() == [
+        {
+            "pruning.sparsity": "0.5,0.9",
+            "seed": "3,4",
+            "model.width": "0.5",
+            "search": {"training.learning_rate": "0.1,0.2"},
+        },
+        {"pruning": "none", "model.width": "0.5"},
+    ]
+
+
+def test_trials_are_counted() -> None:
+    assert count(UNION, []) == len(points(UNION, [])) == 5
 
 
 @pytest.mark.parametrize("wrong", ["0.1,0.2", {}, None])

@@ -10,7 +10,7 @@ every value at its first seed, and made at all seeds with the value that validat
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -66,31 +66,29 @@ class Grids:
         name: str | None = self.config.hydra.runtime.choices.get("experiment")
         return name
 
-    def axes(self) -> list[dict[str, str]]:
+    def axes(self) -> list[dict[str, Any]]:
         """The axes of each grid with what the command line says, as they would be typed."""
         return [
             {
                 axis.get_key_element(): (axis.input_line or "").partition("=")[2]
-                for axis in grid
+                for axis in axes
                 if axis.key_or_group != "experiment"
             }
-            for grid in _grids(self.union, self.arguments, self.loader)
+            | ({SEARCH: {key: ",".join(tried) for key, tried in search.items()}} if search else {})
+            for axes, search in _grids(self.union, self.arguments, self.loader)
         ]
 
     def searches(self) -> list[Search]:
         """The points of grids with a `search`, each once."""
-        parser = OverridesParser.create(config_loader=self.loader)
         found: dict[tuple[str, ...], Search] = {}
-        for grid in self.union:
-            if SEARCH not in grid:
+        for axes, tried in _grids(self.union, self.arguments, self.loader):
+            if not tried:
                 continue
-            axes = _merged(grid, self.arguments, parser)
-            wanted = _search_axes(grid, {axis.key_or_group for axis in axes}, parser)
             seeds = [axis for axis in axes if axis.key_or_group == "seed"]
             others = [axis for axis in axes if axis.key_or_group != "seed"]
-            of_seeds = tuple(_values(seeds[-1])) if seeds else ("seed=0",)
+            of_seeds = _values(seeds[-1]) if seeds else [f"seed={self.config.seed}"]
             for point in itertools.product(*map(_values, others)):
-                found.setdefault(point, Search(point, of_seeds, wanted))
+                found.setdefault(point, Search(point, tuple(of_seeds), tried))
         return list(found.values())
 
     def count(self) -> int:
@@ -111,8 +109,8 @@ def points(
         loader: knows the options of a group, for axes such as `pruning/schedule=glob(*)`.
     """
     chosen: dict[tuple[str, ...], None] = {}
-    for axes in _grids(union, arguments, loader):
-        chosen |= dict.fromkeys(itertools.product(*map(_values, axes)))
+    for axes in _with_trials(union, arguments, loader):
+        chosen |= dict.fromkeys(itertools.product(*axes))
     return [list(point) for point in chosen]
 
 
@@ -120,68 +118,63 @@ def count(
     union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None = None
 ) -> int:
     """How many points the grids have, where a point of several grids counts several times."""
-    return sum(math.prod(map(_length, axes)) for axes in _grids(union, arguments, loader))
+    return sum(
+        math.prod(1 if tried and axis.key_or_group == "seed" else _length(axis) for axis in axes)
+        * math.prod(map(len, tried.values()))
+        for axes, tried in _grids(union, arguments, loader)
+    )
+
+
+def _with_trials(
+    union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None
+) -> Iterator[list[Sequence[str]]]:
+    """The values of each axis of each grid; of a grid with a search those of its trials, at the
+    first seed."""
+    for axes, tried in _grids(union, arguments, loader):
+        values = [
+            _values(axis)[:1] if tried and axis.key_or_group == "seed" else _values(axis)
+            for axis in axes
+        ]
+        yield values + [[f"{key}={value}" for value in some] for key, some in tried.items()]
 
 
 def _grids(
     union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None
-) -> list[list[Override]]:
-    """The axes of each grid: its own, then those of the command line that are meant for it."""
+) -> Iterator[tuple[list[Override], dict[str, tuple[str, ...]]]]:
+    """The axes of each grid, its own and those of the command line, and the values of its search
+    by key."""
     parser = OverridesParser.create(config_loader=loader)
-    for override in parser.parse_overrides(arguments):
+    given = parser.parse_overrides(arguments)
+    for override in given:
         if override.key_or_group == "experiment" and override.is_sweep_override():
             why = "takes one experiment, since each has a plan of its own"
             raise Invalid([Fault("experiment", f"{why}, got {override.input_line}")])
-    merged = []
-    for grid in union or [{}]:
-        axes = _merged(grid, arguments, parser)
-        if SEARCH in grid:  # its trials: every value to try, at the first seed
-            wanted = _search_axes(grid, {axis.key_or_group for axis in axes}, parser)
-            axes = [_first(axis, parser) if axis.key_or_group == "seed" else axis for axis in axes]
-            tried = [f"{key}={','.join(values)}" for key, values in wanted.items()]
-            axes += parser.parse_overrides(tried)
-        merged.append(axes)
-    return merged
-
-
-def _merged(grid: dict[str, Any], arguments: list[str], parser: OverridesParser) -> list[Override]:
-    """The axes of a grid, without what it searches, and those of the command line."""
-    given = parser.parse_overrides(arguments)
     replaced = {override.key_or_group for override in given}
-    words = [f"{key}={_text(value)}" for key, value in grid.items() if key != SEARCH]
-    own = [
-        axis
-        for axis in parser.parse_overrides(expand(words))
-        if not {axis.key_or_group, DEPENDS_ON.get(axis.key_or_group)} & replaced
-    ]
-    axes = [*own, *given]
-    dense = any(axis.input_line == "pruning=none" for axis in axes)
-    return [axis for axis in axes if not (dense and _is_of_pruning(axis))]
+    for grid in union or [{}]:
+        words = [f"{key}={_text(value)}" for key, value in grid.items() if key != SEARCH]
+        own = [
+            axis
+            for axis in parser.parse_overrides(expand(words))
+            if not {axis.key_or_group, DEPENDS_ON.get(axis.key_or_group)} & replaced
+        ]
+        axes = [*own, *given]
+        if any(axis.input_line == "pruning=none" for axis in axes):
+            axes = [axis for axis in axes if not re.match(r"pruning[./]", axis.key_or_group)]
+        fixed = {axis.key_or_group for axis in axes}
+        yield axes, _search(grid[SEARCH], fixed, parser) if SEARCH in grid else {}
 
 
-def _search_axes(
-    grid: dict[str, Any], fixed: set[str], parser: OverridesParser
-) -> dict[str, tuple[str, ...]]:
+def _search(search: Any, fixed: set[str], parser: OverridesParser) -> dict[str, tuple[str, ...]]:
     """The values to try by key, but for keys that are given a value, as on the command line."""
-    search = grid[SEARCH]
     if not isinstance(search, dict) or not search:
         takes = "takes keys with the values to try, such as {training.learning_rate: [0.1, 0.2]}"
         raise Invalid([Fault(SEARCH, f"{takes}, got {search}")])
-    axes = {}
-    for key, values in search.items():
-        if key in fixed:
-            continue
-        axis = parser.parse_override(f"{key}={_text(values)}")
-        axes[str(key)] = tuple(word.partition("=")[2] for word in _values(axis))
-    return axes
-
-
-def _first(axis: Override, parser: OverridesParser) -> Override:
-    return parser.parse_override(_values(axis)[0])
-
-
-def _is_of_pruning(axis: Override) -> bool:
-    return re.match(r"pruning[./]", axis.key_or_group) is not None
+    words = expand([f"{key}={_text(values)}" for key, values in search.items()])
+    return {
+        axis.get_key_element(): tuple(word.partition("=")[2] for word in _values(axis))
+        for axis in parser.parse_overrides(words)
+        if axis.key_or_group not in fixed
+    }
 
 
 def _text(value: Any) -> str:

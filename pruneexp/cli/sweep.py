@@ -127,7 +127,7 @@ def sweep(asked: Sweep) -> int:
 
 
 def _planned(asked: Sweep, runs: Sequence[Run], trials: Sequence[Trial] = ()) -> Plan:
-    """The plan of these runs. A trial that is no point's choice is made and is in no curve."""
+    """The plan of these runs, and of what is known of trials."""
     first = asked.runs[0]
     title = first.title or asked.experiment or "sweep"
     made = plan(title, asked.name, [*runs], asked.unreadable)
@@ -147,10 +147,10 @@ def _searched(asked: Sweep, searches: list[Search]) -> tuple[Plan, bool]:
     """Make the trials, let validation choose, and make each point at all of its seeds. Returns the
     last plan that was made, and whether the sweep was asked to stop."""
     store = asked.runs[0].store
-    first_trials = {name(one.run) for one in read_trials(asked.grids, searches)}
-    others = [run for run in asked.runs if name(run) not in first_trials]
+    tried = read_trials(asked.grids, searches)
+    of_trials = {name(one.run) for one in tried}
+    others = [run for run in asked.runs if name(run) not in of_trials]
     for grows in range(MOST_GROWTH + 1):
-        tried = read_trials(asked.grids, searches)
         planned = _planned(asked, [*others, *(one.run for one in tried)])
         if _make(asked, planned):
             return planned, True
@@ -162,6 +162,7 @@ def _searched(asked: Sweep, searches: list[Search]) -> tuple[Plan, bool]:
             why = "the best values still lie at the end of an axis; give values further out"
             raise Invalid([Fault("search", why)])
         searches = longer
+        tried = read_trials(asked.grids, searches)
     points = read_chosen(asked.grids, searches, trials)
     planned = _planned(asked, [*others, *points, *(one.run for one in tried)], trials)
     wanted = {name(run) for run in (*others, *points)}

@@ -46,7 +46,7 @@ class Glyphs(Task):
 
     def load(self, cache: Path) -> "LoadedTask":
         from pruneexp.data import glyphs
-        from pruneexp.tasks.images import Classification, Pictures
+        from pruneexp.tasks.images import STANDARDISED, Classification, Pictures
 
         splits, checksum = glyphs.load(
             cache, seed=self.seed, train=self.train, valid=self.valid, test=self.test
@@ -56,6 +56,7 @@ class Glyphs(Task):
             *(pictures["train"], pictures["valid"], pictures["test"]),
             checksum=checksum,
             classes=glyphs.ALPHABET,
+            inputs=STANDARDISED,
         )
 
 

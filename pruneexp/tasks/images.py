@@ -99,7 +99,7 @@ class Classification(LoadedTask):
         checksum: str = "",
         unreadable: str = "stop",
         classes: Sequence[str] = (),
-        inputs: str = STANDARDISED,
+        inputs: str = "",
     ) -> None:
         self.splits = {"train": train, "valid": valid, "test": test}
         self.checksum = checksum
