@@ -125,6 +125,19 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot be written" in swept.stderr and "Traceback" not in swept.stderr
 
 
+def completed(line: str, cwd: Path) -> str:
+    """What TAB offers at the end of a line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pruneexp", "-sc", "query=bash"],
+        env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=True,
+    )
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -139,15 +152,7 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path) -> None:
     ],
 )
 def test_completion(line: str, expected: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pruneexp", "-sc", "query=bash"],
-        env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=True,
-    )
-    assert expected in done.stdout
+    assert expected in completed(line, tmp_path)
 
 
 LIGHT = """

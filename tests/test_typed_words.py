@@ -17,6 +17,7 @@ from pruneexp.config.options import OPTIONS
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine.record import LEASE
 from pruneexp.engine.store import Store
+from tests.test_cli import completed
 from tests.test_sweep import TINY, pruneexp
 
 
@@ -242,15 +243,7 @@ def test_every_key_has_a_meaning_in_the_help() -> None:
 
 def test_tab_knows_runs_plans_and_options(swept: Path) -> None:
     def offered(line: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "pruneexp", "-sc", "query=bash"],
-            env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
-            capture_output=True,
-            text=True,
-            cwd=swept,
-            check=True,
-        )
-        return done.stdout.split()
+        return completed(line, swept).split()
 
     store = Store(swept / "results")
     runs = [folder.path.name for folder in store.folders()]

@@ -29,11 +29,11 @@ def command(run: Run) -> str:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         default = dict(_options(read(compose("run"))))
         chosen = [f"{key}={word}" for key, word in _options(run) if default.get(key) != word]
-        base = dict(_flat(OmegaConf.to_container(compose("run", overrides=chosen))))
+        base = compose("run", overrides=chosen)
     words = [
         f"{key}={_typed(value)}"
         for key, value in _values(run)
-        if base.get(key, "???") != value and key not in NOT_REPEATED
+        if OmegaConf.select(base, key) != value and key not in NOT_REPEATED
     ]
     return " ".join(["pruneexp run", *(shlex.quote(word) for word in [*chosen, *words])])
 
@@ -76,14 +76,6 @@ def _values(recipe: Recipe, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _values(value, f"{prefix}{item.name}.")
         else:
             yield f"{prefix}{item.name}", str(value) if isinstance(value, str) else value
-
-
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of plain data, and every dictionary, by its key."""
-    for key, value in node.items():
-        yield f"{prefix}{key}", value
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
 
 
 def _typed(value: Any) -> str:

@@ -204,14 +204,13 @@ def overview() -> str:
 
 
 def help_of_overrides(command: Command) -> str:
-    """What `pruneexp run --help` says: every group with its options, as they lie in conf/."""
+    """What `pruneexp run --help` says: every group with its options, and every key."""
+    from pruneexp.cli.keys import keys
     from pruneexp.config.location import CONF
 
     groups: dict[str, list[str]] = {}
     for path in sorted(CONF.rglob("*/*.yaml")):
         groups.setdefault(str(path.parent.relative_to(CONF)), []).append(path.stem)
-    from pruneexp.cli.keys import keys
-
     width = max(map(len, [*groups, *command.options]))
     listed = "\n".join(f"  {group:<{width}}  {', '.join(o)}" for group, o in groups.items())
     options = "\n".join(f"  {option:<{width}}  {what}" for option, what in command.options.items())

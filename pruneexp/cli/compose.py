@@ -91,6 +91,7 @@ def _mode_is_known() -> Iterator[None]:
     -m all the same. Where -m is given, spare that: a tenth of a second."""
     from hydra._internal.hydra import Hydra
 
+    # Hydra has no setting for it; the method is put back below (mypy takes no assigned methods).
     asked = Hydra.get_mode
     Hydra.get_mode = lambda *arguments, **named: None  # type: ignore[method-assign]
     try:

@@ -14,7 +14,7 @@ def import_torch() -> None:
     was_on = gc.isenabled()
     gc.disable()
     try:
-        import torch  # noqa: F401
+        import torch  # noqa: F401 - for those that import it next
     finally:
         gc.freeze()
         if was_on:

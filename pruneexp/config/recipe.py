@@ -74,6 +74,7 @@ class Recipe:
             _demand_types(self)
             rules(self)
 
+        # mypy takes no method that is assigned, though a class is being made here.
         cls.__post_init__ = checked  # type: ignore[method-assign]
 
 

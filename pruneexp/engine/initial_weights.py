@@ -49,7 +49,8 @@ def load_state(model: nn.Module, weights: Any, source: str, key: str = KEY) -> N
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The names and shapes in a safetensors file, of which only the header is read."""
     with safe_open(path, framework="pt") as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        names = file.keys()  # of an open file, which is no dictionary
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
 
 
 def torchvision_file(name: str, known: Sequence[str], key: str = KEY) -> Path:
