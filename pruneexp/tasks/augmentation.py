@@ -36,8 +36,7 @@ def transforms(word: str, pixels: int, channels: int) -> tuple[v2.Compose, v2.Co
         train = [*random_crop, v2.ColorJitter(**JITTER), *scaled]
         return v2.Compose(train), v2.Compose([Middle(pixels), *scaled])
     if word == "resnet":
-        grey = channels == 1
-        scaled = _scaled(*([sum(c) / 3] if grey else list(c) for c in (MEAN, DEVIATION)))
+        scaled = _scaled(*_of_imagenet(channels))
         resized = [v2.Resize(round(pixels / MIDDLE)), v2.CenterCrop(pixels)]
         return v2.Compose([*random_crop, *scaled]), v2.Compose([*resized, *scaled])
     if word == "crop_flip":
@@ -55,14 +54,22 @@ def described(word: str, pixels: int, channels: int) -> str:
             "from 0 to 1, less 0.5, over 0.5"
         )
     if word == "resnet":
-        mean, deviation = (
-            [round(sum(c) / 3, 6)] if channels == 1 else list(c) for c in (MEAN, DEVIATION)
-        )
+        mean, deviation = _of_imagenet(channels)
         return (
             f"the shorter side resized to {round(pixels / MIDDLE)}, the middle {pixels} x {pixels} "
-            f"of it; values from 0 to 1, less {mean}, over {deviation}"
+            f"of it; values from 0 to 1, less {_listed(mean)}, over {_listed(deviation)}"
         )
     return f"the middle {pixels} x {pixels} after resizing; {STANDARDISED}"
+
+
+def _of_imagenet(channels: int) -> tuple[list[float], list[float]]:
+    """Mean and deviation for each channel; of grey pictures those of the three colours' mean."""
+    mean, deviation = list(MEAN), list(DEVIATION)
+    return ([sum(mean) / 3], [sum(deviation) / 3]) if channels == 1 else (mean, deviation)
+
+
+def _listed(numbers: list[float]) -> str:
+    return ", ".join(f"{number:.4g}" for number in numbers)
 
 
 def _scaled(mean: list[float], deviation: list[float]) -> list[v2.Transform]:
