@@ -81,6 +81,16 @@ def test_a_search_that_names_no_keys_is_refused(wrong: Any) -> None:
         points([{"seed": 1, "search": wrong}], [])
 
 
+def test_a_key_without_values_to_try_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"^search: training.learning_rate takes values to try, got"):
+        points([{"seed": 1, "search": {"training.learning_rate": []}}], [])
+
+
+def test_a_misspelt_search_is_told() -> None:
+    with pytest.raises(Invalid, match=r"union: serach takes values.*`search` is the key"):
+        points([{"seed": 1, "serach": {"training.learning_rate": [0.1, 0.2]}}], [])
+
+
 def trial(point: str, rate: str, *, chosen: bool = True) -> Trial:
     values = {"training.learning_rate": rate}
     return Trial(point=point, values=values, name="a", valid=1.0, chosen=chosen)

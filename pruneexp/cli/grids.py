@@ -151,7 +151,7 @@ def _grids(
             raise Invalid([Fault("experiment", f"{why}, got {override.input_line}")])
     replaced = {override.key_or_group for override in given}
     for grid in union or [{}]:
-        words = [f"{key}={_text(value)}" for key, value in grid.items() if key != SEARCH]
+        words = [f"{key}={_own(key, value)}" for key, value in grid.items() if key != SEARCH]
         own = [
             axis
             for axis in parser.parse_overrides(expand(words))
@@ -169,12 +169,22 @@ def _search(search: Any, fixed: set[str], parser: OverridesParser) -> dict[str, 
     if not isinstance(search, dict) or not search:
         takes = "takes keys with the values to try, such as {training.learning_rate: [0.1, 0.2]}"
         raise Invalid([Fault(SEARCH, f"{takes}, got {search}")])
+    if empty := [key for key, values in search.items() if _text(values) == ""]:
+        raise Invalid([Fault(f"{SEARCH}: {empty[0]}", "takes values to try, got none")])
     words = expand([f"{key}={_text(values)}" for key, values in search.items()])
     return {
         axis.get_key_element(): tuple(word.partition("=")[2] for word in _values(axis))
         for axis in parser.parse_overrides(words)
         if axis.key_or_group not in fixed
     }
+
+
+def _own(key: str, value: Any) -> str:
+    """The values of an axis of a grid as they would be typed. Only a search has keys of its own."""
+    if isinstance(value, dict):
+        why = "takes values, got keys with values; `search` is the key of a grid that takes these"
+        raise Invalid([Fault(f"hydra.sweeper.union: {key}", why)])
+    return _text(value)
 
 
 def _text(value: Any) -> str:
