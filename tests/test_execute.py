@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from pruneexp.config.recipe import Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine import files
-from pruneexp.engine.execute import Busy, build, execute
+from pruneexp.engine.execute import Busy, execute
 from pruneexp.engine.lineage import parents
+from pruneexp.engine.network import build
 from pruneexp.engine.record import (
     BYTES,
     CHECKPOINT,

@@ -13,7 +13,14 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # are named with a layer of their own.
 LAYERS = [
     {"printable", "seeds", "engine.files", "engine.signals", "engine.typed"},
-    {"config.recipe", "engine.record", "cli.messages", "cli.imports", "cli.console"},
+    {
+        "config.recipe",
+        "engine.record",
+        "engine.outcomes",
+        "cli.messages",
+        "cli.imports",
+        "cli.console",
+    },
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes"},
     {"engine.store", "engine.run_folder", "tasks", "models"},
@@ -24,7 +31,7 @@ LAYERS = [
     {"config.options"},
     {"config.read", "config.schemas", "cli.names", "cli.quoting", "cli.words", "cli.keys"},
     {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
-    | {"engine.data_identity"}
+    | {"engine.data_identity", "engine.network"}
     | {"cli.grids"},
     {"engine.execute"},
     {"engine", "report", "running", "integrations"},

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from pruneexp.cli.messages import BAD_INPUT
 from pruneexp.config.run import name
 from pruneexp.engine import files
-from pruneexp.engine.execute import build, execute
+from pruneexp.engine.execute import execute
+from pruneexp.engine.network import build
 from pruneexp.engine.record import BYTES, MASKS, WEIGHTS, Record
 from pruneexp.measure import folding, packed
 from pruneexp.measure.packed_sizes import PackedSizes, PackedState, summary

@@ -15,8 +15,9 @@ from pruneexp.config.read import restore
 from pruneexp.config.recipe import Dial, Invalid, asked
 from pruneexp.config.run import Run, name
 from pruneexp.engine import files
-from pruneexp.engine.execute import build, execute
+from pruneexp.engine.execute import execute
 from pruneexp.engine.lineage import Ancestor, parents, settle
+from pruneexp.engine.network import build
 from pruneexp.engine.plan import plan, standings
 from pruneexp.engine.record import WEIGHTS
 from pruneexp.engine.work import work

@@ -16,9 +16,8 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
-from pruneexp import seeds
 from pruneexp.config.curve import describe
 from pruneexp.config.factory import demand_own_python
 from pruneexp.config.recipe import Fault, Invalid, asked
@@ -29,12 +28,14 @@ from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
 from pruneexp.engine.lineage import Ancestor, budget, parents, settle
+from pruneexp.engine.network import build, setting
+from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Progress, Record
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
 from pruneexp.printable import printable
-from pruneexp.tasks.loaded import LoadedTask, Setting
+from pruneexp.tasks.loaded import LoadedTask
 from pruneexp.tasks.shape import check_model
 from pruneexp.training.fit import Fit, Stopped, unpack
 
@@ -241,7 +242,7 @@ class Stage:
         chosen["test"] = {**self.fit.measure("test"), **self.fit.measure_once("test")}
         record = self._record(chosen, masks)
         if distributed.is_first():
-            self._write(record, masks)
+            self._write(record, masks, self.fit.outcomes())
         return distributed.agree(lambda: record)
 
     def _watch(self, progress: Progress) -> None:
@@ -357,12 +358,14 @@ class Stage:
             "pruneexp": version("pruneexp"),
         }
 
-    def _write(self, record: Record, masks: dict[str, Tensor]) -> None:
-        """History, weights, masks, what they weigh, and last the record that marks the run as
-        finished."""
+    def _write(self, record: Record, masks: dict[str, Tensor], outcomes: Outcomes | None) -> None:
+        """History, weights, masks, what they weigh, what came of each test item, and last the
+        record that marks the run as finished."""
         weights = self.model.state_dict()
         state = {key: value.cpu().contiguous().clone() for key, value in weights.items()}
         record.checksums["history"] = self.folder.save_history(self.fit.state.history)
+        if outcomes is not None:
+            record.checksums["outcomes"] = self.folder.save_outcomes(outcomes)
         for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
             payload = save({key: value.contiguous() for key, value in tensors.items()})
             record.checksums[file.partition(".")[0]] = files.checksum(payload)
@@ -374,25 +377,3 @@ class Stage:
             self.folder.save_packed_sizes(sizes)
         self.folder.save_usage(self.task.usage())
         self.folder.finish(record)
-
-
-def build(run: Run, device: torch.device) -> nn.Module:
-    """The run's network with the fresh weights that follow from its seed."""
-    torch.manual_seed(seeds.draw(run.seed, "initial weights"))
-    model = run.model.build(run.task.shape())
-    return model.to(device).to(memory_format=setting(run, device).memory_format)
-
-
-def setting(run: Run, device: torch.device) -> Setting:
-    """How the run trains on its data."""
-    last = run.training.channels_last
-    return Setting(
-        device=device,
-        shape=run.task.shape(),
-        seed=run.seed,
-        batch_size=run.training.batch_size,
-        unroll=run.training.unroll,
-        label_smoothing=run.training.label_smoothing,
-        memory_format=torch.channels_last if last else torch.contiguous_format,
-        workers=run.training.workers,
-    )

@@ -16,6 +16,7 @@ WEIGHTS = "weights.safetensors"  # the chosen state, masked, with zeros where ma
 MASKS = "masks.safetensors"  # True where a weight was kept; empty for a dense run
 USAGE = "usage.json"  # what inputs and outputs of the network mean
 BYTES = "bytes.json"  # what it weighs under each encoding and type of values
+OUTCOMES = "outcomes.json"  # what came of each item of the test split
 LATENCY = "latency.json"  # seconds of a call, dense and sparse, as measured on some machines
 CHECKPOINT = "checkpoint.bin"  # the state of an unfinished run
 PREVIOUS = "checkpoint.previous.bin"  # the one before, should the newer be damaged

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pruneexp.engine import files
 from pruneexp.engine.record import (
@@ -27,6 +27,7 @@ from pruneexp.engine.record import (
     HISTORY,
     LEASE,
     MASKS,
+    OUTCOMES,
     PREVIOUS,
     PROGRESS,
     RECORD,
@@ -41,6 +42,9 @@ from pruneexp.engine.record import (
 )
 from pruneexp.engine.typed import typed
 from pruneexp.measure.packed_sizes import PackedSizes
+
+if TYPE_CHECKING:
+    from pruneexp.engine.outcomes import Outcomes
 
 
 class RunFolder:
@@ -218,6 +222,28 @@ class RunFolder:
         if not all(math.isfinite(value) for row in table for value in row.values()):
             raise files.Damaged(path, "it holds values that are no finite numbers")
         return table
+
+    def save_outcomes(self, outcomes: "Outcomes") -> str:
+        """Keep what came of each item. Returns the file's checksum, which the record keeps."""
+        files.save_json(self.path / OUTCOMES, outcomes.to_plain())
+        return files.checksum_of(self.path / OUTCOMES)
+
+    def outcomes(self) -> "Outcomes | None":
+        """What came of each item of the test split; None where no file says it. Raises `Damaged`
+        naming the file."""
+        from pruneexp.engine.outcomes import Outcomes
+
+        path = self.path / OUTCOMES
+        if not path.exists():
+            return None
+        record = self.record()
+        stated = record.checksums.get("outcomes") if record else None
+        if stated is not None and files.checksum_of(path) != stated:
+            raise files.Damaged(path, "its checksum is not the one in the run's record")
+        try:
+            return Outcomes.from_plain(files.load_json(path))
+        except TypeError as error:
+            raise files.Damaged(path, str(error)) from error
 
     def save_usage(self, usage: Usage) -> None:
         """Keep what inputs and outputs mean, where the task says it."""

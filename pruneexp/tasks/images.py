@@ -15,6 +15,7 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches
 from pruneexp.data.batches import Place
 from pruneexp.engine import distributed
+from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import Metric, Usage
 from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 from pruneexp.tasks.shape import ImageShape
@@ -83,6 +84,11 @@ def shifted(pictures: Tensor, draws: Sequence[int]) -> Tensor:
             :, top - down : bottom - down, left - across : right - across
         ]
     return torch.from_numpy(moved)
+
+
+def _starts(examples: int) -> range:
+    """The first row of each batch of an evaluation."""
+    return range(0, examples, EVALUATION_BATCH)
 
 
 class Classification(LoadedTask):
@@ -158,32 +164,48 @@ class Classification(LoadedTask):
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """Accuracy and mean loss over a whole split; where there are more than five classes, also
         how often the right one is among the best five."""
-        was_training = model.training
-        model.eval()
-        examples = self.splits[split]
-        places = [
-            [(row, row) for row in range(start, min(start + EVALUATION_BATCH, len(examples)))]
-            for start in distributed.mine(range(0, len(examples), EVALUATION_BATCH))
-        ]
-        in_memory = isinstance(examples, Pictures)  # taken faster than handed over
-        workers = 0 if in_memory else self.setting.workers
+        count = len(self.splits[split])
         right = among = loss = 0.0
-        for batch in self._read(_Fetch(examples, 0, self.skips), places, workers):
-            pictures, labels = self._moved(batch)
-            scores = model(pictures)
+        for scores, labels in self._scored(model, split, distributed.mine(_starts(count))):
             right += (scores.argmax(1) == labels).sum().item()
             best = scores.topk(min(BEST, scores.shape[1])).indices
             among += (best == labels[:, None]).sum().item()
             loss += nn.functional.cross_entropy(scores, labels, reduction="sum").item()
-        model.train(was_training)
         sums = distributed.total(torch.tensor([right, among, loss], dtype=torch.float64))
         right, among, loss = sums.tolist()
-        count = len(examples)
         metrics = {"accuracy": 100 * right / count, "top5": 100 * among / count}
         assert isinstance(self.setting.shape, ImageShape), self.setting.shape
         if self.setting.shape.classes <= BEST:
             del metrics["top5"]
         return {**metrics, "loss": loss / count}
+
+    @torch.inference_mode()
+    def outcomes(self, model: nn.Module) -> Outcomes:
+        """Of each picture of the test split, whether its class was found."""
+        starts = _starts(len(self.splits["test"]))
+        right = [
+            (scores.argmax(1) == labels).cpu().numpy()
+            for scores, labels in self._scored(model, "test", starts)
+        ]
+        return Outcomes("accuracy", "percent", np.concatenate(right))
+
+    def _scored(
+        self, model: nn.Module, split: str, starts: Iterable[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scores and classes of the batches of a split that begin at these rows."""
+        was_training = model.training
+        model.eval()
+        examples = self.splits[split]
+        places = [
+            [(row, row) for row in range(start, min(start + EVALUATION_BATCH, len(examples)))]
+            for start in starts
+        ]
+        in_memory = isinstance(examples, Pictures)  # taken faster than handed over
+        workers = 0 if in_memory else self.setting.workers
+        for batch in self._read(_Fetch(examples, 0, self.skips), places, workers):
+            pictures, labels = self._moved(batch)
+            yield model(pictures), labels
+        model.train(was_training)
 
     def _read(
         self, fetch: "_Fetch", places: Iterable[list[Place]], workers: int

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import distributed
+from pruneexp.engine.outcomes import Outcomes, by_sentence
 from pruneexp.engine.record import Metric, Usage
 from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 
@@ -95,21 +96,37 @@ class LanguageModelling(LoadedTask):
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """Perplexity over a whole text read as one stream, every word counted once."""
+        nats = sum(
+            nn.functional.cross_entropy(scores, after, reduction="sum").item()
+            for scores, after in self._read(model, split)
+        )
+        mean = nats / len(self.splits[split])
+        # A hopeless model's perplexity is infinite to people, but not to a record.
+        return {"perplexity": math.exp(min(mean, 700.0)), "loss": mean}
+
+    @torch.inference_mode()
+    def outcomes(self, model: nn.Module) -> Outcomes:
+        """Nats and words of each sentence of the test text."""
+        nats = torch.cat(
+            [
+                nn.functional.cross_entropy(scores, after, reduction="none").double().cpu()
+                for scores, after in self._read(model, "test")
+            ]
+        )
+        return by_sentence(nats.numpy(), self.splits["test"] == self.first)
+
+    def _read(self, model: nn.Module, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """The scores of a text's words, piece by piece, and the words."""
         was_training = model.training
         model.eval()
         text = torch.from_numpy(self.splits[split]).long().to(self.setting.device)
         before = torch.cat([text.new_tensor([self.first]), text[:-1]])
         state: Carry = None
-        nats = 0.0
         for start in range(0, len(text), EVALUATION_WORDS):
             words = before[start : start + EVALUATION_WORDS].unsqueeze(1)
-            after = text[start : start + EVALUATION_WORDS]
             scores, state = model(words, state)
-            nats += nn.functional.cross_entropy(scores.squeeze(1), after, reduction="sum").item()
+            yield scores.squeeze(1), text[start : start + EVALUATION_WORDS]
         model.train(was_training)
-        mean = nats / len(text)
-        # A hopeless model's perplexity is infinite to people, but not to a record.
-        return {"perplexity": math.exp(min(mean, 700.0)), "loss": mean}
 
     def references(self) -> dict[str, float]:
         return self._references

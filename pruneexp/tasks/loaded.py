@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import Metric, Usage
 from pruneexp.tasks.shape import Shape
 
@@ -100,6 +101,11 @@ class LoadedTask:
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """Metrics over a whole split; the model comes back as it was."""
         raise NotImplementedError(f"{type(self).__name__} does not say how")
+
+    def outcomes(self, model: nn.Module) -> Outcomes | None:
+        """What came of each item of the test split, by which runs are compared item by item; None
+        where that cannot be said. One process asks, whatever the ranks."""
+        return None
 
     def usage(self) -> Usage:
         """What the network's inputs and outputs mean; exported files say it."""

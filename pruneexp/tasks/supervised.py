@@ -12,6 +12,7 @@ from pruneexp import seeds
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.data import batches
 from pruneexp.engine import distributed
+from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import Metric
 from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
 
@@ -118,6 +119,24 @@ class Supervised(LoadedTask):
         model.train(was_training)
         means = (distributed.total(sums) / len(examples)).tolist()
         return dict(zip(names, means, strict=True))
+
+    @torch.inference_mode()
+    def outcomes(self, model: nn.Module) -> Outcomes | None:
+        """The reported metric of each example of the test split; None of the loss, which is only
+        known of batches."""
+        measure = self.measures.get(self.metric.name)
+        if measure is None:
+            return None
+        was_training = model.training
+        model.eval()
+        examples, size = self.splits["test"], self.setting.batch_size
+        values = []
+        for start in range(0, len(examples), size):
+            rows = range(start, min(start + size, len(examples)))
+            inputs, targets = self._moved(_stacked([examples[row] for row in rows]))
+            values.append(measure(_called(model, inputs), targets).double().flatten().cpu())
+        model.train(was_training)
+        return Outcomes(self.metric.name, "mean", torch.cat(values).numpy())
 
     def _example(self, split: Any, index: int, position: int) -> Any:
         """Whatever a dataset draws at random follows from (seed, position)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pruneexp import seeds
 from pruneexp.engine import distributed
+from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import LARGEST_VALUE, Progress
 from pruneexp.pruning.attached import EmptyTensor
 from pruneexp.pruning.pruner import Pruner
@@ -266,6 +267,11 @@ class Fit:
         """The metrics of the model as it is."""
         with self.precision():
             return self._numbers(self.task.evaluate(self.model, split), split)
+
+    def outcomes(self) -> Outcomes | None:
+        """What came of each item of the test split, of the model as it is."""
+        with self.precision():
+            return self.task.outcomes(self.model)
 
     def _numbers(self, metrics: dict[str, float], split: str) -> dict[str, float]:
         """The metrics, if all of them say something."""
