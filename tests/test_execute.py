@@ -29,6 +29,7 @@ from pruneexp.engine.record import (
     CHECKPOINT,
     HISTORY,
     MASKS,
+    OUTCOMES,
     PREVIOUS,
     RECORD,
     USAGE,
@@ -55,7 +56,7 @@ def test_a_sparse_run_leaves_what_was_planned(tiny: Make) -> None:
     record = execute(run, say=silent)
     folder = run.store.folder(name(run))
     assert sorted(path.name for path in folder.path.iterdir()) == sorted(
-        [RECORD, WEIGHTS, MASKS, BYTES, HISTORY, USAGE, "lease"]
+        [RECORD, WEIGHTS, MASKS, BYTES, HISTORY, OUTCOMES, USAGE, "lease"]
     )
     weights, masks = load_file(folder.path / WEIGHTS), load_file(folder.path / MASKS)
     assert sum(row.masked for row in record.counts.groups) == sum(

@@ -44,6 +44,7 @@ LAYERS = [
         "cli.sizes",
         "cli.tables",
     },
+    {"cli.matching"},
     {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"},
     {"cli.sweep"},
     {"cli.run"},
@@ -66,6 +67,7 @@ LIGHT = [
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
     *("cli.points", "cli.compose", "cli.imports", "cli.sizes", "cli.again", "cli.completion"),
     *("cli.keys", "cli.names", "cli.quoting", "cli.words", "config.schemas", "cli.search"),
+    "cli.matching",
 ]
 
 

@@ -87,7 +87,7 @@ def test_a_key_without_values_to_try_is_refused() -> None:
 
 
 def test_a_misspelt_search_is_told() -> None:
-    with pytest.raises(Invalid, match=r"union: serach takes values.*`search` is the key"):
+    with pytest.raises(Invalid, match=r"union: serach takes values.*`search` is what"):
         points([{"seed": 1, "serach": {"training.learning_rate": [0.1, 0.2]}}], [])
 
 

@@ -5,12 +5,15 @@ line says wins over every grid; only what it says of pruning is not said of dens
 
 A grid may hold `search: {training.learning_rate: [0.1, 0.2]}`: each of its points is tried with
 every value at its first seed, and made at all seeds with the value that validation chose.
+
+A grid may say `matched: true`: beside each of its sparse points stands the dense model of that size
+(`pruneexp.cli.matching`).
 """
 
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -24,6 +27,12 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.short_forms import DEPENDS_ON, expand
 
 SEARCH = "search"  # the key of a grid that holds values to choose among
+MATCHED = "matched"  # the key of a grid whose sparse points are given rivals of their size
+OWN = (SEARCH, MATCHED)  # keys of a grid that are no axes
+
+# From a sparse point and the settings in which its rivals differ from it to the points, all as
+# overrides.
+Matcher = Callable[[Sequence[str], Sequence[dict[str, str]]], list[tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class Grids:
     arguments: list[str]  # overrides of the command line, those that sweep and those that do not
     config: DictConfig  # composed without what sweeps
     loader: ConfigLoader  # composes the points
+    matcher: Matcher | None = None  # of grids with `matched`; None before points are asked for
 
     @property
     def experiment(self) -> str | None:
@@ -71,24 +81,23 @@ class Grids:
         return [
             {
                 axis.get_key_element(): (axis.input_line or "").partition("=")[2]
-                for axis in axes
+                for axis in grid.axes
                 if axis.key_or_group != "experiment"
             }
-            | ({SEARCH: {key: ",".join(tried) for key, tried in search.items()}} if search else {})
-            for axes, search in _grids(self.union, self.arguments, self.loader)
+            | ({SEARCH: {k: ",".join(v) for k, v in grid.search.items()}} if grid.search else {})
+            | ({MATCHED: True if grid.rivals == [{}] else grid.rivals} if grid.rivals else {})
+            for grid in _grids(self.union, self.arguments, self.loader)
         ]
 
     def searches(self) -> list[Search]:
         """The points of grids with a `search`, each once."""
         found: dict[tuple[str, ...], Search] = {}
-        for axes, tried in _grids(self.union, self.arguments, self.loader):
-            if not tried:
+        for grid in _grids(self.union, self.arguments, self.loader):
+            if not grid.search:
                 continue
-            seeds = [axis for axis in axes if axis.key_or_group == "seed"]
-            others = [axis for axis in axes if axis.key_or_group != "seed"]
-            of_seeds = _values(seeds[-1]) if seeds else [f"seed={self.config.seed}"]
-            for point in itertools.product(*map(_values, others)):
-                found.setdefault(point, Search(point, tuple(of_seeds), tried))
+            seeds = grid.seeds() or [f"seed={self.config.seed}"]
+            for point in grid.points(self.matcher):
+                found.setdefault(point, Search(point, tuple(seeds), grid.search))
         return list(found.values())
 
     def count(self) -> int:
@@ -97,20 +106,68 @@ class Grids:
 
     def points(self) -> list[list[str]]:
         """Every point of every grid, as overrides; each point once."""
-        return points(self.union, self.arguments, self.loader)
+        return points(self.union, self.arguments, self.loader, self.matcher)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """One grid with what the command line says."""
+
+    axes: list[Override]
+    search: dict[str, tuple[str, ...]]  # the values to try, by key
+    rivals: list[dict[str, str]]  # of its sparse points
+
+    def seeds(self) -> Sequence[str]:
+        """The values of the seed as overrides; none where the grid does not say any."""
+        seeds = [axis for axis in self.axes if axis.key_or_group == "seed"]
+        return _values(seeds[-1]) if seeds else []
+
+    def points(self, matcher: Matcher | None) -> Iterator[tuple[str, ...]]:
+        """Every point without its seed, those that are matched with their rivals."""
+        others = [axis for axis in self.axes if axis.key_or_group != "seed"]
+        for point in itertools.product(*map(_values, others)):
+            if self.rivals and matcher is not None:
+                yield from matcher(point, self.rivals)
+            else:
+                yield point
+
+    def at_seeds(self, matcher: Matcher | None) -> Iterator[tuple[str, ...]]:
+        """Every point at every seed; of a search its trials, at the first seed."""
+        if not self.search and not self.rivals:  # in the order of the axes
+            yield from itertools.product(*map(_values, self.axes))
+            return
+        seeds = self.seeds()
+        tried = [[f"{key}={value}" for value in values] for key, values in self.search.items()]
+        last = [[*seeds][:1] if self.search else seeds] if seeds else []
+        for point in self.points(matcher):
+            for rest in itertools.product(*last, *tried):
+                yield (*point, *rest)
+
+    def count(self) -> int:
+        """How many there are of these, without expanding them."""
+        lengths = [
+            1 if self.search and axis.key_or_group == "seed" else _length(axis)
+            for axis in self.axes
+        ]
+        trials = math.prod(map(len, self.search.values()))
+        return math.prod(lengths) * trials * (1 + len(self.rivals))
 
 
 def points(
-    union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None = None
+    union: list[dict[str, Any]],
+    arguments: list[str],
+    loader: ConfigLoader | None = None,
+    matcher: Matcher | None = None,
 ) -> list[list[str]]:
     """Every point of every grid multiplied with the arguments, as overrides; each point once.
 
     Arguments:
         loader: knows the options of a group, for axes such as `pruning/schedule=glob(*)`.
+        matcher: finds the rivals of points; without one, no point has any.
     """
     chosen: dict[tuple[str, ...], None] = {}
-    for axes in _with_trials(union, arguments, loader):
-        chosen |= dict.fromkeys(itertools.product(*axes))
+    for grid in _grids(union, arguments, loader):
+        chosen |= dict.fromkeys(grid.at_seeds(matcher))
     return [list(point) for point in chosen]
 
 
@@ -118,31 +175,13 @@ def count(
     union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None = None
 ) -> int:
     """How many points the grids have, where a point of several grids counts several times."""
-    return sum(
-        math.prod(1 if tried and axis.key_or_group == "seed" else _length(axis) for axis in axes)
-        * math.prod(map(len, tried.values()))
-        for axes, tried in _grids(union, arguments, loader)
-    )
-
-
-def _with_trials(
-    union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None
-) -> Iterator[list[Sequence[str]]]:
-    """The values of each axis of each grid; of a grid with a search those of its trials, at the
-    first seed."""
-    for axes, tried in _grids(union, arguments, loader):
-        values = [
-            _values(axis)[:1] if tried and axis.key_or_group == "seed" else _values(axis)
-            for axis in axes
-        ]
-        yield values + [[f"{key}={value}" for value in some] for key, some in tried.items()]
+    return sum(grid.count() for grid in _grids(union, arguments, loader))
 
 
 def _grids(
     union: list[dict[str, Any]], arguments: list[str], loader: ConfigLoader | None
-) -> Iterator[tuple[list[Override], dict[str, tuple[str, ...]]]]:
-    """The axes of each grid, its own and those of the command line, and the values of its search
-    by key."""
+) -> Iterator[_Grid]:
+    """Each grid: its axes and those of the command line, its search, and its rivals."""
     parser = OverridesParser.create(config_loader=loader)
     given = parser.parse_overrides(arguments)
     for override in given:
@@ -151,7 +190,7 @@ def _grids(
             raise Invalid([Fault("experiment", f"{why}, got {override.input_line}")])
     replaced = {override.key_or_group for override in given}
     for grid in union or [{}]:
-        words = [f"{key}={_own(key, value)}" for key, value in grid.items() if key != SEARCH]
+        words = [f"{key}={_own(key, value)}" for key, value in grid.items() if key not in OWN]
         own = [
             axis
             for axis in parser.parse_overrides(expand(words))
@@ -161,7 +200,8 @@ def _grids(
         if any(axis.input_line == "pruning=none" for axis in axes):
             axes = [axis for axis in axes if not re.match(r"pruning[./]", axis.key_or_group)]
         fixed = {axis.key_or_group for axis in axes}
-        yield axes, _search(grid[SEARCH], fixed, parser) if SEARCH in grid else {}
+        search = _search(grid[SEARCH], fixed, parser) if SEARCH in grid else {}
+        yield _Grid(axes, search, _rivals(grid[MATCHED]) if MATCHED in grid else [])
 
 
 def _search(search: Any, fixed: set[str], parser: OverridesParser) -> dict[str, tuple[str, ...]]:
@@ -179,10 +219,20 @@ def _search(search: Any, fixed: set[str], parser: OverridesParser) -> dict[str, 
     }
 
 
+def _rivals(given: Any) -> list[dict[str, str]]:
+    """What a grid says under `matched`."""
+    if given is True:
+        return [{}]
+    if isinstance(given, list) and given and all(isinstance(one, dict) for one in given):
+        return [{str(key): _text(value) for key, value in one.items()} for one in given]
+    why = "takes true, or a list of rivals such as [{}, {model.tied: true}]"
+    raise Invalid([Fault(MATCHED, f"{why}, got {given}")])
+
+
 def _own(key: str, value: Any) -> str:
     """The values of an axis of a grid as they would be typed. Only a search has keys of its own."""
     if isinstance(value, dict):
-        why = "takes values, got keys with values; `search` is the key of a grid that takes these"
+        why = "takes values, got keys with values; `search` is what takes these"
         raise Invalid([Fault(f"hydra.sweeper.union: {key}", why)])
     return _text(value)
 

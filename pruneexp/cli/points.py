@@ -54,7 +54,7 @@ def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[
     unreadable: list[dict[str, str]] = []
     for point in points:
         try:
-            runs.append(_read(composer, point))
+            runs.append(read_point(composer, point))
         except Invalid as invalid:
             unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
     return runs, unreadable
@@ -67,7 +67,7 @@ def read_trials(grids: Grids, searches: Sequence[Search]) -> list[Tried]:
     for search in searches:
         for values in search.trials():
             with suppress(Invalid):  # told among the points that cannot be read
-                run = _read(composer, search.overrides(values, search.seeds[0]))
+                run = read_point(composer, search.overrides(values, search.seeds[0]))
                 tried.append(Tried(search, values, run))
     return tried
 
@@ -77,14 +77,15 @@ def read_chosen(grids: Grids, searches: Sequence[Search], trials: Sequence[Trial
     composer = Composer(grids.loader, grids.config)
     chosen = {trial.point: trial.values for trial in trials if trial.chosen}
     return [
-        _read(composer, search.overrides(chosen[" ".join(search.point)], seed))
+        read_point(composer, search.overrides(chosen[" ".join(search.point)], seed))
         for search in searches
         if " ".join(search.point) in chosen
         for seed in search.seeds
     ]
 
 
-def _read(composer: "Composer", point: list[str]) -> Run:
+def read_point(composer: "Composer", point: list[str]) -> Run:
+    """One point, given as overrides. Raises `Invalid`."""
     try:
         run = settle(read(composer.compose(point)))
         run.model.ready()

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from omegaconf import OmegaConf
 
@@ -14,8 +14,9 @@ from pruneexp.cli.console import Console
 from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.grids import Grids, Search
 from pruneexp.cli.live import Display, DisplayRow, rows
+from pruneexp.cli.matching import Matcher
 from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, complain
-from pruneexp.cli.points import read_chosen, read_points, read_trials
+from pruneexp.cli.points import Composer, read_chosen, read_points, read_trials
 from pruneexp.cli.search import MOST_GROWTH, choose, grown
 from pruneexp.config.factory import demand_own_python
 from pruneexp.config.options import OPTIONS
@@ -55,6 +56,7 @@ def read_sweep(grids: Grids, *, ask_first: bool = True) -> Sweep:
     """Read every point of the grids and the launcher. Raises `Invalid` where the grids or the
     launcher cannot be read; a point that cannot be read is kept as unreadable."""
     launcher = _launcher(grids)
+    grids = replace(grids, matcher=Matcher(Composer(grids.loader, grids.config)))
     runs, unreadable = read_points(grids, ask_first=ask_first)
     return Sweep(
         experiment=grids.experiment,

@@ -1,0 +1,149 @@
+"""Dense models of the sizes that sparse ones are pruned to, so that both are compared at one size.
+
+A grid with `matched: true` makes two of each of its sparse points: the sparse one, and the smallest
+dense model of the same family that keeps no fewer weights. Where the two differ by more than one
+per cent, the sparsity is moved to meet the dense model. `matched` may also list rivals, each as the
+settings in which it differs from the point: `matched: [{}, {model.tied: true}]`.
+
+A point that starts from a trained dense model is matched by one that is given both stages too, of
+which nothing is pruned in the second.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pruneexp.cli.grids import MATCHED
+from pruneexp.cli.points import Composer, read_point
+from pruneexp.cli.sizes import Sizes
+from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.config.run import Run
+
+NEAR = 0.01  # two sizes that differ by more are not matched
+WIDTHS = 1000  # steps of a width between 0 and 1
+LEVELS = 10_000  # steps of a sparsity between 0 and 1
+
+
+class Matcher:
+    """Turns a sparse point into itself and its rivals, each as overrides.
+
+        Matcher(composer)(("model.hidden_size=128", "pruning.sparsity=0.95"), [{}])
+
+    Arguments:
+        composer: reads the points.
+    """
+
+    def __init__(self, composer: Composer) -> None:
+        self.composer = composer
+        self.sizes: Sizes | None = None
+        self.known: dict[tuple[Any, ...], list[tuple[str, ...]]] = {}
+
+    def __call__(
+        self, point: Sequence[str], rivals: Sequence[dict[str, str]]
+    ) -> list[tuple[str, ...]]:
+        """The point, its sparsity perhaps moved, and a dense point for each rival. A point that
+        cannot be read comes back alone, to be refused as others are. Raises `Invalid` where there
+        is no size to solve for."""
+        key = (*point, *(tuple(rival.items()) for rival in rivals))
+        if key not in self.known:
+            self.known[key] = self._matched(tuple(point), rivals)
+        return self.known[key]
+
+    def _matched(
+        self, point: tuple[str, ...], rivals: Sequence[dict[str, str]]
+    ) -> list[tuple[str, ...]]:
+        try:
+            run = read_point(self.composer, [*point])
+        except Invalid:
+            return [point]
+        self.sizes = self.sizes or Sizes(run.store)
+        wanted = self.sizes.nonzero(run)
+        dial = run.pruning.dial()
+        if dial is None or dial.name != "sparsity" or wanted is None:
+            raise _refused(f"takes points with a pruning.sparsity, got {' '.join(point)}")
+        moved = point
+        found: list[tuple[str, ...]] = []
+        for rival in rivals:
+            overrides, size = self._rival(point, rival, wanted)
+            if not found and size > wanted * (1 + NEAR):
+                moved, wanted = self._moved(point, run, size)
+            found.append(overrides)
+        self.sizes.save()
+        return [moved, *found]
+
+    def _rival(
+        self, point: tuple[str, ...], rival: dict[str, str], wanted: int
+    ) -> tuple[tuple[str, ...], int]:
+        """The smallest dense model not below a number of weights, as overrides, and its number."""
+        assert self.sizes is not None
+        own = _without(point, [*rival])
+        own += tuple(f"{key}={value}" for key, value in rival.items())
+        overrides = _dense(own, read_point(self.composer, [*own]))
+        dense = read_point(self.composer, [*overrides])
+        keys = [size.name for size in dense.model.sizes() if size.heading]
+        if len(keys) != 1:
+            raise _refused(f"takes a model with one size to turn, got {dense.model.word}")
+        (key,) = keys
+        given = getattr(dense.model, key)
+        scale = 1 if isinstance(given, int) else WIDTHS
+
+        def weights(step: int) -> int:
+            value = step if scale == 1 else step / scale
+            return _known(self.sizes, replace(dense, model=replace(dense.model, **{key: value})))
+
+        most = round(given * scale)
+        step = _first(1, most, lambda step: weights(step) >= wanted)
+        if step is None:
+            why = f"finds no {key} up to {given:g} with {wanted:,} weights, for {' '.join(point)}"
+            raise _refused(why)
+        value = f"{step}" if scale == 1 else f"{step / scale:g}"
+        full = f"model.{key}"
+        return (*_without(overrides, [full]), f"{full}={value}"), weights(step)
+
+    def _moved(self, point: tuple[str, ...], run: Run, wanted: int) -> tuple[tuple[str, ...], int]:
+        """The point with the sparsity that comes nearest to a number of weights, and its number."""
+
+        def weights(level: int) -> int:
+            pruning: Any = run.pruning
+            return _known(
+                self.sizes, replace(run, pruning=replace(pruning, sparsity=level / LEVELS))
+            )
+
+        first = _first(0, LEVELS - 1, lambda level: weights(level) <= wanted) or 0
+        level = min((max(first - 1, 0), first), key=lambda level: abs(weights(level) - wanted))
+        key = "pruning.sparsity"
+        return (*_without(point, [key]), f"{key}={level / LEVELS:g}"), weights(level)
+
+
+def _dense(point: tuple[str, ...], run: Run) -> tuple[str, ...]:
+    """A point without pruning; one with a start keeps its stages and prunes nothing in the last."""
+    if run.pruning.starts_from.word == "scratch":
+        left = tuple(word for word in point if not re.match(r"pruning[./=]", word))
+        return (*left, "pruning=none")
+    return (*_without(point, ["pruning.sparsity"]), "pruning.sparsity=0")
+
+
+def _without(point: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for word in point if word.partition("=")[0] not in keys)
+
+
+def _known(sizes: Sizes | None, run: Run) -> int:
+    assert sizes is not None
+    weights = sizes.nonzero(run)
+    assert weights is not None, run
+    return weights
+
+
+def _first(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
+    """The lowest number from `low` to `high` from which on it holds; None where it never does."""
+    if not holds(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
+
+
+def _refused(why: str) -> Invalid:
+    return Invalid([Fault(MATCHED, why)])
