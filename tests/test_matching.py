@@ -105,8 +105,9 @@ def test_a_dense_point_has_nothing_to_match() -> None:
         made(grids([], **{"pruning": "none", "matched": True}))
 
 
-def net(shape: Any) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(shape.pixels**2, 20), nn.Linear(20, shape.classes))
+def net() -> nn.Module:
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 47)]
+    return nn.Sequential(nn.Conv2d(1, 8, 3), *pooled)
 
 
 def test_a_model_without_a_size_is_refused() -> None:
