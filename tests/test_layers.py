@@ -136,7 +136,7 @@ def test_the_report_reads_records_only() -> None:
         if name.startswith("report"):
             for other in imported(path):
                 allowed = ("config.recipe", "engine.record", "engine.store", "engine.files")
-                allowed += ("engine.run_folder", "engine.typed", "printable")
+                allowed += ("engine.run_folder", "engine.typed", "engine.outcomes", "printable")
                 assert other.startswith("report") or other in allowed, f"{name} imports {other}"
 
 

@@ -15,7 +15,7 @@ from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import ModelScope, Named
 from pruneexp.pruning.start import FromDense
 from pruneexp.report import CONTENTS, figures, read_contents, report
-from pruneexp.report.analysis import frontier
+from pruneexp.report.analysis import points
 from pruneexp.report.figures import sizes
 from pruneexp.report.format import TABLE_FORMATS
 from pruneexp.report.output.tables import TABLES, table
@@ -23,23 +23,14 @@ from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 from tests.results import PERPLEXITY, Results, paper
 
-T2 = 12.70620  # Student's t at 97.5 % for one degree of freedom, from a printed table
-
 
 class TestIntervals:
     def test_three_numbers(self) -> None:
         # mean 71, standard deviation 1, t for two degrees of freedom 4.30265
-        assert frontier.half_width([70, 71, 72]) == pytest.approx(4.30265 / math.sqrt(3))
+        assert points.half_width([70, 71, 72]) == pytest.approx(4.30265 / math.sqrt(3))
 
     def test_one_number_has_none(self) -> None:
-        assert frontier.half_width([70]) is None
-
-    @pytest.mark.parametrize(
-        ("freedom", "printed"),
-        [(1, 12.7062), (9, 2.2622), (10, 2.2281), (15, 2.1314), (30, 2.0423), (120, 1.9799)],
-    )
-    def test_student_is_as_printed_in_tables(self, freedom: int, printed: float) -> None:
-        assert frontier.student(freedom) == pytest.approx(printed, abs=6e-5)
+        assert points.half_width([70]) is None
 
     def test_seeds_fold_into_one_point(self, results: Results) -> None:
         for seed, test in enumerate([70.0, 71.0, 72.0]):
@@ -61,10 +52,12 @@ class TestComparison:
         results.finish(1_000_000, 80.0, 1.0)
         results.finish(100_000, 73.0, 1.0, 0.9)
         (gap,) = results.find().pairs[0].gaps
-        assert gap.theirs.mean == pytest.approx(70.0)
-        assert gap.difference == pytest.approx(3.0)
+        error = math.sqrt(40 * 20)  # straight over the logarithms of size and of error
+        assert gap.theirs.mean == pytest.approx(100 - error)
+        assert gap.difference.value == pytest.approx(73 - (100 - error))
+        assert gap.ratio is not None and gap.ratio.value == pytest.approx(27 / error)
         assert (gap.ours.measured, gap.theirs.measured, gap.better) == (True, False, "sparse")
-        assert gap.half is None
+        assert gap.difference.low is None and not gap.is_known
 
     def test_lower_may_be_better(self, results: Results) -> None:
         results.finish(10_000, 60.0, 0.25, metric=PERPLEXITY)
@@ -72,26 +65,74 @@ class TestComparison:
         results.finish(100_000, 73.0, 1.0, 0.9, metric=PERPLEXITY)
         found = results.find()
         (gap,) = found.pairs[0].gaps
-        assert gap.difference == pytest.approx(3.0)
+        assert gap.difference.value == pytest.approx(73 - math.sqrt(60 * 80))
         assert gap.better == "dense"
-        assert "dense has the better test perplexity by 3.00;" in found.verdicts[0]
+        assert "dense has the better test perplexity by 3.72;" in found.verdicts[0]
 
-    def test_half_widths_add_in_squares(self, results: Results) -> None:
-        for seed, off in enumerate([-1, 1]):  # half width of two such seeds: t * 1
-            results.finish(10_000, 60.0 + off, 0.25, seed=seed)
-            results.finish(1_000_000, 80.0 + off, 1.0, seed=seed)
-            results.finish(100_000, 73.0 + off, 1.0, 0.9, seed=seed)
+    def seeds(self, results: Results, *points: tuple[int, float, float, float | None]) -> None:
+        """Three seeds of each: size, mean, width and sparsity; what seeds differ by is no noise
+        alone, and no two points differ by the same."""
+        offs = [(-1.0, 0.2, 0.9), (-0.8, -0.1, 1.1), (-1.2, 0.1, 0.8), (-0.9, 0.0, 1.2)]
+        for (nonzero, mean, width, sparsity), off in zip(points, offs, strict=False):
+            for seed, each in enumerate(off):
+                results.finish(nonzero, mean + each, width, sparsity, seed=seed)
+
+    def test_points_share_their_spread_and_seeds_are_blocks(self, results: Results) -> None:
+        self.seeds(results, (1000, 60, 0.25, None), (9000, 80, 1, None), (1000, 63, 1, 0.9))
+        (gap,) = results.find().pairs[0].gaps
+        assert gap.found.freedom == 2  # two points at three seeds, less two means and two seeds
+        assert gap.better == "sparse"
+        assert gap.difference.low is not None and gap.difference.low > 0
+        assert gap.difference.value == pytest.approx(3.0, abs=0.2)
+
+    def test_what_is_within_the_interval_is_a_tie(self, results: Results) -> None:
+        self.seeds(results, (1000, 60, 0.25, None), (1000, 60.1, 1, 0.9))
         found = results.find()
-        (gap,) = found.pairs[0].gaps
-        assert gap.theirs.half == pytest.approx(T2 * math.sqrt(0.5))
-        assert gap.half == pytest.approx(T2 * math.sqrt(1.5))
-        assert "0 of 1 differences exceed their 95 % interval" in found.verdicts[0]
+        (pair,) = found.pairs
+        assert pair.gaps[0].better in ("tie", "equal")
+        assert pair.overall is not None and pair.overall.matched
+        assert "sparse and dense cannot be told apart" in found.verdicts[0] or (
+            "are equal within half a point" in found.verdicts[0]
+        )
+
+    def test_matched_sizes_are_compared_and_nothing_between(self, results: Results) -> None:
+        """Dense models of the sizes of both sparse ones, and a third between them."""
+        for nonzero, test, width in [(1000, 60, 0.2), (3000, 68, 0.4), (9000, 80, 1)]:
+            results.finish(nonzero, test, width)
+        for nonzero, test, sparsity in [(1005, 63, 0.9), (8990, 79, 0.1)]:
+            results.finish(nonzero, test, 1.0, sparsity)
+        (pair,) = results.find().pairs
+        assert [gap.nonzero for gap in pair.gaps] == [1005, 8990]
+        assert all(gap.ours.measured and gap.theirs.measured for gap in pair.gaps)
+        assert "at which sparse and dense were both measured" in results.find().verdicts[0]
+
+    def test_levels_of_a_parent_are_no_more_than_its_seeds(self, results: Results) -> None:
+        for seed in range(3):
+            results.finish(1000, 60.0 + seed**2 / 5, 0.25, seed=seed)
+            for nonzero, sparsity in [(1000, 0.9), (1001, 0.8)]:
+                start = FromDense()
+                off = seed * seed
+                results.finish(nonzero, 63.0 + off, 1.0, sparsity, seed=seed, start=start)
+        (pair,) = results.find().pairs
+        assert pair.overall is not None and pair.overall.found.freedom == 2
+
+    def test_several_comparisons_are_adjusted(self, results: Results) -> None:
+        for seed in range(3):
+            results.finish(1000, 60.0 + seed**2 / 5, 0.25, seed=seed)
+            for interval in (5, 6):
+                cubic = Cubic(interval=interval)
+                results.finish(1000, 62.0 + seed * 0.9, 1.0, 0.9, seed=seed, schedule=cubic)
+        first, second = (pair.overall for pair in results.find().pairs)
+        assert first is not None and second is not None
+        alone = first.found.probability()
+        assert first.comparisons == 2 and alone is not None
+        assert first.probability == pytest.approx(min(1.0, 2 * alone))
 
     def test_only_sizes_that_both_reach(self, results: Results) -> None:
         gaps = paper(results).find().pairs[0].gaps
         assert [gap.nonzero for gap in gaps] == [460_000, 1_090_000, 1_320_000, 2_130_000]
         assert gaps[0].measured == "dense ×0.25 and sparse 90 %"
-        assert gaps[0].difference == pytest.approx(11.2)
+        assert gaps[0].difference.value == pytest.approx(11.2)
 
     def test_the_verdict_says_who_and_by_how_much(self, results: Results) -> None:
         # Dense 0.5 lies log(1.32/1.09) / log(2.13/1.09) = 0.2858 of the way from 67.7 to 69.5,
@@ -145,10 +186,10 @@ class TestRivals:
             for nonzero, test in zip((10_000, 20_000), tests, strict=True):
                 results.finish(nonzero, test, width, 1 - nonzero / 40_000)
         assert results.find().verdicts == [
-            "At the 2 sizes that “sparse, width 1” and “sparse, width 0.5” both reach (10.0k to "
-            "20.0k non-zero parameters), “sparse, width 0.5” has the better test accuracy at all "
-            "2, by 1.0 to 4.0 points; with one seed a point, how much of that is chance is not "
-            "known."
+            "At the 2 sizes at which “sparse, width 1” and “sparse, width 0.5” were both measured "
+            "(10.0k to 20.0k non-zero parameters), “sparse, width 0.5” has the better test "
+            "accuracy at all 2, by 1.0 to 4.0 points; with one seed a point, how much of that is "
+            "chance is not known."
         ]
         made = report(results.store, results.plan)
         assert "Sparse, width 1 (A) against sparse, width 0.5 (B) at equal size" in made.text(100)
@@ -158,18 +199,17 @@ class TestRivals:
     def test_of_several_the_largest_difference_is_told(self, results: Results) -> None:
         self.intervals(results, (5, 1000, 70.0), (10, 1000, 60.0), (20, 1000, 95.0))
         found = results.find()
-        # Each half width is t * 1, so that of a difference is t * sqrt(2) = 17.97.
         assert found.verdicts == [
             "Of 3 sparse curves, two by two at equal size (1.0k non-zero parameters), “sparse, "
-            "interval 20” is furthest ahead of “sparse, interval 10”, by 35.0 ± 18.0 points of "
-            "test accuracy at 1.0k; 2 of 3 differences exceed their 95 % interval, and one in "
+            "interval 20” is furthest ahead of “sparse, interval 10”, by 35.1 points of test "
+            "accuracy at 1.0k; 1 of 3 differences lie beyond their 95 % interval, and one in "
             "twenty would by chance."
         ]
         made = TABLES["rivals"](found)
         assert made is not None
         assert made.cells[1] == [
             *("interval 5", "interval 20", "1.0k", "both 90 %"),
-            *("70.0 ± 12.7", "95.0 ± 12.7", "−25.0 ± 18.0", "B"),
+            *("70.0 ± 12.7", "95.0 ± 12.7", "−25.1 (−253.1 to +1.4)", "tie"),
         ]
         assert made.raw["a_series"][0] == "sparse, interval 5"
 
@@ -184,7 +224,7 @@ class TestRivals:
         for seed, (nonzero, interval) in enumerate([(10_000, 5), (10_009, 6), (10_002, 7)]):
             results.finish(nonzero, 70.0 + seed, 1.0, 0.9, schedule=Cubic(interval=interval))
         gaps = [gap for pair in results.find().rivals for gap in pair.gaps]
-        assert [gap.difference for gap in gaps] == [-1.0, -2.0, -1.0]
+        assert [gap.difference.value for gap in gaps] == pytest.approx([-1.0, -2.0, -1.0])
         assert all(gap.ours.measured and gap.theirs.measured for gap in gaps)
 
     def test_other_data_and_other_families_are_no_rivals(self, results: Results) -> None:
@@ -439,10 +479,11 @@ class TestReport:
         assert max(map(len, text.splitlines())) <= width
         assert "\x1b" not in text and "…" not in text
         assert never.name in text.replace("\n  ", "")
-        # ln(79808 / 24464) / ln(293000 / 24464) = 0.4762 of the way from 70.5 to 81.5
-        row = "79.8k sparse 75 % 80.5 ± 6.4 ≈75.7 ± 4.5 +4.8 ± 7.8 sparse"
+        # ln(79808 / 24464) / ln(293000 / 24464) = 0.4762 of the way from an error of 29.5 to 18.5,
+        # on logarithms: 23.6
+        row = "79.8k sparse 75 % 80.5 ± 6.4 ≈76.4 +4.1 (+3.6 to +4.7) sparse"
         assert all(word in text for word in row.split())
-        if width >= 60:
+        if width >= 100:
             assert row in [" ".join(line.split()) for line in text.splitlines()]
 
     def test_nothing_is_finished(self, results: Results) -> None:

@@ -5,25 +5,21 @@ import json
 import os
 import signal
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pruneexp.config.curve import describe
-from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, RECORD
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model, ResNet50
 from pruneexp.pruning import Random
 from pruneexp.quantisation import Aware, Rounding
-from pruneexp.report import CLAIMS, figures, report
-from pruneexp.report.analysis import claims
+from pruneexp.report import figures, report
 from pruneexp.report.data import index, load, naming
 from pruneexp.tasks import Grammar
-from tests.results import PERPLEXITY, Results, paper, weights
+from tests.results import Results, paper, weights
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -184,122 +180,6 @@ class TestNames:
         assert (rounded.values, rounded.quantised) == ("int8", "int8 after training")
         control = described(1.0, 0.9, quantisation=Aware(values="fp32"))
         assert control.quantised == "fp32 trained on"
-
-
-class TestClaims:
-    def judge(self, results: Results, name: str) -> list[claims.Verdict]:
-        claim = [c for c in claims.read_claims(CLAIMS) if c.endpoint == name]
-        return claims.judged(claim, results.find())
-
-    def seeds(self, results: Results, gap: float, spread: float = 0.1) -> None:
-        for seed in range(3):
-            shift = spread * (seed - 1)
-            results.finish(1_000, 60.0 + shift, 0.5, seed=seed)
-            results.finish(4_000, 70.0 + shift, 1.0, seed=seed)
-            results.finish(1_000, 60.0 + gap + shift, 1.0, 0.75, seed=seed)
-
-    @pytest.mark.parametrize(
-        ("gap", "spread", "verdict"),
-        [(3.0, 0.1, claims.HOLDS), (-3.0, 0.1, claims.FAILS), (0.1, 0.5, claims.UNTOLD)],
-    )
-    def test_a_claim_is_judged_by_its_endpoint(
-        self, results: Results, gap: float, spread: float, verdict: str
-    ) -> None:
-        self.seeds(results, gap, spread)
-        for name in claims.ENDPOINTS:
-            (judged,) = self.judge(results, name)
-            assert judged.verdict == verdict, name
-            assert bool(judged.settle) == (verdict == claims.UNTOLD)
-        text = report(results.store, results.plan).text(100)
-        assert "What the papers claim" in text and verdict in text
-
-    def seeded(
-        self, results: Results, test: float, *what: Any, nonzero: int = 1000, **more: Any
-    ) -> None:
-        for seed in range(3):
-            results.finish(nonzero, test + 0.1 * seed, *what, seed=seed, **more)
-
-    @pytest.mark.parametrize(
-        ("other", "name"),
-        [
-            ({"criterion": Random()}, "sparse, random"),
-            ({"quantisation": Rounding(values="int8")}, "int8 after training"),
-        ],
-    )
-    @pytest.mark.parametrize("control_first", [True, False])
-    def test_another_curve_does_not_speak_for_the_method(
-        self, results: Results, control_first: bool, other: dict[str, Any], name: str
-    ) -> None:
-        """Whichever of them comes first in the plan."""
-        sparse = [(67.0, {}), (50.0, other)]
-        for test, more in reversed(sparse) if control_first else sparse:
-            self.seeded(results, test, 1.0, 0.75, **more)
-        self.seeded(results, 60.0, 0.5)
-        self.seeded(results, 70.0, 1.0, nonzero=4000)
-        for endpoint in claims.ENDPOINTS:
-            told = {each.curves: each.verdict for each in self.judge(results, endpoint)}
-            control = [verdict for curves, verdict in told.items() if name in curves]
-            method = [verdict for curves, verdict in told.items() if name not in curves]
-            assert method == [claims.HOLDS], endpoint
-            # Rounded runs have no dense ones of their type beside them here.
-            assert control == ([claims.FAILS] if "criterion" in other else []), endpoint
-
-    @pytest.mark.parametrize(
-        "dense", [{"data": "b" * 10}, {"model": MobileNetV1(width=0.5, layout="published")}]
-    )
-    def test_what_is_not_alike_is_not_held_against_each_other(
-        self, results: Results, dense: dict[str, Any]
-    ) -> None:
-        self.seeded(results, 67.0, 1.0, 0.75)
-        self.seeded(results, 60.0, 0.5, **dense)
-        assert all(self.judge(results, name) == [] for name in claims.ENDPOINTS)
-
-    def test_a_difference_has_the_sign_that_its_words_say(self, results: Results) -> None:
-        """Of a perplexity less is better."""
-        self.seeded(results, 100.0, 0.5, metric=PERPLEXITY)
-        self.seeded(results, 90.0, 1.0, 0.75, metric=PERPLEXITY)
-        for name, figures_ in (
-            ("sparse_above_dense", "at 1 size sparse − dense is −10.00"),
-            ("point_above_point", "90.10 ± 0.25 against 100.10 ± 0.25"),
-        ):
-            (judged,) = self.judge(results, name)
-            assert (judged.verdict, judged.figures) == (claims.HOLDS, figures_)
-
-    def test_seeds_are_counted_where_the_claim_looks(self, results: Results) -> None:
-        self.seeds(results, 3.0)
-        results.finish(500, 40.0, 0.25)
-        for name in claims.ENDPOINTS:
-            (judged,) = self.judge(results, name)
-            assert judged.verdict == claims.HOLDS, name
-
-    def test_a_lead_within_the_margin_does_not_hold(self, results: Results) -> None:
-        self.seeds(results, 3.0)
-        for claim in claims.read_claims(CLAIMS):
-            for margin, verdict in ((1.0, claims.HOLDS), (3.1, claims.UNTOLD), (5.0, claims.FAILS)):
-                (judged,) = claims.judged([replace(claim, margin=margin)], results.find())
-                assert judged.verdict == verdict, (claim.endpoint, margin)
-
-    def test_one_seed_tells_nothing(self, results: Results) -> None:
-        results.finish(1_000, 60.0, 0.5)
-        results.finish(1_000, 90.0, 1.0, 0.75)
-        (judged,) = self.judge(results, "point_above_point")
-        assert judged.verdict == claims.UNTOLD
-        assert "3 seeds on both sides would tell; there is 1" in str(judged)
-
-    def test_runs_that_cannot_speak_to_it_are_silent(self, results: Results) -> None:
-        results.finish(1_000, 60.0, 0.5)
-        assert all(self.judge(results, name) == [] for name in claims.ENDPOINTS)
-        assert "claim" not in report(results.store, results.plan).text(100)
-
-    def test_what_is_no_claim_is_named(self, tmp_path: Path) -> None:
-        path = tmp_path / "mine.yaml"
-        for data, message in (
-            ({"sentence": "x"}, "is no claim: Claim lacks endpoint"),
-            ({"sentence": "x", "source": "y", "endpoint": "z"}, "endpoint takes sparse_above"),
-        ):
-            path.write_text(yaml.safe_dump(data))
-            with pytest.raises(Invalid, match=message):
-                claims.read_claims(tmp_path)
 
 
 class TestStaleFiles:

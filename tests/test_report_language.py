@@ -292,12 +292,11 @@ class TestUnits:
         made = report(results.store, twin(results, FLOORS).plan)
         for words in (made.text(100), (made.folder / "report.md").read_text()):
             assert "test perplexity" in words and "()" not in words and " points;" not in words
-        # Dense at 83k lies log(83/53) / log(138/53) = 0.4687 of the way from 43.1 to 36.0: 39.77;
-        # at 43k log(43/23) / log(53/23) = 0.7495 of 47.3 to 43.1: 44.15. Sparse at 53k
-        # log(53/43) / log(83/43) = 0.3180 of 34.4 to 33.7: 34.18.
+        # On logarithms dense at 83k lies log(83/53) / log(138/53) = 0.4687 of the way from 43.1 to
+        # 36.0, at 39.61, where sparse has 33.7.
         assert made.verdicts == [
             "At the 4 sizes that sparse and dense both reach (23.0k to 83.0k non-zero parameters), "
-            "sparse has the better test perplexity at all 4, by 6.07 to 10.70; with one seed a "
+            "sparse has the better test perplexity at all 4, by 5.91 to 10.70; with one seed a "
             "point, how much of that is chance is not known."
         ]
         assert made.tables["comparison"].header[-2] == "Sparse −\N{NO-BREAK SPACE}dense"

@@ -72,7 +72,7 @@ class TestTables:
         results.finish(1_000_000, 80.0, 1.0)
         results.finish(100_000, 69.0, 1.0, 0.9)
         assert comparison(results.find()).cells == [
-            ["100.0k", "sparse 90 %", "69.0", "≈70.0", "−1.0", "dense"]
+            ["100.0k", "sparse 90 %", "69.0", "≈71.7", "−2.7", "dense"]
         ]
 
     @pytest.mark.parametrize(

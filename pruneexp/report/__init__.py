@@ -2,7 +2,7 @@
 
     print(report(store, plan).text(80))
 
-The line inside: load -> frontier -> budgets -> claims -> figures and tables -> page -> screen.
+The line inside: load -> points -> comparison -> claims -> figures and tables -> page -> screen.
 """
 
 import gc

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pruneexp.report.analysis.frontier import Pair
+from pruneexp.report.analysis.comparison import Pair
 from pruneexp.report.data.load import Runs
 from pruneexp.report.data.rows import Row
 from pruneexp.report.format import number, span

@@ -1,22 +1,25 @@
 """The papers' claims, held against the runs of a report.
 
-A claim is data: a YAML in pruneexp/report/claims. Its endpoint is a function here, which judges it
-by the report's points and comparisons. A new claim of a known endpoint is a YAML and no code; a
-new endpoint is a function and an entry in `ENDPOINTS`.
+A claim is data: a YAML in pruneexp/report/claims. Its endpoint is a function in `endpoints`, which
+judges it by the report's points and comparisons. A new claim of a known endpoint is a YAML and no
+code; a new endpoint is a function there and an entry in `ENDPOINTS`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine.record import Metric
 from pruneexp.engine.typed import typed
-from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.frontier import Gap, Pair, Point, behind
-from pruneexp.report.format import estimate, quoted, signed, span
+from pruneexp.report.analysis.points import Point
+from pruneexp.report.analysis.statistics import Scale
+
+if TYPE_CHECKING:
+    from pruneexp.report.analysis.findings import Findings
 
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 
@@ -41,25 +44,61 @@ class Place:
 
 @dataclass(kw_only=True, slots=True)
 class Claim:
-    """What a paper says. Fields that an endpoint does not need stay empty.
+    """What a paper says. Fields that an endpoint does not need keep their defaults.
 
     Arguments:
         sentence, source: the claim in words, and where it stands.
         endpoint: the function that judges it.
-        margin: how far ahead one side must be, in the metric's unit.
+        points, share: how far ahead one side must be, or how near two must be to count as equal, of
+            a metric in per cent and as a share of any other; of curves always as a share, of the
+            error or the metric. Written before any run.
         least_seeds: with fewer on either side, nothing can be told.
+        budget: what makes two models comparable: nonzero or bytes.
         family: the word with which the families begin that it speaks of; all without.
+        criterion: of the sparse runs that it speaks of, such as magnitude; any without.
+        same_size: whether both points are of one size of model, as a sparse model and its parent.
+        setting: the key of a setting, or the beginning of several, that the claim is about.
+        first, second: values of that setting.
+        low, high: the ends of a range that the claim names.
         better, worse: the points that it compares.
     """
 
     sentence: str
     source: str
     endpoint: str
-    margin: float = 0.0
+    points: float = 0.0
+    share: float = 0.0
     least_seeds: int = 1
+    budget: str = "nonzero"
     family: str = ""
+    criterion: str = "magnitude"
+    same_size: bool = False
+    setting: str = ""
+    first: str = ""
+    second: str = ""
+    low: float = 0.0
+    high: float = 0.0
     better: Place | None = None
     worse: Place | None = None
+
+    def speaks_of(self, point: Point) -> bool:
+        """Whether a point is of the family, and if sparse by the criterion, that it is about."""
+        return point.family.startswith(self.family) and (
+            point.kind == "dense"
+            or self.criterion in ("", point.setting("pruning.criterion") or "magnitude")
+        )
+
+    def margin(self, metric: Metric, level: float) -> float:
+        """In the metric's unit, beside a value of this level."""
+        return self.points if metric.unit == "%" else self.share * abs(level)
+
+    def margin_of_curves(self, scale: Scale) -> float:
+        """On the scale of a comparison."""
+        return math.log(1 + self.share) if scale.name else self.share
+
+    def lacking(self, *names: str) -> Invalid:
+        """The error for fields that its endpoint needs."""
+        return Invalid([Fault(self.sentence, f"lacks {' and '.join(names)}")])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +110,7 @@ class Verdict:
     figures: str  # what that rests on
     settle: str = ""  # what would settle it, where it cannot be told
     curves: str = ""  # which curves say so, where several speak to the claim
+    told: dict[str, Any] = field(default_factory=dict)  # its numbers, for programs
 
     def __str__(self) -> str:
         whose = f", by {self.curves}" if self.curves else ""
@@ -78,98 +118,10 @@ class Verdict:
         return f"{text}. {self.settle}" if self.settle else f"{text}."
 
 
-# One verdict for each curve, or pair of curves, that can speak to the claim: a random control must
-# not speak for the magnitudes that stand beside it, whichever comes first in a plan.
-Endpoint = Callable[[Claim, Findings], list[Verdict]]
-
-
-def sparse_above_dense(claim: Claim, found: Findings) -> list[Verdict]:
-    """Whether a sparse curve is ahead of the dense ones of its family wherever both reach, beyond
-    the intervals."""
-    by_curve: dict[str, list[Pair]] = {}
-    for pair in found.pairs:
-        if pair.gaps and _belongs(pair.ours[0], claim) and _alike(pair.ours[0], pair.theirs[0]):
-            by_curve.setdefault(pair.ours[0].series, []).append(pair)
-    return [_over_gaps(claim, found, series, pairs) for series, pairs in by_curve.items()]
-
-
-def _over_gaps(claim: Claim, found: Findings, series: str, pairs: list[Pair]) -> Verdict:
-    """What one sparse curve says, held against each dense curve beside it."""
-    gaps = [gap for pair in pairs for gap in pair.gaps]
-    differences = [gap.difference for gap in gaps]
-    by = span(min(differences), max(differences), lambda value: signed(value, None, found.digits))
-    sizes = "1 size" if len(gaps) == 1 else f"{len(gaps)} sizes"
-    figures = f"at {sizes} sparse − dense is {by} {found.metric.points}".rstrip()
-    seeds = min(
-        point.n
-        for pair in pairs
-        for gap in pair.gaps
-        for curve in (pair.ours, pair.theirs)
-        for point in behind(curve, gap.nonzero)
-    )
-    leads = [(_gain(gap, found.metric) - claim.margin, gap.half or 0.0) for gap in gaps]
-    near = sum(abs(lead) <= half for lead, half in leads)
-    told = "1 difference lies" if near == 1 else f"{near} differences lie"
-    settle = ""
-    if seeds < claim.least_seeds:
-        verdict, settle = UNTOLD, _more_seeds(claim, seeds)
-    elif any(lead < -half for lead, half in leads):
-        verdict = FAILS
-    elif near:
-        verdict, settle = UNTOLD, f"{told} within the interval: more seeds would tell."
-    else:
-        verdict = HOLDS
-    whose = quoted(series)
-    return Verdict(claim=claim, verdict=verdict, figures=figures, settle=settle, curves=whose)
-
-
-def point_above_point(claim: Claim, found: Findings) -> list[Verdict]:
-    """Whether one point is better than another on the same data, of the same family and with the
-    same type of values, beyond both intervals."""
-    if claim.better is None or claim.worse is None:
-        raise Invalid([Fault(claim.sentence, "lacks better and worse, the points to compare")])
-    family = [point for point in found.points if _belongs(point, claim)]
-    return [
-        _of_points(claim, found, better, worse)
-        for better in family
-        if claim.better.fits(better)
-        for worse in family
-        if claim.worse.fits(worse) and _alike(better, worse)
-    ]
-
-
-def _of_points(claim: Claim, found: Findings, better: Point, worse: Point) -> Verdict:
-    """What two points say."""
-    sign = 1 if found.metric.higher_is_better else -1
-    lead = sign * (better.test - worse.test) - claim.margin
-    half = (better.test_half or 0.0) + (worse.test_half or 0.0)
-    values = [estimate(point.test, point.test_half, found.digits) for point in (better, worse)]
-    seeds = min(better.n, worse.n)
-    settle = ""
-    if seeds < claim.least_seeds:
-        verdict, settle = UNTOLD, _more_seeds(claim, seeds)
-    elif abs(lead) <= half:
-        verdict = UNTOLD
-        settle = "The difference lies within the intervals: more seeds would tell."
-    else:
-        verdict = HOLDS if lead > 0 else FAILS
-    return Verdict(
-        claim=claim,
-        verdict=verdict,
-        figures=f"{values[0]} against {values[1]}",
-        settle=settle,
-        curves=f"{quoted(better.series)} against {quoted(worse.series)}",
-    )
-
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "sparse_above_dense": sparse_above_dense,
-    "point_above_point": point_above_point,
-}
-
-
 def read_claims(folder: Path) -> list[Claim]:
     """The claims of a folder, by name of file. Raises `Invalid`, which names the file."""
+    from pruneexp.report.analysis.endpoints import ENDPOINTS
+
     claims = []
     for path in sorted(folder.glob("*.yaml")):
         try:
@@ -179,13 +131,17 @@ def read_claims(folder: Path) -> list[Claim]:
         if claim.endpoint not in ENDPOINTS:
             takes = f"takes {', '.join(ENDPOINTS)}, got {claim.endpoint}"
             raise Invalid([Fault(f"{path}: endpoint", takes)])
+        if claim.budget not in ("nonzero", "bytes"):
+            raise Invalid([Fault(f"{path}: budget", f"takes nonzero, bytes, got {claim.budget}")])
         claims.append(claim)
     return claims
 
 
-def judged(claims: list[Claim], found: Findings) -> list[Verdict]:
+def judged(claims: list[Claim], found: "Findings") -> list[Verdict]:
     """The verdicts on those claims that the runs can speak to. Curves are named where several
     speak to one claim."""
+    from pruneexp.report.analysis.endpoints import ENDPOINTS
+
     if not found.points:
         return []
     verdicts: list[Verdict] = []
@@ -193,27 +149,3 @@ def judged(claims: list[Claim], found: Findings) -> list[Verdict]:
         told = ENDPOINTS[claim.endpoint](claim, found)
         verdicts += told if len(told) > 1 else [replace(verdict, curves="") for verdict in told]
     return verdicts
-
-
-def _belongs(point: Point, claim: Claim) -> bool:
-    """Whether a claim speaks of a point's family."""
-    return point.family.startswith(claim.family)
-
-
-def _alike(point: Point, other: Point) -> bool:
-    """Whether two points may be held against each other."""
-    return (point.data, point.family, point.quantised) == (
-        other.data,
-        other.family,
-        other.quantised,
-    )
-
-
-def _gain(gap: Gap, metric: Metric) -> float:
-    """How far the sparse side is ahead, whichever way the metric goes."""
-    return gap.difference if metric.higher_is_better else -gap.difference
-
-
-def _more_seeds(claim: Claim, seeds: int) -> str:
-    there = f"there {'is' if seeds == 1 else 'are'} {seeds}"
-    return f"{claim.least_seeds} seeds on both sides would tell; {there}."

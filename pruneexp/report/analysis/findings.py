@@ -5,7 +5,8 @@ from functools import cached_property
 
 from pruneexp.engine.record import Metric, Plan
 from pruneexp.report.analysis.budgets import Given, budgets, unequal
-from pruneexp.report.analysis.frontier import Gap, Pair, Point, curves, pairs, rivals
+from pruneexp.report.analysis.comparison import EQUAL, TIE, Gap, Overall, Pair, pairs, rivals
+from pruneexp.report.analysis.points import Point, curves
 from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, quoted, short, span
 
@@ -79,10 +80,10 @@ def find(plan: Plan, runs: Runs) -> Findings:
         found.verdicts = ["No run of this plan is finished, so there is nothing to compare."]
         return found
     found.curves = curves(runs)
-    found.pairs = pairs(found.curves, runs.metric)
+    found.pairs = pairs(found.curves, runs.metric, runs.outcomes)
     found.budgets = budgets(runs, list(found.curves))
-    found.rivals, left_out = rivals(found.curves, runs.metric)
-    found.warnings += left_out
+    found.rivals, left_out = rivals(found.curves, runs.metric, runs.outcomes)
+    found.warnings = list(dict.fromkeys([*runs.warnings, *left_out]))
     found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
     found.verdicts = [_verdict(found, pair) for pair in found.pairs] + _between(found)
     found.verdicts = found.verdicts or [_alone(found)]
@@ -116,21 +117,100 @@ def _verdict(found: Findings, pair: Pair) -> str:
     # Of two sparse curves the names alone tell which is meant.
     called = dict(zip(pair.words, (ours, theirs), strict=True))
     called |= {word: word for word in ("sparse", "dense") if word in called}
+    assert pair.overall is not None
+    many = "one size" if len(pair.gaps) == 1 else f"{len(pair.gaps)} sizes"
+    how = f"that {ours} and {theirs} both reach"
+    if pair.overall.matched:
+        how = f"at which {ours} and {theirs} were both measured"
+    where = f"At the {many} {how} ({_sizes(found, pair.gaps)} non-zero parameters), "
+    if pair.overall.found.error is None:
+        told = f"{_size_by_size(found, pair, called)}; {_certainty(pair.gaps)}."
+    else:
+        told = _over_all(found, pair, pair.overall, called)
+        if len(pair.gaps) > 1:
+            told += f" Size by size {_size_by_size(found, pair, called)}; {_certainty(pair.gaps)}."
+    return where + told + _work(pair, called)
+
+
+def _size_by_size(found: Findings, pair: Pair, called: dict[str, str]) -> str:
+    """At how many sizes which side is ahead."""
     count = len(pair.gaps)
-    sizes = "one size" if count == 1 else f"{count} sizes"
     ahead = [side for side in pair.words if any(gap.better == side for gap in pair.gaps)]
     verbs = [f" has the better test {found.metric.name}", ""]
     parts = [
         f"{called[side]}{verb} {_often(found, pair.gaps, side)}"
         for side, verb in zip(ahead, verbs, strict=False)
     ]
+    for word, words in ((EQUAL, "they are equal"), (TIE, "they cannot be told apart")):
+        times = sum(gap.better == word for gap in pair.gaps)
+        parts += [f"{words} at {'all ' if times == count else ''}{times}"] if times else []
     equal = sum(gap.better == "neither" for gap in pair.gaps)
     parts += [f"they are equal at {'all ' if equal == count else ''}{equal}"] if equal else []
-    return (
-        f"At the {sizes} that {ours} and {theirs} both reach "
-        f"({_sizes(found, pair.gaps)} non-zero parameters), {', and '.join(parts)}; "
-        f"{_certainty(pair.gaps)}.{_work(pair, called)}"
-    )
+    return ", and ".join(parts)
+
+
+def _over_all(found: Findings, pair: Pair, overall: Overall, called: dict[str, str]) -> str:
+    """The primary endpoint in a sentence."""
+    ours, theirs = (called[word] for word in pair.words)
+    better, other = (ours, theirs) if overall.better == pair.words[0] else (theirs, ours)
+    verdict = f"{better} is better than {other}"
+    if overall.better in (TIE, EQUAL):
+        verdict = f"{ours} and {theirs} cannot be told apart"
+    if overall.better == EQUAL:
+        verdict = f"{ours} and {theirs} are equal within {_margin(pair)}"
+    seeds = f"{overall.seeds} seed{'s' * (overall.seeds > 1)}"
+    figures = overall.ratio or overall.difference
+    assert figures is not None and figures.low is not None and figures.high is not None
+    new = overall.new_data
+    wider = ""
+    if new is not None and new.low is not None and new.high is not None:
+        wider = f"; on new data {_between_words(found, pair, new.low, new.high)}"
+    chance = ""
+    if overall.probability is not None:
+        of = f" of {overall.comparisons} comparisons" if overall.comparisons > 1 else ""
+        chance = f", p {_probability(overall.probability)}{of}"
+    mean = "on average over log size " if len(pair.gaps) > 1 else ""
+    interval = _between_words(found, pair, figures.low, figures.high)
+    if pair.scale.name:
+        what = f"the test {pair.scale.name} of {ours} is {mean}{figures.value:.3f} times that of "
+        what += theirs
+    else:
+        what = f"the test {found.metric.name} of {ours} less that of {theirs} is {mean}"
+        what += f"{figures.value:+.{found.digits}f}"
+    text = f"{verdict}: {what} (95 % interval {interval}, {seeds}{chance}{wider})."
+    if overall.better == TIE:
+        text += _would_tell(found, pair, overall)
+    return text
+
+
+def _would_tell(found: Findings, pair: Pair, overall: Overall) -> str:
+    """What such an experiment could have found, and how many seeds would settle it."""
+    text = ""
+    if overall.detectable is not None:
+        seen = (
+            f"a ratio of {overall.detectable:.3f}"
+            if pair.scale.name
+            else f"a difference of {overall.detectable:.{found.digits}f}"
+        )
+        text = f" Four of five such experiments would have found {seen}"
+        if overall.needed is None:
+            return text + "; no number of seeds worth running would tell what was seen."
+        text += f"; {overall.needed} seeds would tell one as large as was seen."
+    return text
+
+
+def _margin(pair: Pair) -> str:
+    return "half a point" if pair.scale.name == "error" else "2 %"
+
+
+def _between_words(found: Findings, pair: Pair, low: float, high: float) -> str:
+    if pair.scale.name:
+        return f"{low:.3f} to {high:.3f}"
+    return f"{low:+.{found.digits}f} to {high:+.{found.digits}f}"
+
+
+def _probability(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
 
 
 def _work(pair: Pair, called: dict[str, str]) -> str:
@@ -168,12 +248,12 @@ def _series(pair: Pair) -> tuple[str, str]:
 def _furthest(found: Findings, curves: int) -> str:
     """The largest difference between two sparse curves, and how many could be chance."""
     gaps = [gap for pair in found.rivals for gap in pair.gaps]
-    most = max(gaps, key=lambda gap: abs(gap.difference))
+    most = max(gaps, key=lambda gap: abs(gap.difference.value))
     sides = [quoted(most.ours_series), quoted(most.theirs_series)]
-    better, other = sides if most.better == "A" else reversed(sides)
-    by = estimate(abs(most.difference), most.half, found.digits)
+    better, other = sides if most.found.gain > 0 else reversed(sides)
+    by = f"{abs(most.difference.value):.{found.digits}f}"
     unit = f" {found.metric.points}".rstrip()
-    chance = ", and one in twenty would by chance" if most.half is not None else ""
+    chance = ", and one in twenty would by chance" if most.is_known else ""
     return (
         f"Of {curves} sparse curves, two by two at equal size ({_sizes(found, gaps)} non-zero "
         f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
@@ -183,7 +263,7 @@ def _furthest(found: Findings, curves: int) -> str:
 
 def _often(found: Findings, gaps: list[Gap], side: str) -> str:
     """At how many sizes one side is ahead, and by how much."""
-    mine = [abs(gap.difference) for gap in gaps if gap.better == side]
+    mine = [abs(gap.difference.value) for gap in gaps if gap.better == side]
     by = span(min(mine), max(mine), lambda value: f"{value:.{found.digits}f}")
     if round(max(mine), found.digits) == 0:
         by = f"less than {10**-found.digits}"
@@ -193,12 +273,12 @@ def _often(found: Findings, gaps: list[Gap], side: str) -> str:
 
 def _certainty(gaps: list[Gap]) -> str:
     """How much of it could be chance."""
-    known = [gap for gap in gaps if gap.half is not None]
+    known = [gap for gap in gaps if gap.is_known]
     if not known:
         return "with one seed a point, how much of that is chance is not known"
-    beyond = sum(abs(gap.difference) > (gap.half or 0) for gap in known)
+    beyond = sum(gap.better not in (TIE, EQUAL, "neither") for gap in known)
     which = "differences" if len(known) == len(gaps) else "differences with seeds on both sides"
-    return f"{beyond} of {len(known)} {which} exceed their 95 % interval"
+    return f"{beyond} of {len(known)} {which} lie beyond their 95 % interval"
 
 
 def _sizes(found: Findings, of: "list[Point] | list[Gap]") -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from pruneexp.engine import files
+from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import Curve, Metric, Plan, Planned, Trial
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
@@ -48,6 +49,15 @@ class Runs:
     warnings: list[str]
     index: Index  # of what was read, to be saved
     trials: list[Trial]  # of settings that points have chosen on validation
+    store: Store
+
+    def outcomes(self, row: Row) -> Outcomes | None:
+        """What came of each test item of a run; None where that is not known."""
+        try:
+            return self.store.folder(row.name).outcomes()
+        except (files.Damaged, OSError) as error:
+            self.warnings.append(f"{error}: left out.")
+            return None
 
 
 def load(store: Store, plan: Plan) -> Runs:
@@ -88,6 +98,7 @@ def load(store: Store, plan: Plan) -> Runs:
         warnings=_warnings(facts) + disputed + histories.warnings + warnings,
         index=index,
         trials=plan.trials,
+        store=store,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pruneexp.config.recipe import digest
+from pruneexp.engine.record import Curve
 from pruneexp.report.data.facts import Facts, ShownFile, ShownSizes, ShownState
 
 # --- how seeds fold ----------------------------------------------------------------------------
@@ -127,6 +128,8 @@ class Row:
         metadata=known(first)
     )  # what the paper pruned, where these runs did otherwise
     published_megabytes: dict[str, float] = field(metadata=known(first))
+    start: str = field(metadata=known(first))  # the word of what its weights began with
+    curve: Curve = field(metadata=known(first))  # with all settings
     values: str = field(metadata=known(first))  # the type of values
     quantised: str = field(
         metadata=known(first)
@@ -174,6 +177,8 @@ def row(facts: Facts, series: str, size: str) -> Row:
         published_in=facts.published.source,
         published_start=facts.published.start,
         published_megabytes=facts.published.megabytes,
+        start=curve.start,
+        curve=curve,
         values=curve.values,
         quantised=curve.quantised,
         packed=facts.packed,

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.frontier import Point
+from pruneexp.report.analysis.points import Point
 from pruneexp.report.figures.style import (
     BLACK,
     BLUE,

@@ -15,8 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pruneexp.engine.record import BYTES_PER_WEIGHT
+from pruneexp.report.analysis.at_size import SAME
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.frontier import NEAR, Point
+from pruneexp.report.analysis.points import Point
 from pruneexp.report.figures.labels import Label, LineLabel, place
 from pruneexp.report.figures.style import DASHES, DENSE, GREY, SPARSE, bare, powers, title
 from pruneexp.report.format import percent, short
@@ -187,7 +188,7 @@ def _one_size(found: Findings) -> bool:
 
 
 def _one_place(sizes: list[float]) -> bool:
-    return all(math.isclose(size, sizes[0], rel_tol=NEAR) for size in sizes)
+    return all(math.isclose(size, sizes[0], rel_tol=SAME) for size in sizes)
 
 
 def _settings(found: Findings) -> Figure:
@@ -202,7 +203,14 @@ def _settings(found: Findings) -> Figure:
         axes.plot(place_, point.test, color=colour, marker=look.marker, markersize=7, lw=0)
         beside = np.full(point.n, place_ + 0.08)
         if point.n > 1:
-            axes.scatter(beside, point.seeds, s=16, color=colour, alpha=0.5, linewidths=0)
+            axes.scatter(
+                beside,
+                [row.test for row in point.rows],
+                s=16,
+                color=colour,
+                alpha=0.5,
+                linewidths=0,
+            )
         if point.test_half is not None:
             axes.errorbar(place_, point.test, point.test_half, color=colour, capsize=3, lw=1.1)
     names = [point.series.removeprefix("sparse, ") for point in found.points]
@@ -255,7 +263,9 @@ def _draw(
     axes.plot(sizes, means, color=colour, markersize=6, lw=1.6, label=name, zorder=3, **line)
     ink = [np.column_stack([sizes, means])]
     shift = (axes.get_xlim()[1] / axes.get_xlim()[0]) ** SEED_SHIFT
-    seeds = [(shift * size(p), seed) for p in curve if p.n > 1 for seed in p.seeds]
+    seeds = [
+        (shift * size(p), seed) for p in curve if p.n > 1 for seed in (row.test for row in p.rows)
+    ]
     if 0 < len(seeds) <= MOST_SEEDS:
         places = np.array(seeds)
         axes.scatter(places[:, 0], places[:, 1], s=14, color=colour, alpha=0.45, linewidths=0)

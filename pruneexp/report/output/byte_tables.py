@@ -7,7 +7,7 @@ import pandas as pd
 
 from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.frontier import Point
+from pruneexp.report.analysis.points import Point
 from pruneexp.report.format import BLANK, Table, estimate, percent, short
 
 # Of the measured positions: the header, the encoding, and what of it is shown.

@@ -10,7 +10,8 @@ from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.escape import for_html, for_markdown
 from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
-from pruneexp.report.output.tables import comparison_of, rivals, table, trials
+from pruneexp.report.output.comparison_tables import comparison_of, rivals
+from pruneexp.report.output.tables import table, trials
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -163,8 +164,13 @@ def _made(found: Findings, files: list[str]) -> list[str]:
             + f"Batch norm's scale and shift, at most {norms:,}, are counted apart. " * (norms > 0)
             + "MB beside them is millions of bytes at 4 bytes a value, without the indices that a "
             "sparse format adds." * (not found.rounded),
-            "Intervals are 95 % t intervals over seeds; those of a difference and between two "
-            "points add in squares.",
+            "The ± of a point is a 95 % t interval over its seeds. Two curves are compared on the "
+            "logarithm of the error (of a metric in per cent) or of the metric: a point's value "
+            "plus its seed's plus an error, with one spread for all points of a comparison unless "
+            "Bartlett's test finds them unequal. Differences at single sizes hold at once (Šidák), "
+            "probabilities are adjusted for all comparisons (Holm), a tie is what lies within its "
+            "interval, and equal is what lies within half a point or 2 % by two one-sided tests. "
+            "On new data: with what the choice of test items adds.",
             "Data: "
             + ", ".join(
                 f"checksum {sum_ or 'unknown'}"

@@ -8,10 +8,11 @@ import pandas as pd
 
 from pruneexp.report import format
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.frontier import Estimate, Gap, Pair, Point
+from pruneexp.report.analysis.points import Point
 from pruneexp.report.data.rows import POINTS, columns
-from pruneexp.report.format import Table, estimate, number, percent, short, signed, span
+from pruneexp.report.format import Table, estimate, number, percent, short, span
 from pruneexp.report.output.byte_tables import storage, written
+from pruneexp.report.output.comparison_tables import comparison, overall, rivals
 
 
 def table(found: Findings) -> Table:
@@ -178,93 +179,6 @@ def _raw_name(column: str) -> str:
     return f"{column}_width_95" if column.endswith("_half") else column
 
 
-def comparison(found: Findings) -> Table:
-    """Sparse against dense at every size that both reach."""
-    gaps = [gap for pair in found.pairs for gap in pair.gaps]
-    return _comparison(found, gaps, named=len(found.pairs) > 1)
-
-
-def comparison_of(found: Findings, pair: Pair) -> Table:
-    """The same for one pair of curves, whose names stand elsewhere."""
-    return _comparison(found, pair.gaps, named=False)
-
-
-def rivals(found: Findings) -> Table | None:
-    """Sparse curves against each other, two by two. Nothing where there is but one."""
-    gaps = [gap for pair in found.rivals for gap in pair.gaps]
-    several = len(found.rivals) > 1
-    return _comparison(found, gaps, named=several, words=("A", "B")) if found.rivals else None
-
-
-def _comparison(
-    found: Findings, gaps: list[Gap], named: bool, words: tuple[str, str] = ("sparse", "dense")
-) -> Table:
-    every = found.sizes
-    unit = f" ({found.metric.points})" if found.metric.points else ""
-    ours, theirs = (f"{word[0].upper()}{word[1:]}" for word in words)
-    curves = [f"{ours} curve", f"{theirs} curve"]
-    work = any(gap.work and round(gap.work, 2) != 1 for gap in gaps)
-
-    def names(gap: Gap) -> list[str]:
-        both = [gap.ours_series, gap.theirs_series]
-        # What all are called needs no room.
-        return both if words != ("A", "B") else [name.removeprefix("sparse, ") for name in both]
-
-    return Table(
-        raw=pd.DataFrame([_raw_gap(gap) for gap in gaps], columns=_gap_columns(words)),
-        header=[
-            *(curves if named else []),
-            *("NNZ params", "Measured", f"{ours}", f"{theirs}"),
-            *(f"{ours} −\N{NO-BREAK SPACE}{words[1]}{unit}", "Better"),
-            *["Multiply-adds"] * work,
-        ],
-        cells=[
-            [
-                *(names(gap) if named else []),
-                short(gap.nonzero, every),
-                gap.measured,
-                _read(gap.ours, found.digits),
-                _read(gap.theirs, found.digits),
-                signed(gap.difference, gap.half, found.digits),
-                gap.better,
-                *[f"×{gap.work:.2f}" if gap.work else format.BLANK] * work,
-            ]
-            for gap in gaps
-        ],
-        align="ll" * named + "rlrrrl" + "r" * work,
-        caption=(
-            f"Test {found.metric.name} at the sizes that both reach. ≈ is read off a straight line "
-            "between measured neighbours, over the logarithm of the size. The ± of a difference is "
-            "the root of the sum of squares of both half widths."
-            + f" Multiply-adds: {words[0]} as a multiple of {words[1]}."
-            * work
-        ),
-    )
-
-
-def _gap_columns(words: tuple[str, str]) -> list[str]:
-    ours, theirs = (word.lower() for word in words)
-    return [
-        *(f"{ours}_series", f"{theirs}_series", "nonzero", "measured"),
-        *(ours, f"{ours}_half_width_95", f"{ours}_measured"),
-        *(theirs, f"{theirs}_half_width_95", f"{theirs}_measured"),
-        *(f"{ours}_minus_{theirs}", "half_width_95", "better", "multiply_adds_ratio"),
-    ]
-
-
-def _raw_gap(gap: Gap) -> list[Any]:
-    return [
-        *(gap.ours_series, gap.theirs_series, gap.nonzero, gap.measured),
-        *(gap.ours.mean, gap.ours.half, gap.ours.measured),
-        *(gap.theirs.mean, gap.theirs.half, gap.theirs.measured),
-        *(gap.difference, gap.half, gap.better, gap.work),
-    ]
-
-
-def _read(value: Estimate, digits: int) -> str:
-    return ("" if value.measured else "≈") + estimate(value.mean, value.half, digits)
-
-
 def budgets(found: Findings) -> Table:
     """What each curve was given."""
     given = list(found.budgets.values())
@@ -346,6 +260,7 @@ TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "table": table,
     "comparison": comparison,
     "rivals": rivals,
+    "overall": overall,
     "budgets": budgets,
     "runs": runs,
     "trials": trials,
