@@ -91,31 +91,49 @@ def test_a_misspelt_search_is_told() -> None:
         points([{"seed": 1, "serach": {"training.learning_rate": [0.1, 0.2]}}], [])
 
 
-def trial(point: str, rate: str, *, chosen: bool = True) -> Trial:
-    values = {"training.learning_rate": rate}
-    return Trial(point=point, values=values, name="a", valid=1.0, chosen=chosen)
-
-
 def search(point: str, rates: str) -> Search:
     axes = {"training.learning_rate": tuple(rates.split(","))}
     return Search((point,), ("seed=0",), axes)
 
 
+def tried(point: str, valid: dict[str, float], *, higher: bool = True) -> list[Trial]:
+    """The trials of a point by rate, the best marked."""
+    best = (max if higher else min)(valid, key=lambda rate: valid[rate])
+    return [
+        Trial(
+            point=point,
+            values={"training.learning_rate": rate},
+            name="a",
+            valid=value,
+            chosen=rate == best,
+        )
+        for rate, value in valid.items()
+    ]
+
+
+INSIDE = {"0.1": 1.0, "0.2": 9.0, "0.4": 2.0}
+
+
 @pytest.mark.parametrize(
-    ("chosen", "rates"),
+    ("other", "rates"),
     [
-        (("0.2", "0.2"), "0.1,0.2,0.4"),  # inside: nothing grows
-        (("0.1", "0.2"), "0.1,0.2,0.4,0.05"),  # at the lower end for one: both grow
-        (("0.4", "0.4"), "0.1,0.2,0.4,0.8"),
-        (("0.1", "0.4"), "0.1,0.2,0.4,0.05,0.8"),
+        (INSIDE, ("0.1,0.2,0.4", "0.1,0.2,0.4")),  # nobody's best value lies at an end
+        ({"0.1": 9.0, "0.2": 5.0, "0.4": 2.0}, ("0.1,0.2,0.4,0.8", "0.1,0.2,0.4,0.05")),
+        ({"0.1": 1.0, "0.2": 5.0, "0.4": 9.0}, ("0.1,0.2,0.4,0.8", "0.1,0.2,0.4,0.8")),
     ],
 )
-def test_an_axis_grows_for_all_points_where_one_chose_its_end(
-    chosen: tuple[str, str], rates: str
+@pytest.mark.parametrize("higher", [True, False])
+def test_every_axis_grows_towards_its_points_own_best_values(
+    other: dict[str, float], rates: tuple[str, str], higher: bool
 ) -> None:
     searches = [search("a", "0.1,0.2,0.4"), search("b", "0.1,0.2,0.4")]
-    longer = grown(searches, [trial("a", chosen[0]), trial("b", chosen[1])])
-    assert longer == [search("a", rates), search("b", rates)]
+    sign = 1 if higher else -1
+    trials = [
+        one
+        for point, values in (("a", INSIDE), ("b", other))
+        for one in tried(point, {r: sign * v for r, v in values.items()}, higher=higher)
+    ]
+    assert grown(searches, trials) == [search("a", rates[0]), search("b", rates[1])]
 
 
 def test_what_are_no_numbers_does_not_grow() -> None:

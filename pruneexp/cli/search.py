@@ -1,10 +1,12 @@
 """Settings that each point of a sweep chooses for itself on validation, dense and sparse alike.
 
 The trials of all points are trained first, at the first seed; then each point at all of its seeds
-with the values that validation chose. Where a chosen value lies at the end of its axis, the axis of
-every point grows by one value beyond it, so that all points keep the same number of trials.
+with the values that validation chose. Where a chosen value lies at the end of its axis, that axis
+grows by one value beyond it, and every other point's by one on the side where its own best value
+has the better neighbour, so that all points keep the same number of trials.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -72,18 +74,24 @@ def _best(records: Sequence[Record | None]) -> int | None:
 
 def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
     """The same searches with longer axes where a chosen value lies at an end; equal to what came
-    in where none does."""
-    chosen = {trial.point: trial.values for trial in trials if trial.chosen}
-    beyond: dict[str, set[str]] = {}
-    for search in searches:
-        for key, values in search.axes.items():
-            for value in _beyond(values, chosen[" ".join(search.point)][key]):
-                beyond.setdefault(key, set()).add(value)
+    in where none does. Where the axis of one point grows, that of every other grows too, on the
+    side where its own best value has the better neighbour: all keep the same number of trials."""
+    by_point: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_point.setdefault(trial.point, []).append(trial)
+    growing = {
+        key
+        for search in searches
+        for key, values in search.axes.items()
+        if _end(values, _chosen(by_point[" ".join(search.point)]).values[key]) is not None
+    }
     return [
         replace(
             search,
             axes={
-                key: (*values, *sorted(beyond.get(key, set()) - set(values), key=float))
+                key: (*values, *_beyond(values, key, by_point[" ".join(search.point)]))
+                if key in growing
+                else values
                 for key, values in search.axes.items()
             },
         )
@@ -91,20 +99,47 @@ def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
     ]
 
 
-def _beyond(values: tuple[str, ...], chosen: str) -> list[str]:
-    """The next value in the ratio of the two at the end where the chosen one lies; none where it
-    lies inside, or where the values are no numbers above 0."""
+def _chosen(trials: Sequence[Trial]) -> Trial:
+    return next(trial for trial in trials if trial.chosen)
+
+
+def _numbers(values: tuple[str, ...]) -> list[str]:
+    """The values of an axis in rising order; none where they are no numbers above 0."""
     try:
-        numbers = sorted({float(value): value for value in values}.items())
+        rising = sorted(set(values), key=float)
     except ValueError:
         return []
-    if len(numbers) < 2 or numbers[0][0] <= 0:
+    return rising if len(rising) > 1 and float(rising[0]) > 0 else []
+
+
+def _end(values: tuple[str, ...], chosen: str) -> int | None:
+    """The end of an axis where a chosen value lies, 0 or -1; None where it lies inside."""
+    rising = _numbers(values)
+    return next((end for end in (0, -1) if rising and rising[end] == chosen), None)
+
+
+def _beyond(values: tuple[str, ...], key: str, trials: Sequence[Trial]) -> list[str]:
+    """The next value beyond an end of an axis, in the ratio of the two at that end."""
+    rising = _numbers(values)
+    if not rising:
         return []
-    if chosen == numbers[0][1]:
-        return [_text(numbers[0][0] ** 2 / numbers[1][0])]
-    if chosen == numbers[-1][1]:
-        return [_text(numbers[-1][0] ** 2 / numbers[-2][0])]
-    return []
+    best = _chosen(trials).values[key]
+    end = _end(values, best)
+    if end is None:
+        place = rising.index(best)
+        lower, upper = (_quality(trials, key, rising[place + step]) for step in (-1, 1))
+        end = 0 if lower > upper else -1
+    last, before = (float(rising[place]) for place in ((0, 1) if end == 0 else (-1, -2)))
+    return [_text(last**2 / before)]
+
+
+def _quality(trials: Sequence[Trial], key: str, value: str) -> float:
+    """How good the best trial with a value is; higher is better, whichever way the metric goes."""
+    known = [trial for trial in trials if trial.valid is not None]
+    best = _chosen(trials).valid
+    sign = 1 if best == max(trial.valid or 0.0 for trial in known) else -1
+    with_value = [sign * (t.valid or 0.0) for t in known if t.values[key] == value]
+    return max(with_value, default=-math.inf)
 
 
 def _text(number: float) -> str:
