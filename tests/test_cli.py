@@ -143,7 +143,7 @@ def completed(line: str, cwd: Path) -> str:
     [
         (
             "pruneexp ",
-            "run size report status show bytes pack unpack inspect latency export clean",
+            "run size report status show bytes pack unpack inspect latency export take clean",
         ),
         ("pruneexp s", "size status show"),
         ("pruneexp run pruning/schedule=", "cubic"),
@@ -301,8 +301,8 @@ def test_clean_lists_first_and_removes_when_told(tmp_path: Path) -> None:
     pruneexp("clean", "--yes", cwd=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [
-            *("bytes.json", "history.csv", "lease", "masks.safetensors", "record.json"),
-            *("usage.json", "weights.safetensors"),
+            *("bytes.json", "history.csv", "lease", "masks.safetensors", "outcomes.json"),
+            *("record.json", "usage.json", "weights.safetensors"),
         ]
     )
     pruneexp("clean", "--yes", "--keep", "none", "--cache", cwd=tmp_path)

@@ -8,6 +8,15 @@ from pathlib import Path
 def report(parser: ArgumentParser) -> None:
     plan(parser)
     parser.add_argument("--out", type=Path, help="where to write; results/reports/PLAN without")
+    parser.add_argument(
+        "--runs",
+        action="store_true",
+        help="also the records, histories and outcomes of its finished runs, which `take` accepts",
+    )
+
+
+def take(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="of a report that was written with --runs")
 
 
 def plan(parser: ArgumentParser) -> None:

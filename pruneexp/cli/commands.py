@@ -165,6 +165,15 @@ _TABLE = [
         act="models:export_command",
     ),
     Command(
+        name="take",
+        line="finished runs of a published report, as if they had been made here",
+        description="Take the runs of a report that was written with --runs into the results "
+        "folder: records, histories and outcomes, without weights. A sweep then goes on from them, "
+        "and trains again only what other runs need the weights of.",
+        arguments=arguments.take,
+        act="runs:take_command",
+    ),
+    Command(
         name="clean",
         line="list what takes space and is no longer needed; --yes removes it",
         arguments=arguments.clean,

@@ -13,7 +13,7 @@ from pruneexp.cli import tables
 from pruneexp.cli.console import Console
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import rows, table, table_of
-from pruneexp.cli.messages import FINISHED
+from pruneexp.cli.messages import BAD_INPUT, FINISHED, complain, say
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.plan import parents_of, standings
@@ -30,6 +30,7 @@ from pruneexp.engine.record import (
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.signals import stopping
 from pruneexp.engine.store import Store
+from pruneexp.engine.transfer import give, take
 from pruneexp.engine.work import work
 
 
@@ -49,12 +50,26 @@ def report_command(options: argparse.Namespace, store: Store) -> int:
     """Write the report of a plan."""
     from pruneexp.report import report
 
-    written = report(store, _plan(options, store), options.out)
+    plan = _plan(options, store)
+    written = report(store, plan, options.out)
+    if options.runs:
+        give(store, plan, written.folder)
     if options.format == "json":
         print(json.dumps({"folder": str(written.folder), "files": list(map(str, written.files))}))
     else:
         written.print(Console())
     return FINISHED
+
+
+def take_command(options: argparse.Namespace, store: Store) -> int:
+    """Take the runs of a published report into the results folder."""
+    found = take(store, options.folder)
+    complain(found.refused)
+    say(
+        f"{len(found.taken)} run{'s' * (len(found.taken) != 1)} taken into {store.runs}, {len(found.there)} were there"
+        + (f", {len(found.refused)} refused" if found.refused else "")
+    )
+    return BAD_INPUT if found.refused else FINISHED
 
 
 def status_command(options: argparse.Namespace, store: Store) -> int:

@@ -1,0 +1,105 @@
+"""Finished runs without their weights, from one results folder to another: small files that can lie
+in a repository, and that a later start elsewhere accepts as finished.
+
+What is taken comes from elsewhere: each file is read with a bound, the record and the outcomes are
+checked as such, the history by the record's checksum, and nothing else is copied.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pruneexp.engine import files
+from pruneexp.engine.record import BYTES, HISTORY, OUTCOMES, RECORD, Plan
+from pruneexp.engine.run_folder import RunFolder
+from pruneexp.engine.store import Store
+
+RUNS, PLAN = "runs", "plan.json"  # in the folder that holds them
+BESIDE = (HISTORY, OUTCOMES, BYTES)  # copied with the record, where they are there
+MOST_BYTES = 40 * 10**6  # of one of these files
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of the runs of a folder."""
+
+    taken: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)  # finished before
+    refused: list[str] = field(default_factory=list)  # with the reason
+
+
+def give(store: Store, plan: Plan, folder: Path) -> int:
+    """Copy a plan and the small files of its finished runs into a folder. Runs that lie there and
+    are not of the plan stay. Returns how many runs were copied."""
+    names = dict.fromkeys([*(run.name for run in plan.runs), *(one.name for one in plan.trials)])
+    given = 0
+    for name in names:
+        source = store.folder(name)
+        if source.status() != "finished":
+            continue
+        _copy(source, folder / RUNS / name, [*BESIDE, RECORD])
+        given += 1
+    files.save_json(folder / PLAN, plan.to_plain())
+    return given
+
+
+def take(store: Store, folder: Path) -> Taken:
+    """Copy the finished runs that lie in a folder into the results, and its plan. A run that is
+    finished there or is being made stays as it is."""
+    found = Taken()
+    runs = folder / RUNS
+    if not runs.is_dir():
+        raise files.NotFound(f"no {RUNS}/ in {folder}; `pruneexp report PLAN --runs` makes one")
+    for path in sorted(runs.iterdir()):
+        if not path.is_dir():
+            continue
+        try:
+            _take_run(store, path, found)
+        except (files.Damaged, OSError, ValueError) as error:
+            found.refused.append(f"{path.name}: {error}")
+    _take_plan(store, folder / PLAN, found)
+    return found
+
+
+def _take_run(store: Store, path: Path, found: Taken) -> None:
+    source, target = RunFolder(path), store.folder(path.name)
+    for each in (path, *(path / name for name in (RECORD, *BESIDE))):
+        if each.is_symlink():
+            raise files.Damaged(each, "it is a link")
+    record = source.record()
+    if record is None or record.name != path.name:
+        raise files.Damaged(path / RECORD, "it is not there, or of another run")
+    if target.status() == "finished":
+        found.there.append(path.name)
+        return
+    source.history()  # raises where it is not what the record says
+    source.outcomes()
+    source.packed_sizes()
+    with target.lease() as is_ours:
+        if not is_ours:
+            found.refused.append(f"{path.name}: another process makes it")
+            return
+        if target.status() == "finished":
+            found.there.append(path.name)
+            return
+        _copy(source, target.path, BESIDE)
+        target.finish(record)
+    found.taken.append(path.name)
+
+
+def _take_plan(store: Store, path: Path, found: Taken) -> None:
+    try:
+        plan = Plan.from_plain(files.load_json(path))
+        if not (store.plans / f"{plan.name}.json").exists():
+            store.save_plan(plan)
+    except FileNotFoundError:
+        pass
+    except (files.Damaged, OSError, TypeError) as error:
+        found.refused.append(f"{path.name}: {error}")
+
+
+def _copy(source: RunFolder, target: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if (source.path / name).is_file():
+            content = files.load_bytes(source.path / name, most_bytes=MOST_BYTES)
+            files.save_bytes(target / name, content)
