@@ -60,25 +60,11 @@ format: $(READY) ## format the code and mend what the linter can
 bench: $(READY) ## measure speed as ratios against named alternatives
 	$(BIN)/python scripts/bench
 
-# The results that are committed: a report's page, figures and tables. What is interrupted goes on.
-SMALL := table2_small table3_small parents_small ablation_interval_small ablation_scope_small
+# The results that are committed. What is interrupted goes on, and what is committed counts as made.
 
-.PHONY: results-small
-results-small: $(READY) ## make the published results on embedded data, three seeds (hours)
-	for name in $(SMALL); do \
-		$(BIN)/pruneexp run experiment=$$name seed=0,1,2 && \
-		$(BIN)/pruneexp report $$name+seed=0,1,2 --out results/published/$$name || exit; \
-	done
-
-.PHONY: results-ptb
-results-ptb: $(READY) ## the small LSTMs on the Penn Treebank in PRUNEEXP_DATA (2 hours)
-	$(BIN)/pruneexp run experiment=ptb_small
-	$(BIN)/pruneexp report ptb_small --out results/published/ptb_small
-
-.PHONY: results-fashion
-results-fashion: $(READY) ## MobileNet on Fashion-MNIST in PRUNEEXP_DATA, three seeds (2 hours)
-	$(BIN)/pruneexp run experiment=fashion_mnist
-	$(BIN)/pruneexp report fashion_mnist --out results/published/fashion_mnist
+.PHONY: results
+results: $(READY) ## what is published and what is missing; NAME=table3_small makes it (hours)
+	$(BIN)/python -m scripts.results $(NAME)
 
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay

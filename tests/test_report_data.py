@@ -12,7 +12,7 @@ import pytest
 
 from pruneexp.config.curve import describe
 from pruneexp.engine import files
-from pruneexp.engine.record import BYTES, RECORD
+from pruneexp.engine.record import BYTES, RECORD, Trial
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model, ResNet50
 from pruneexp.pruning import Random
 from pruneexp.quantisation import Aware, Rounding
@@ -219,3 +219,40 @@ def test_a_width_is_a_column_of_the_frame(results: Results) -> None:
 def test_the_width_is_the_one_size_of_a_convolutional_family(family: type[Model]) -> None:
     (size,) = family(width=0.5).sizes()
     assert (size.name, size.words, size.heading) == ("width", "×0.5", "Width")
+
+
+class TestWhatWasSpent:
+    def test_weights_are_averaged_over_training(self, results: Results) -> None:
+        """Half of the steps dense, then 80 % of one million gone: 600,000 in the mean."""
+        history = [{"step": step, "sparsity": s} for step, s in ((500, 0.0), (1000, 0.8))]
+        results.finish(200_000, 60.0, 1.0, 0.8, history=history)
+        results.finish(1_000_000, 70.0, 1.0)
+        rows = {row.kind: row for row in load.load(results.store, results.plan).rows}
+        assert rows["sparse"].trained_nonzero == pytest.approx(600_000)
+        assert rows["dense"].trained_nonzero == 1_000_000
+
+    def test_a_dense_parent_counts_as_it_was(self, results: Results) -> None:
+        history = [{"step": 1000, "sparsity": 0.8}]
+        results.finish(200_000, 60.0, 1.0, 0.8, steps=4000, history=history)
+        (row,) = load.load(results.store, results.plan).rows
+        assert row.trained_nonzero == pytest.approx((3 * 1_000_000 + 200_000) / 4)
+
+    def test_without_a_history_it_is_not_known(self, results: Results) -> None:
+        results.finish(200_000, 60.0, 1.0, 0.8)
+        (row,) = load.load(results.store, results.plan).rows
+        assert row.trained_nonzero is None
+
+    def test_trials_are_counted_with_the_curve_that_they_were_made_for(
+        self, results: Results
+    ) -> None:
+        record = results.finish(1_000, 60.0, 0.5)
+        results.finish(1_000, 65.0, 1.0, 0.9)
+        values = {"training.learning_rate": "0.1"}
+        results.plan.trials = [
+            Trial(point="a", values=values, name=each, valid=1.0, chosen=each == record.name)
+            for each in (record.name, "other-0123456789ab", "third-0123456789ab")
+        ]
+        given = results.find().budgets
+        assert (given["dense"].trials, given["dense"].trial_steps) == (3, 2000)
+        assert given["sparse"].trials == 0
+        assert "settings chosen by 3 trials, 2,000 steps beside these runs" in str(given["dense"])

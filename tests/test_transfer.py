@@ -62,7 +62,8 @@ def test_a_parent_whose_weights_are_needed_is_made_again(
     child = tiny(tiny_gradual(sparsity=0.5, start=FromDense()))
     whole = execute(child, say=silent)
     plan = Plan(name="child", title="", runs=[planned(child)])
-    (parent,) = [f for f in child.store.folders() if "dense" in f.path.name]
+    made_from = set(whole.parents.values())
+    (parent,) = [f for f in child.store.folders() if f.fingerprint in made_from]
     for folder in (parent.path.name,):
         record = child.store.folder(folder).record_or_fail()
         plan.runs.insert(

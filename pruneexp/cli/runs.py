@@ -65,10 +65,9 @@ def take_command(options: argparse.Namespace, store: Store) -> int:
     """Take the runs of a published report into the results folder."""
     found = take(store, options.folder)
     complain(found.refused)
-    say(
-        f"{len(found.taken)} run{'s' * (len(found.taken) != 1)} taken into {store.runs}, {len(found.there)} were there"
-        + (f", {len(found.refused)} refused" if found.refused else "")
-    )
+    runs = f"{len(found.taken)} run{'s' * (len(found.taken) != 1)}"
+    refused = f", {len(found.refused)} refused" if found.refused else ""
+    say(f"{runs} taken into {store.runs}, {len(found.there)} were there{refused}")
     return BAD_INPUT if found.refused else FINISHED
 
 

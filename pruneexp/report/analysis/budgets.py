@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pruneexp.engine.record import Trial
 from pruneexp.report.analysis.comparison import Pair
 from pruneexp.report.data.load import Runs
 from pruneexp.report.data.rows import Row
@@ -18,6 +19,9 @@ class Given:
     steps: tuple[int, int]  # of the run's own stage
     total_steps: tuple[int, int]  # with its ancestors'
     total_examples: tuple[int, int]
+    spent_steps: tuple[int, int]  # with those of every run that was needed, such as a mask's
+    trials: int  # of its points, made to choose settings
+    trial_steps: int  # of those that are no run of the report
     seconds: float  # of all runs together, without ancestors
 
     def __str__(self) -> str:
@@ -31,6 +35,17 @@ class Given:
                 if self.steps != self.total_steps
                 else ""
             )
+            + (
+                f"; {span(*self.spent_steps, number)} steps with every run that was needed"
+                if self.spent_steps != self.total_steps
+                else ""
+            )
+            + (
+                f"; settings chosen by {self.trials} trials, {number(self.trial_steps)} steps "
+                "beside these runs"
+                if self.trials
+                else ""
+            )
         )
 
 
@@ -39,6 +54,7 @@ def budgets(runs: Runs, order: list[str]) -> dict[str, Given]:
     by_curve: dict[str, list[Row]] = {name: [] for name in order}
     for row in runs.rows:
         by_curve[row.series].append(row)
+    tried = _trials(runs, by_curve)
     return {
         name: Given(
             series=name,
@@ -46,10 +62,32 @@ def budgets(runs: Runs, order: list[str]) -> dict[str, Given]:
             steps=_range([row.steps for row in rows]),
             total_steps=_range([row.total_steps for row in rows]),
             total_examples=_range([row.total_examples for row in rows]),
+            spent_steps=_range([row.spent_steps for row in rows]),
+            trials=tried[name][0],
+            trial_steps=tried[name][1],
             seconds=sum(row.seconds or 0.0 for row in rows),
         )
         for name, rows in by_curve.items()
     }
+
+
+def _trials(runs: Runs, by_curve: dict[str, list[Row]]) -> dict[str, tuple[int, int]]:
+    """Of each curve, how many trials chose the settings of its points, and the steps of those that
+    are no run of the report. A point's trials are given as many steps as its runs."""
+    shown = {row.name: (name, row) for name, rows in by_curve.items() for row in rows}
+    tried: dict[str, list[Trial]] = {}
+    for trial in runs.trials:
+        tried.setdefault(trial.point, []).append(trial)
+    found = dict.fromkeys(by_curve, (0, 0))
+    for trials in tried.values():
+        known = [shown[trial.name] for trial in trials if trial.name in shown]
+        if not known:
+            continue
+        name, row = known[0]
+        beside = sum(trial.name not in shown for trial in trials)
+        count, steps = found[name]
+        found[name] = count + len(trials), steps + beside * row.total_steps
+    return found
 
 
 def _range(values: list[int]) -> tuple[int, int]:

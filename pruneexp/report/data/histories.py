@@ -69,6 +69,31 @@ def read(store: Store, rows: Sequence[Row], metric: str) -> Histories:
     return histories
 
 
+def mean_nonzero(store: Store, row: Row) -> float | None:
+    """The non-zero weights of a run in the mean over the steps that its weights have seen; None
+    where its history does not tell it. What it began with was dense until then."""
+    if row.kind == "dense":
+        return float(row.parameters)
+    try:
+        steps = store.folder(row.name).history()
+    except (files.Damaged, OSError):
+        return None
+    last = steps[-1] if steps else {}
+    if (
+        not last.get("sparsity")
+        or not row.steps * row.total_steps
+        or any("sparsity" not in each for each in steps)
+    ):
+        return None
+    prunable = (row.parameters - row.nonzero) / last["sparsity"]
+    total = float(row.total_steps - row.steps) * row.parameters
+    before = 0.0
+    for each in steps:
+        total += (each["step"] - before) * (row.parameters - each["sparsity"] * prunable)
+        before = each["step"]
+    return total / row.total_steps
+
+
 def _is_beyond(steps: list[dict[str, float]]) -> bool:
     """Whether a value is so large that an axis could not show the others."""
     return any(abs(value) > LARGEST_VALUE for row in steps for value in row.values())

@@ -16,9 +16,11 @@ from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
 from pruneexp.report.data import naming
 from pruneexp.report.data.facts import Facts
-from pruneexp.report.data.histories import Histories, read
+from pruneexp.report.data.histories import Histories, mean_nonzero, read
 from pruneexp.report.data.index import Index
 from pruneexp.report.data.rows import Row, frame, row
+
+MOST_HISTORIES = 1_000  # runs whose histories are all read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +85,9 @@ def load(store: Store, plan: Plan) -> Runs:
         row(each, series, size)
         for each, series, size in zip(facts, called.series, called.sizes, strict=True)
     ]
+    if len(rows) <= MOST_HISTORIES:
+        for each in rows:
+            each.trained_nonzero = mean_nonzero(store, each)
     references, disputed = _references(facts)
     histories = read(store, rows, metric.name if metric else "")
     return Runs(

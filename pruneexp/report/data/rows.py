@@ -135,6 +135,8 @@ class Row:
         metadata=known(first)
     )  # "int8 after training"; nothing where values are fp32
     packed: ShownSizes | None = field(metadata=known(mean_sizes))
+    # Non-zero weights in the mean over all steps that the weights have seen, from the history.
+    trained_nonzero: float | None = field(metadata=known(mean_if_all, RUNS, POINTS))
     milliseconds: float | None = field(metadata=known(mean_if_all))  # of one example at batch 1
 
 
@@ -182,6 +184,7 @@ def row(facts: Facts, series: str, size: str) -> Row:
         values=curve.values,
         quantised=curve.quantised,
         packed=facts.packed,
+        trained_nonzero=None,
         milliseconds=facts.timed.milliseconds if facts.timed else None,
     )
 

@@ -106,6 +106,12 @@ AXES: dict[str, Axis] = {
     "written": Axis(
         read=lambda point: point.written, words=_written, against="bytes really written"
     ),
+    "trained": Axis(
+        read=lambda point: point.trained_nonzero,
+        words=lambda found: "non-zero parameters, mean over the steps of training",
+        write=_count,
+        against="the mean of non-zero parameters over training",
+    ),
     "latency": Axis(read=lambda point: point.milliseconds, words=_time, against="milliseconds"),
 }
 
