@@ -15,6 +15,7 @@ from pruneexp.engine import files
 from pruneexp.engine.record import BYTES, RECORD, Trial
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model, ResNet50
 from pruneexp.pruning import Random
+from pruneexp.pruning.start import FromDense
 from pruneexp.quantisation import Aware, Rounding
 from pruneexp.report import figures, report
 from pruneexp.report.data import index, load, naming
@@ -256,3 +257,22 @@ class TestWhatWasSpent:
         assert (given["dense"].trials, given["dense"].trial_steps) == (3, 2000)
         assert given["sparse"].trials == 0
         assert "settings chosen by 3 trials, 2,000 steps beside these runs" in str(given["dense"])
+
+    def test_a_searched_point_and_the_same_point_as_it_is_are_two_curves(
+        self, results: Results
+    ) -> None:
+        """A published factor on the rate beside the best of several, which may be the same run."""
+        for sparsity, rates in ((0.9, (0.1, 0.3)), (0.5, (0.1,))):
+            for rate in rates:
+                results.finish(1_000, 60.0, 1.0, sparsity, start=FromDense(rate=rate))
+        fixed, better, both = results.plan.runs
+        better.chosen = both.chosen = ["pruning.start.rate"]
+        both.as_it_is = True
+        runs = load.load(results.store, results.plan)
+        told = [(row.series, row.sparsity, row.name) for row in runs.rows]
+        assert told == [
+            ("sparse, rate 0.1", 0.9, fixed.name),
+            ("sparse, rate searched", 0.9, better.name),
+            ("sparse, rate searched", 0.5, both.name),
+            ("sparse, rate 0.1", 0.5, both.name),
+        ]

@@ -167,9 +167,12 @@ def _searched(asked: Sweep, searches: list[Search]) -> tuple[Plan, bool]:
         tried = read_trials(asked.grids, searches)
     points = read_chosen(asked.grids, searches, trials)
     planned = _planned(asked, [*others, *points, *(one.run for one in tried)], trials)
-    wanted = {name(run) for run in (*others, *points)}
+    fixed, searched = {name(run) for run in others}, {name(run) for run in points}
+    keys = sorted({key for search in searches for key in search.axes})
     for one in planned.runs:
-        one.wanted &= one.name in wanted
+        one.wanted &= one.name in fixed | searched
+        one.chosen = keys if one.name in searched else []
+        one.as_it_is = one.name in fixed & searched
     return planned, _make(asked, planned)
 
 

@@ -242,6 +242,8 @@ class Planned:
     run: dict[str, Any]
     parents: dict[str, Name] = field(default_factory=dict)  # names of runs it waits for, by role
     wanted: bool = True  # False: only here because another run starts from it
+    chosen: list[Line] = field(default_factory=list)  # keys that validation chose for its point
+    as_it_is: bool = False  # whether it is also asked for with these values, by another point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

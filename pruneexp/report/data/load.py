@@ -11,7 +11,7 @@ import pandas as pd
 
 from pruneexp.engine import files
 from pruneexp.engine.outcomes import Outcomes
-from pruneexp.engine.record import Curve, Metric, Plan, Planned, Trial
+from pruneexp.engine.record import Metric, Plan, Planned, Trait, Trial
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
 from pruneexp.report.data import naming
@@ -20,6 +20,7 @@ from pruneexp.report.data.histories import Histories, mean_nonzero, read
 from pruneexp.report.data.index import Index
 from pruneexp.report.data.rows import Row, frame, row
 
+SEARCHED = "searched"  # the value of a setting that each point has chosen for itself
 MOST_HISTORIES = 1_000  # runs whose histories are all read
 
 
@@ -79,8 +80,7 @@ def load(store: Store, plan: Plan) -> Runs:
         for point in plan.unreadable
     ]
     data = [each.data for each in facts]
-    chosen = {key for trial in plan.trials for key in trial.values}
-    called = naming.names([_without(each.curve, chosen) for each in facts], data)
+    called = naming.names([each.curve for each in facts], data)
     rows = [
         row(each, series, size)
         for each, series, size in zip(facts, called.series, called.sizes, strict=True)
@@ -107,11 +107,17 @@ def load(store: Store, plan: Plan) -> Runs:
     )
 
 
-def _without(curve: Curve, chosen: set[str]) -> Curve:
-    """A curve without the settings that each of its points has chosen for itself."""
-    if not chosen:
-        return curve
-    return replace(curve, traits=tuple(t for t in curve.traits if t.key not in chosen))
+def _searched(facts: Facts, chosen: Sequence[str]) -> Facts:
+    """The facts of a run whose point has chosen some settings for itself: they are the same for all
+    points of its curve, searched."""
+    traits = tuple(_chosen(t) if t.key in chosen else t for t in facts.curve.traits)
+    return replace(facts, curve=replace(facts.curve, traits=traits))
+
+
+def _chosen(trait: Trait) -> Trait:
+    """A setting whose value each point has chosen for itself."""
+    words = f"{trait.key.rpartition('.')[2].replace('_', ' ')} {SEARCHED}"
+    return replace(trait, value=SEARCHED, words=words, full_words=f"{trait.key} {SEARCHED}")
 
 
 # --- what is there -----------------------------------------------------------------------------
@@ -143,7 +149,10 @@ def _facts(
             missing.append(Missing(name=planned.name, state="left out", why=why))
         else:
             metric = metric or facts.metric
-            yield facts
+            if planned.chosen:
+                yield _searched(facts, planned.chosen)
+            if planned.as_it_is or not planned.chosen:
+                yield facts
 
 
 def _versions(facts: Sequence[Facts]) -> dict[str, list[str]]:
