@@ -8,7 +8,7 @@ import pytest
 
 from pruneexp.cli.compose import compose
 from pruneexp.cli.grids import Search, count, points
-from pruneexp.cli.search import Tried, choose, grown
+from pruneexp.cli.search import Tried, choose, grown, words
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import name
 from pruneexp.engine.execute import execute
@@ -157,6 +157,11 @@ def test_validation_chooses_and_a_failed_trial_is_never_chosen(tiny: Make) -> No
     assert [one.chosen for one in trials].index(True) == valid.index(max(valid))
     with pytest.raises(Invalid, match=r"^search all 1 trials of pruning=none failed"):
         choose(runs[0].store, tried[2:])
+
+
+def test_a_point_is_called_without_where_and_how_fast() -> None:
+    one = Search(("results=/a", "workers=2", "experiment=x", "pruning=none"), ("seed=0",), {})
+    assert words(one) == "pruning=none"
 
 
 def test_a_search_from_yaml_to_report(tmp_path: Path) -> None:

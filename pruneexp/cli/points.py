@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pruneexp.cli import hydra_errors
 from pruneexp.cli.grids import Grids, Search
-from pruneexp.cli.search import Tried
+from pruneexp.cli.search import Tried, words
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
@@ -77,9 +77,9 @@ def read_chosen(grids: Grids, searches: Sequence[Search], trials: Sequence[Trial
     composer = Composer(grids.loader, grids.config)
     chosen = {trial.point: trial.values for trial in trials if trial.chosen}
     return [
-        read_point(composer, search.overrides(chosen[" ".join(search.point)], seed))
+        read_point(composer, search.overrides(chosen[words(search)], seed))
         for search in searches
-        if " ".join(search.point) in chosen
+        if words(search) in chosen
         for seed in search.seeds
     ]
 

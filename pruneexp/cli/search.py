@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pruneexp.cli.grids import Search
+from pruneexp.config.options import no_part_of_a_name
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
 from pruneexp.engine import files
@@ -29,21 +30,27 @@ class Tried:
     run: Run
 
 
+def words(search: Search) -> str:
+    """A point in words, without what says where or how fast."""
+    left = no_part_of_a_name()
+    return " ".join(word for word in search.point if word.partition("=")[0] not in left)
+
+
 def choose(store: Store, tried: Sequence[Tried]) -> list[Trial]:
     """Every trial with what validation says of it, the best of each point marked. Raises `Invalid`
     for a point all of whose trials failed."""
-    by_point: dict[tuple[str, ...], list[tuple[Tried, Record | None]]] = {}
+    by_point: dict[str, list[tuple[Tried, Record | None]]] = {}
     for one in tried:
-        by_point.setdefault(one.search.point, []).append((one, _record(store, one.run)))
+        by_point.setdefault(words(one.search), []).append((one, _record(store, one.run)))
     trials: list[Trial] = []
     for point, ones in by_point.items():
         best = _best([record for _, record in ones])
         if best is None:
-            why = f"all {len(ones)} trials of {' '.join(point)} failed; try other values"
+            why = f"all {len(ones)} trials of {point} failed; try other values"
             raise Invalid([Fault("search", why)])
         trials += [
             Trial(
-                point=" ".join(point),
+                point=point,
                 values=one.values,
                 name=name(one.run),
                 valid=None if record is None else record.valid[record.chosen_by.name],
@@ -83,13 +90,13 @@ def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
         key
         for search in searches
         for key, values in search.axes.items()
-        if _end(values, _chosen(by_point[" ".join(search.point)]).values[key]) is not None
+        if _end(values, _chosen(by_point[words(search)]).values[key]) is not None
     }
     return [
         replace(
             search,
             axes={
-                key: (*values, *_beyond(values, key, by_point[" ".join(search.point)]))
+                key: (*values, *_beyond(values, key, by_point[words(search)]))
                 if key in growing
                 else values
                 for key, values in search.axes.items()

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from omegaconf import OmegaConf
 
@@ -19,9 +19,9 @@ from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, comp
 from pruneexp.cli.points import Composer, read_chosen, read_points, read_trials
 from pruneexp.cli.search import MOST_GROWTH, choose, grown
 from pruneexp.config.factory import demand_own_python
-from pruneexp.config.options import OPTIONS
+from pruneexp.config.options import OPTIONS, no_part_of_a_name
 from pruneexp.config.read import read_part, restore
-from pruneexp.config.recipe import Fault, Invalid, Recipe, digest, either
+from pruneexp.config.recipe import Fault, Invalid, digest, either
 from pruneexp.config.run import Run, name
 from pruneexp.engine import distributed, files
 from pruneexp.engine.data_identity import DataIdentity
@@ -270,20 +270,8 @@ def restored(planned: Planned) -> Run:
 def plan_name(experiment: str | None, overrides: list[str]) -> str:
     """The experiment's name, and what the command line changed in it that is part of a run's
     name."""
-    without = _no_part_of_a_name()
+    without = no_part_of_a_name()
     rest = [word for word in overrides if re.split(r"[=@]", word)[0].lstrip("+~") not in without]
     words = "+".join([experiment or "sweep", *rest])
     safe = re.sub(r"[^\w.,=+-]+", "_", words)
     return safe if len(safe) <= 100 else f"{safe[:87]}-{digest(rest)}"
-
-
-def _no_part_of_a_name() -> set[str]:
-    """Keys of what says where or how fast: they are no part of a run's name, and of no plan's."""
-    recipes: list[tuple[str, type[Recipe]]] = [("", Run)]
-    recipes += [(group.replace("/", "."), o) for group, options in OPTIONS.items() for o in options]
-    return {"experiment"} | {
-        ".".join(filter(None, [above, item.name]))
-        for above, recipe in recipes
-        for item in fields(recipe)
-        if item.metadata.get("here")
-    }

@@ -11,8 +11,8 @@ from pruneexp.report.format import percent
 
 
 def mask_and_counts_cross(claim: Claim, found: Findings) -> list[Verdict]:
-    """Whether a bit-mask takes less than counts of 4 bits at the lowest sparsity, and more at the
-    highest, as files hold them."""
+    """Whether a bit-mask takes less than counts of 4 bits at the lowest sparsity, which must be low
+    enough for the claim, and more at the highest, as files hold them."""
 
     def judge(low: Point, high: Point) -> tuple[str, str]:
         taken = [_positions(point, word) for point in (low, high) for word in ("bitmask", "runs4")]
@@ -62,7 +62,7 @@ def _of_positions(
     for curve in found.curves.values():
         ours = [p for p in curve if p.kind == "sparse" and claim.speaks_of(p) and p.bound_bytes]
         ours.sort(key=lambda point: point.sparsity)
-        if len(ours) < 2:
+        if len(ours) < 2 or (claim.high and ours[0].sparsity > claim.high):
             continue
         verdict, figures = judge(ours[0], ours[-1])
         verdicts.append(conclude(claim, verdict, figures, min(p.n for p in ours), None, curve))
