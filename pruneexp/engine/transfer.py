@@ -29,15 +29,18 @@ class Taken:
 
 
 def give(store: Store, plan: Plan, folder: Path) -> int:
-    """Copy a plan and the small files of its finished runs into a folder. Runs that lie there and
-    are not of the plan stay. Returns how many runs were copied."""
+    """Copy a plan and the small files of its finished runs into a folder; outcomes, which are the
+    largest, only of runs that the plan wants. Runs that lie there and are not of the plan stay.
+    Returns how many runs were copied."""
     names = dict.fromkeys([*(run.name for run in plan.runs), *(one.name for one in plan.trials)])
+    wanted = {run.name for run in plan.runs if run.wanted}
     given = 0
     for name in names:
         source = store.folder(name)
         if source.status() != "finished":
             continue
-        _copy(source, folder / RUNS / name, [*BESIDE, RECORD])
+        beside = [file for file in BESIDE if name in wanted or file != OUTCOMES]
+        _copy(source, folder / RUNS / name, [*beside, RECORD])
         given += 1
     files.save_json(folder / PLAN, plan.to_plain())
     return given
