@@ -19,7 +19,8 @@ from tests.test_sweep import pruneexp
 
 
 def planned(run: Run) -> Planned:
-    return Planned(fingerprint=fingerprint(run), name=name(run), run=asked(run))
+    data = asked(run) | {"results": run.results}
+    return Planned(fingerprint=fingerprint(run), name=name(run), run=data)
 
 
 @pytest.fixture
@@ -50,8 +51,10 @@ def test_a_run_that_was_taken_is_finished(given: tuple[Run, Plan, Path], tmp_pat
     assert store.plan_names() == ["mine"]
 
 
-def test_nothing_large_is_copied(given: tuple[Run, Plan, Path]) -> None:
+def test_nothing_large_is_copied_and_no_path(given: tuple[Run, Plan, Path]) -> None:
     run, _, folder = given
+    for path in folder.rglob("*.json"):
+        assert run.results not in path.read_text()
     there = {path.name for path in (folder / "runs" / name(run)).iterdir()}
     assert there == {RECORD, HISTORY, OUTCOMES, "bytes.json"}
 

@@ -20,7 +20,7 @@ from pruneexp.cli.grids import Grids, Search
 from pruneexp.cli.search import Tried, words
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
-from pruneexp.config.run import Run
+from pruneexp.config.run import Run, name
 from pruneexp.engine.lineage import settle
 from pruneexp.engine.record import Trial
 
@@ -50,14 +50,15 @@ def read_points(grids: Grids, *, ask_first: bool) -> tuple[list[Run], list[dict[
     except hydra_errors.EXPECTED as error:
         raise Invalid([Fault("", hydra_errors.plainly(error))]) from error
     composer = Composer(grids.loader, grids.config)
-    runs: list[Run] = []
+    runs: dict[str, Run] = {}  # by name: points may say the same in other words
     unreadable: list[dict[str, str]] = []
     for point in points:
         try:
-            runs.append(read_point(composer, point))
+            run = read_point(composer, point)
+            runs.setdefault(name(run), run)
         except Invalid as invalid:
             unreadable.append({"overrides": " ".join(point), "error": str(invalid)})
-    return runs, unreadable
+    return list(runs.values()), unreadable
 
 
 def read_trials(grids: Grids, searches: Sequence[Search]) -> list[Tried]:

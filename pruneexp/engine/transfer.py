@@ -16,6 +16,7 @@ from pruneexp.engine.store import Store
 
 RUNS, PLAN = "runs", "plan.json"  # in the folder that holds them
 BESIDE = (HISTORY, OUTCOMES, BYTES)  # copied with the record, where they are there
+OF_A_MACHINE = ("results", "workers")  # keys of a planned run that say nothing elsewhere
 MOST_BYTES = 40 * 10**6  # of one of these files
 
 
@@ -42,7 +43,11 @@ def give(store: Store, plan: Plan, folder: Path) -> int:
         beside = [file for file in BESIDE if name in wanted or file != OUTCOMES]
         _copy(source, folder / RUNS / name, [*beside, RECORD])
         given += 1
-    files.save_json(folder / PLAN, plan.to_plain())
+    plain = plan.to_plain()
+    for run in plain["runs"]:
+        for key in OF_A_MACHINE:
+            run["run"].pop(key, None)
+    files.save_json(folder / PLAN, plain)
     return given
 
 
