@@ -150,6 +150,14 @@ class TestComparisons:
                 claims.read_claims(tmp_path)
 
 
+def test_a_moved_sparsity_is_what_it_was_called(results: Results) -> None:
+    for seed in range(3):
+        results.finish(4_000, 70.0 + seed / 10, seed=seed)
+        results.finish(440, 69.8 + seed / 9, 1.0, 0.8963, seed=seed)
+    (judged,) = claims.judged([CLAIM["ten_times_smaller_at_minimal_loss"]], results.find())
+    assert judged.verdict == claims.HOLDS
+
+
 class TestOthers:
     """One test for each further endpoint, with numbers for which it holds and for which not."""
 

@@ -21,6 +21,8 @@ from pruneexp.report.analysis.statistics import Scale
 if TYPE_CHECKING:
     from pruneexp.report.analysis.findings import Findings
 
+MOVED = 0.005  # a sparsity that was moved to meet a dense model's size stays what it was called
+
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 
 
@@ -38,7 +40,7 @@ class Place:
         return (
             point.kind == self.kind
             and (self.size is None or self.size in sizes)
-            and (self.dial is None or abs(point.sparsity - self.dial) < 1e-9)
+            and (self.dial is None or abs(point.sparsity - self.dial) < MOVED)
         )
 
 
