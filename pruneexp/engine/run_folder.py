@@ -280,8 +280,12 @@ class RunFolder:
 
     def finish(self, record: Record) -> None:
         """The marker, written last; then what only an unfinished run needs goes."""
+        self.finish_with(b"".join(files.json_parts(record.to_plain())))
+
+    def finish_with(self, content: bytes) -> None:
+        """The same with the record of a run that was finished elsewhere, as its file has it."""
         self._demand_lease()
-        files.save_json(self.path / RECORD, record.to_plain())
+        files.save_bytes(self.path / RECORD, content)
         self._tidy()
 
     def _tidy(self) -> None:

@@ -91,7 +91,7 @@ def _take_run(store: Store, path: Path, found: Taken) -> None:
             found.there.append(path.name)
             return
         _copy(source, target.path, BESIDE)
-        target.finish(record)
+        target.finish_with(files.load_bytes(path / RECORD))
     found.taken.append(path.name)
 
 
