@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pruneexp.engine import files
 from pruneexp.engine.record import RECORD, Plan
-from pruneexp.engine.transfer import PLAN, RUNS
+from pruneexp.engine.store import Store
+from pruneexp.engine.transfer import PLAN, RUNS, give_runs
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 
@@ -63,15 +64,15 @@ RESULTS = [
 
 
 def standing(result: Result, folder: Path) -> tuple[int, int]:
-    """How many of the runs that its committed plan wants are committed, and how many it wants."""
+    """How many of the runs that its committed plan wants are committed, and how many it wants: 0
+    where it has not come to its end."""
     try:
         plan = Plan.from_plain(files.load_json(folder / PLAN))
     except (OSError, files.Damaged, TypeError):
-        return 0, 0
+        return len(list(folder.glob(f"{RUNS}/*/{RECORD}"))), 0
     wanted = {run.name for run in plan.runs if run.wanted}
     wanted |= {trial.name for trial in plan.trials}
-    there = {name for name in wanted if (folder / RUNS / name / RECORD).is_file()}
-    return len(there), len(wanted)
+    return sum((folder / RUNS / name / RECORD).is_file() for name in wanted), len(wanted)
 
 
 def table() -> list[str]:
@@ -79,7 +80,7 @@ def table() -> list[str]:
     lines = []
     for result in RESULTS:
         there, wanted = standing(result, PUBLISHED / result.name)
-        state = f"{there} of {wanted} runs" if wanted else "no runs"
+        state = f"{there} of {wanted} runs" if wanted else f"{there or 'no'} runs so far"
         left = "" if wanted and there == wanted else f"  {result.hours:g} hours from nothing"
         needs = f", needs {result.data}" if result.data and left else ""
         lines.append(f"{result.name:<24} {state:<16}{left}{needs}")
@@ -89,16 +90,25 @@ def table() -> list[str]:
 
 
 def make(result: Result, results: str = "results") -> int:
-    """Take what is committed, run the rest, and write the report with its runs. Returns the exit
-    status of the first command that failed; what was made until then is written all the same."""
+    """Take what is committed, run the rest, and write the report with its runs; if that does not
+    come to its end, the runs that did. Returns the exit status of the first command that failed."""
     here = [sys.executable, "-m", "pruneexp"]
     folder = PUBLISHED / result.name
     if (folder / RUNS).is_dir():
         subprocess.run([*here, "take", str(folder), "--results", results], check=True)
     words = [f"experiment={result.name}", *result.words.split(), f"results={results}"]
-    done = subprocess.run([*here, "run", *words], check=False).returncode
+    started = subprocess.Popen([*here, "run", *words])
+    try:
+        done = started.wait()
+    except KeyboardInterrupt:  # which the sweep has been told too
+        done = started.wait() or 130
+    if done:
+        store = Store(Path(results))
+        given = give_runs(store, store.find_plan(result.plan), folder)
+        print(f"{given} finished runs kept in {folder / RUNS}; the same command goes on")
+        return done
     words = [result.plan, "--out", str(folder), "--runs", "--results", results]
-    return done or subprocess.run([*here, "report", *words], check=False).returncode
+    return subprocess.run([*here, "report", *words], check=False).returncode
 
 
 def main() -> int:

@@ -30,9 +30,21 @@ class Taken:
 
 
 def give(store: Store, plan: Plan, folder: Path) -> int:
-    """Copy a plan and the small files of its finished runs into a folder; outcomes, which are the
-    largest, only of runs that the plan wants. Runs that lie there and are not of the plan stay.
-    Returns how many runs were copied."""
+    """Copy a plan and the small files of its finished runs into a folder. Returns how many runs
+    were copied."""
+    given = give_runs(store, plan, folder)
+    plain = plan.to_plain()
+    for run in plain["runs"]:
+        for key in OF_A_MACHINE:
+            run["run"].pop(key, None)
+    files.save_json(folder / PLAN, plain)
+    return given
+
+
+def give_runs(store: Store, plan: Plan, folder: Path) -> int:
+    """The same without the plan, of one that has not come to its end. Outcomes, which are the
+    largest, are copied of runs that the plan wants; runs that lie there and are not of the plan
+    stay."""
     names = dict.fromkeys([*(run.name for run in plan.runs), *(one.name for one in plan.trials)])
     wanted = {run.name for run in plan.runs if run.wanted}
     given = 0
@@ -43,11 +55,6 @@ def give(store: Store, plan: Plan, folder: Path) -> int:
         beside = [file for file in BESIDE if name in wanted or file != OUTCOMES]
         _copy(source, folder / RUNS / name, [*beside, RECORD])
         given += 1
-    plain = plan.to_plain()
-    for run in plain["runs"]:
-        for key in OF_A_MACHINE:
-            run["run"].pop(key, None)
-    files.save_json(folder / PLAN, plain)
     return given
 
 
