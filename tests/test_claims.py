@@ -241,6 +241,14 @@ class TestOthers:
             self.point(results, 1_000, test, 1.0, 0.9, schedule=cubic)
         assert self.verdict(results, "pruning_too_late_cannot_heal") == verdict
 
+    def test_points_that_differ_otherwise_say_nothing_of_the_latest_start(
+        self, results: Results
+    ) -> None:
+        for interval in (5, 10):
+            self.point(results, 1_000, 65.0, 1.0, 0.9, schedule=Cubic(interval=interval))
+        claim = CLAIM["pruning_too_late_cannot_heal"]
+        assert claims.judged([claim], results.find()) == []
+
     @pytest.mark.parametrize(("far", "verdict"), [(60.0, claims.HOLDS), (75.0, claims.FAILS)])
     def test_the_best_parent_is_looked_for_inside_and_outside_of_the_range(
         self, results: Results, far: float, verdict: str

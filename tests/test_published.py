@@ -58,7 +58,7 @@ def test_intervals_follow_from_the_runs(name: str) -> None:
     folder = PUBLISHED / name
     runs, pairs = matched(folder)
     printed = pd.read_csv(folder / "comparison.csv")
-    if len(pairs) < len(printed) or runs.groupby("at")["seed"].nunique().nunique() > 1:
+    if not pairs or len(pairs) < len(printed) or runs.groupby("at")["seed"].nunique().nunique() > 1:
         pytest.skip("not at matched sizes with equal seeds: recomputed for those that are")
     used = [at for pair in pairs for at in pair]
     table = runs.pivot(index="seed", columns="at", values="value")[used]
@@ -92,7 +92,7 @@ def test_intervals_on_new_data_follow_from_the_outcomes(name: str) -> None:
     runs, pairs = matched(folder)
     (printed,) = list(pd.read_csv(folder / "overall.csv").itertuples())[:1]
     uneven = runs.groupby("at")["seed"].nunique().nunique() > 1
-    if uneven or not printed.measured_at_both or math.isnan(printed.new_data_low_95):
+    if not pairs or uneven or not printed.measured_at_both or math.isnan(printed.new_data_low_95):
         pytest.skip("not at matched sizes with equal seeds, or without outcomes")
     places = np.log([runs[runs["at"] == ours]["nonzero"].mean() for ours, _ in pairs])
     weights = np.ones(1)

@@ -202,8 +202,7 @@ class TestRivals:
         assert found.verdicts == [
             "Of 3 sparse curves, two by two at equal size (1.0k non-zero parameters), “sparse, "
             "interval 20” is furthest ahead of “sparse, interval 10”, by 35.1 points of test "
-            "accuracy at 1.0k; 1 of 3 differences lie beyond their 95 % interval, and one in "
-            "twenty would by chance."
+            "accuracy at 1.0k; adjusted for 3 comparisons (Holm), 0 of them differ beyond chance."
         ]
         made = TABLES["rivals"](found)
         assert made is not None

@@ -7,6 +7,7 @@ from pruneexp.engine.record import Metric, Plan
 from pruneexp.report.analysis.budgets import Given, budgets, unequal
 from pruneexp.report.analysis.comparison import EQUAL, TIE, Gap, Overall, Pair, pairs, rivals
 from pruneexp.report.analysis.points import Point, curves
+from pruneexp.report.analysis.statistics import CONFIDENCE
 from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, quoted, short, span
 
@@ -253,12 +254,21 @@ def _furthest(found: Findings, curves: int) -> str:
     better, other = sides if most.found.gain > 0 else reversed(sides)
     by = f"{abs(most.difference.value):.{found.digits}f}"
     unit = f" {found.metric.points}".rstrip()
-    chance = ", and one in twenty would by chance" if most.is_known else ""
     return (
         f"Of {curves} sparse curves, two by two at equal size ({_sizes(found, gaps)} non-zero "
         f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
-        f"{found.metric.name} at {_sizes(found, [most])}; {_certainty(gaps)}{chance}."
+        f"{found.metric.name} at {_sizes(found, [most])}; {_beyond_chance(found.rivals, gaps)}."
     )
+
+
+def _beyond_chance(pairs: list[Pair], gaps: list[Gap]) -> str:
+    """How many of several comparisons are beyond chance, adjusted for their number."""
+    told = [pair.overall.probability for pair in pairs if pair.overall is not None]
+    known = [probability for probability in told if probability is not None]
+    if not known:
+        return _certainty(gaps)
+    beyond = sum(probability < 1 - CONFIDENCE for probability in known)
+    return f"adjusted for {len(known)} comparisons (Holm), {beyond} of them differ beyond chance"
 
 
 def _often(found: Findings, gaps: list[Gap], side: str) -> str:

@@ -38,6 +38,8 @@ def last_is_worst(claim: Claim, found: Findings) -> list[Verdict]:
     verdicts = []
     for group in _apart_in(claim, found):
         key = claim.first or claim.setting
+        if len({point.setting(key) for point in group}) < len(group):
+            continue  # they differ in another of these settings
         *others, last = sorted(group, key=lambda point: float(point.setting(key)))
         sign = 1 if found.metric.higher_is_better else -1
         best = max(others, key=lambda point: sign * point.valid)
