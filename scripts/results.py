@@ -7,6 +7,7 @@ Every finished run's record, history and outcomes lie under results/published/NA
 taken as finished before anything is trained, so that nothing is trained twice on another machine.
 """
 
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -126,4 +127,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # into `head` as well
     sys.exit(main())
