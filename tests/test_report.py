@@ -106,6 +106,15 @@ class TestComparison:
         assert all(gap.ours.measured and gap.theirs.measured for gap in pair.gaps)
         assert "at which sparse and dense were both measured" in results.find().verdicts[0]
 
+    def test_a_rival_just_beyond_the_end_of_a_curve_is_one(self, results: Results) -> None:
+        """The smallest sparse model has half a per cent fewer weights than its dense rival."""
+        for nonzero, test, width in [(1005, 60, 0.2), (9000, 80, 1)]:
+            results.finish(nonzero, test, width)
+        for nonzero, test, sparsity in [(1000, 63, 0.9), (8990, 79, 0.1)]:
+            results.finish(nonzero, test, 1.0, sparsity)
+        (pair,) = results.find().pairs
+        assert [gap.nonzero for gap in pair.gaps] == [1000, 8990]
+
     def test_levels_of_a_parent_are_no_more_than_its_seeds(self, results: Results) -> None:
         for seed in range(3):
             results.finish(1000, 60.0 + seed**2 / 5, 0.25, seed=seed)

@@ -67,18 +67,17 @@ def work_at(parts: Parts) -> float | None:
     return math.prod((each or 0) ** share for each, (_, share) in zip(adds, parts, strict=True))
 
 
-def _reaches(curve: list[Point], nonzero: float) -> bool:
+def _reaches(curve: list[Point], nonzero: float, near: float = SAME) -> bool:
     within = curve[0].nonzero <= nonzero <= curve[-1].nonzero
-    return within or measured_at(curve, nonzero) is not None
+    return within or measured_at(curve, nonzero, near) is not None
 
 
 def common_sizes(ours: list[Point], theirs: list[Point]) -> tuple[list[float], float]:
     """The sizes at which two curves are compared, and how near a point must be to count as
     measured there: those of our points if all within reach have a rival of their size, or else all
     that both reach."""
-    within = [point.nonzero for point in ours if _reaches(theirs, point.nonzero)]
-    within = within or [point.nonzero for point in ours]
-    if all(measured_at(theirs, size, NEAR) is not None for size in within):
+    within = [p.nonzero for p in ours if _reaches(theirs, p.nonzero, NEAR)]
+    if within and all(measured_at(theirs, size, NEAR) is not None for size in within):
         return _distinct(within), NEAR
     every = _distinct(sorted(point.nonzero for point in [*ours, *theirs]))
     return [size for size in every if _reaches(ours, size) and _reaches(theirs, size)], SAME
