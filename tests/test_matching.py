@@ -8,10 +8,11 @@ from torch import nn
 
 from pruneexp.cli.compose import compose
 from pruneexp.cli.grids import Grids, points
-from pruneexp.cli.matching import NEAR, Matcher
+from pruneexp.cli.matching import Matcher
 from pruneexp.cli.points import Composer, read_points, read_trials
 from pruneexp.config.recipe import Invalid
 from pruneexp.config.run import Run
+from pruneexp.engine.record import NEAR
 from pruneexp.measure.planned import size
 
 LSTM = ["task=grammar", "model=lstm_lm", "training=grammar"]

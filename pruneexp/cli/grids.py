@@ -32,7 +32,7 @@ OWN = (SEARCH, MATCHED)  # keys of a grid that are no axes
 
 # From a sparse point and the settings in which its rivals differ from it to the points, all as
 # overrides.
-Matcher = Callable[[Sequence[str], Sequence[dict[str, str]]], list[tuple[str, ...]]]
+Match = Callable[[Sequence[str], Sequence[dict[str, str]]], list[tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Grids:
     arguments: list[str]  # overrides of the command line, those that sweep and those that do not
     config: DictConfig  # composed without what sweeps
     loader: ConfigLoader  # composes the points
-    matcher: Matcher | None = None  # of grids with `matched`; None before points are asked for
+    matcher: Match | None = None  # of grids with `matched`; None before points are asked for
 
     @property
     def experiment(self) -> str | None:
@@ -122,7 +122,7 @@ class _Grid:
         seeds = [axis for axis in self.axes if axis.key_or_group == "seed"]
         return _values(seeds[-1]) if seeds else []
 
-    def points(self, matcher: Matcher | None) -> Iterator[tuple[str, ...]]:
+    def points(self, matcher: Match | None) -> Iterator[tuple[str, ...]]:
         """Every point without its seed, those that are matched with their rivals."""
         others = [axis for axis in self.axes if axis.key_or_group != "seed"]
         for point in itertools.product(*map(_values, others)):
@@ -131,7 +131,7 @@ class _Grid:
             else:
                 yield point
 
-    def at_seeds(self, matcher: Matcher | None) -> Iterator[tuple[str, ...]]:
+    def at_seeds(self, matcher: Match | None) -> Iterator[tuple[str, ...]]:
         """Every point at every seed; of a search its trials, at the first seed."""
         if not self.search and not self.rivals:  # in the order of the axes
             yield from itertools.product(*map(_values, self.axes))
@@ -157,7 +157,7 @@ def points(
     union: list[dict[str, Any]],
     arguments: list[str],
     loader: ConfigLoader | None = None,
-    matcher: Matcher | None = None,
+    matcher: Match | None = None,
 ) -> list[list[str]]:
     """Every point of every grid multiplied with the arguments, as overrides; each point once.
 

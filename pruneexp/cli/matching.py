@@ -19,8 +19,8 @@ from pruneexp.cli.points import Composer, read_point
 from pruneexp.cli.sizes import Sizes
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
+from pruneexp.engine.record import NEAR
 
-NEAR = 0.01  # two sizes that differ by more are not matched
 WIDTHS = 1000  # steps of a width between 0 and 1
 LEVELS = 10_000  # steps of a sparsity between 0 and 1
 
@@ -36,7 +36,7 @@ class Matcher:
 
     def __init__(self, composer: Composer) -> None:
         self.composer = composer
-        self.sizes: Sizes | None = None
+        self.sizes: Sizes | None = None  # known once the first point says where results lie
         self.known: dict[tuple[Any, ...], list[tuple[str, ...]]] = {}
 
     def __call__(

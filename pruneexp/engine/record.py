@@ -29,6 +29,7 @@ LATENCY_VERSION = 1  # of the data in `LATENCY`
 BYTES_VERSION = 2  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
+NEAR = 0.01  # sizes of a sparse and a dense model that differ by less are matched
 LARGEST_VALUE = 1e12  # of a metric; what lies beyond says only that training diverged
 
 Count = Annotated[int, Within(0, 10**15)]  # of weights, steps, examples, bytes

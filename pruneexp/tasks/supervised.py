@@ -1,7 +1,7 @@
 """Any data of (input, target) with any loss and any metrics, for tasks of your own."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,24 +100,18 @@ class Supervised(LoadedTask):
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """The mean of the loss and of each metric over a whole split."""
-        was_training = model.training
-        model.eval()
-        examples, size = self.splits[split], self.setting.batch_size
+        examples = len(self.splits[split])
         names = [LOSS, *self.measures]
         sums = torch.zeros(len(names), dtype=torch.float64)
-        for start in distributed.mine(range(0, len(examples), size)):
-            rows = range(start, min(start + size, len(examples)))
-            inputs, targets = self._moved(_stacked([examples[row] for row in rows]))
-            outputs = _called(model, inputs)
-            sums[0] += len(rows) * float(self.loss_of(outputs, targets))
+        for outputs, targets, count in self._evaluated(model, split, distributed.mine):
+            sums[0] += count * float(self.loss_of(outputs, targets))
             for number, measure in enumerate(self.measures.values(), 1):
                 values = measure(outputs, targets)
-                if values.numel() != len(rows):
+                if values.numel() != count:
                     why = f"must give one value for each example, got {tuple(values.shape)}"
                     raise Invalid([Fault(f"task: metric {names[number]}", why)])
                 sums[number] += values.double().sum().cpu()
-        model.train(was_training)
-        means = (distributed.total(sums) / len(examples)).tolist()
+        means = (distributed.total(sums) / examples).tolist()
         return dict(zip(names, means, strict=True))
 
     @torch.inference_mode()
@@ -127,16 +121,25 @@ class Supervised(LoadedTask):
         measure = self.measures.get(self.metric.name)
         if measure is None:
             return None
+        values = [
+            measure(outputs, targets).double().flatten().cpu()
+            for outputs, targets, _ in self._evaluated(model, "test", lambda starts: starts)
+        ]
+        return Outcomes(self.metric.name, "mean", torch.cat(values).numpy())
+
+    def _evaluated(
+        self, model: nn.Module, split: str, mine: Callable[[range], Sequence[int]]
+    ) -> Iterator[tuple[Any, Any, int]]:
+        """Outputs, targets and the number of examples of each batch of a split, of those batches
+        that this process takes."""
         was_training = model.training
         model.eval()
-        examples, size = self.splits["test"], self.setting.batch_size
-        values = []
-        for start in range(0, len(examples), size):
+        examples, size = self.splits[split], self.setting.batch_size
+        for start in mine(range(0, len(examples), size)):
             rows = range(start, min(start + size, len(examples)))
             inputs, targets = self._moved(_stacked([examples[row] for row in rows]))
-            values.append(measure(_called(model, inputs), targets).double().flatten().cpu())
+            yield _called(model, inputs), targets, len(rows)
         model.train(was_training)
-        return Outcomes(self.metric.name, "mean", torch.cat(values).numpy())
 
     def _example(self, split: Any, index: int, position: int) -> Any:
         """Whatever a dataset draws at random follows from (seed, position)."""

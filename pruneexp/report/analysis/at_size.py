@@ -4,10 +4,10 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
+from pruneexp.engine.record import NEAR
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.analysis.statistics import Scale
 
-NEAR = 0.01  # sizes that differ by less are matched
 SAME = 0.001  # sizes this close count as one: rounding leaves a few weights more or less
 
 Parts = list[tuple[Point, float]]  # the points that a value rests on, and their shares

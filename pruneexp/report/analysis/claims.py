@@ -6,9 +6,9 @@ code; a new endpoint is a function there and an entry in `ENDPOINTS`.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -112,7 +112,6 @@ class Verdict:
     figures: str  # what that rests on
     settle: str = ""  # what would settle it, where it cannot be told
     curves: str = ""  # which curves say so, where several speak to the claim
-    told: dict[str, Any] = field(default_factory=dict)  # its numbers, for programs
 
     def __str__(self) -> str:
         whose = f", by {self.curves}" if self.curves else ""

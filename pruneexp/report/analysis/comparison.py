@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from pruneexp.engine.outcomes import Outcomes
-from pruneexp.engine.record import Metric
+from pruneexp.engine.record import NEAR, Metric
 from pruneexp.report.analysis.at_size import (
-    NEAR,
     SAME,
     Estimate,
     Parts,
@@ -199,12 +198,17 @@ def compare(
         for size, sides in zip(sizes, parts, strict=True)
     ]
     contrast: Contrast = {}
-    for weight, (here, there) in zip(over_range(sizes), parts, strict=True):
-        for side, sign in ((here, 1.0), (there, -1.0)):
-            for point, share in side:
-                contrast[point.key] = contrast.get(point.key, 0.0) + sign * weight * share
+    for weight, sides in zip(over_range(sizes), parts, strict=True):
+        for key, share in _contrast(sides).items():
+            contrast[key] = contrast.get(key, 0.0) + weight * share
     overall = _overall(contrast, used, words, scale, model, outcomes, near == NEAR)
     return Pair(ours=ours, theirs=theirs, words=words, scale=scale, gaps=gaps, overall=overall)
+
+
+def _contrast(sides: tuple[Parts, Parts]) -> Contrast:
+    """One side less the other, in the weights of points, which are of one side each."""
+    ours, theirs = sides
+    return {point.key: share for point, share in ours} | {p.key: -share for p, share in theirs}
 
 
 def _gap(
@@ -217,11 +221,7 @@ def _gap(
     sizes: int,
 ) -> Gap:
     ours, theirs = sides
-    contrast: Contrast = {}
-    for side, sign in ((ours, 1.0), (theirs, -1.0)):
-        for point, share in side:
-            contrast[point.key] = contrast.get(point.key, 0.0) + sign * share
-    found = model.contrast(contrast)
+    found = model.contrast(_contrast(sides))
     there = sum(share * _mean(point, scale) for point, share in theirs)
     half = found.half(sizes)
     work, other = work_at(ours), work_at(theirs)
@@ -241,15 +241,15 @@ def _gap(
     )
 
 
-def between(ours: Point, theirs: Point, metric: Metric) -> tuple[Estimated, Difference]:
-    """One point less another, each by itself, on the scale and in the metric's unit."""
+def between(ours: Point, theirs: Point, metric: Metric) -> Difference:
+    """One point less another, each by itself, in the metric's unit."""
     scale = scale_of(metric, [row.test for point in (ours, theirs) for row in point.rows])
     model = SeedModel(
         {p.key: {row.seed: scale.forward(row.test) for row in p.rows} for p in (ours, theirs)},
         shared=ours.shares_parents or theirs.shares_parents,
     )
     found = model.contrast({ours.key: 1.0, theirs.key: -1.0})
-    return found, _difference(found.gain, found.half(), _mean(theirs, scale), scale)
+    return _difference(found.gain, found.half(), _mean(theirs, scale), scale)
 
 
 def _mean(point: Point, scale: Scale) -> float:

@@ -5,7 +5,16 @@ from functools import cached_property
 
 from pruneexp.engine.record import Metric, Plan
 from pruneexp.report.analysis.budgets import Given, budgets, unequal
-from pruneexp.report.analysis.comparison import EQUAL, TIE, Gap, Overall, Pair, pairs, rivals
+from pruneexp.report.analysis.comparison import (
+    EQUAL,
+    NEITHER,
+    TIE,
+    Gap,
+    Overall,
+    Pair,
+    pairs,
+    rivals,
+)
 from pruneexp.report.analysis.points import Point, curves
 from pruneexp.report.analysis.statistics import CONFIDENCE
 from pruneexp.report.data.load import Runs
@@ -145,7 +154,7 @@ def _size_by_size(found: Findings, pair: Pair, called: dict[str, str]) -> str:
     for word, words in ((EQUAL, "they are equal"), (TIE, "they cannot be told apart")):
         times = sum(gap.better == word for gap in pair.gaps)
         parts += [f"{words} at {'all ' if times == count else ''}{times}"] if times else []
-    equal = sum(gap.better == "neither" for gap in pair.gaps)
+    equal = sum(gap.better == NEITHER for gap in pair.gaps)
     parts += [f"they are equal at {'all ' if equal == count else ''}{equal}"] if equal else []
     return ", and ".join(parts)
 
@@ -286,7 +295,7 @@ def _certainty(gaps: list[Gap]) -> str:
     known = [gap for gap in gaps if gap.is_known]
     if not known:
         return "with one seed a point, how much of that is chance is not known"
-    beyond = sum(gap.better not in (TIE, EQUAL, "neither") for gap in known)
+    beyond = sum(gap.better not in (TIE, EQUAL, NEITHER) for gap in known)
     which = "differences" if len(known) == len(gaps) else "differences with seeds on both sides"
     return f"{beyond} of {len(known)} {which} lie beyond their 95 % interval"
 

@@ -136,20 +136,25 @@ def overall(found: Findings) -> Table | None:
     return Table(
         raw=pd.DataFrame(rows, columns=columns),
         header=["Curve", "Against", "Sizes", "Ratio", "p", "Better"],
-        cells=[
-            [
-                *(row[0], row[1], str(row[3])),
-                f"{row[9]:.3f}" + (f" ({row[10]:.3f} to {row[11]:.3f})" if row[10] else ""),
-                format.BLANK if row[14] is None else f"{row[14]:.2g}",
-                row[16],
-            ]
-            for row in rows
-        ],
+        cells=[_overall_cells(pair) for pair in compared],
         align="llrrrl",
         caption="The mean over the common range of log size, on the logarithm of the error or of "
         "the metric: one figure a comparison, fixed before any run. Ratio: of the first curve's "
         "error (or metric) to the second's, below 1 where the first is better.",
     )
+
+
+def _overall_cells(pair: Pair) -> list[str]:
+    each = pair.overall
+    assert each is not None
+    ratio = each.ratio or each.difference
+    assert ratio is not None
+    text = f"{ratio.value:.3f}"
+    if ratio.low is not None and ratio.high is not None:
+        text += f" ({ratio.low:.3f} to {ratio.high:.3f})"
+    chance = format.BLANK if each.probability is None else f"{each.probability:.2g}"
+    names = (pair.ours[0].series, pair.theirs[0].series)
+    return [*names, str(len(pair.gaps)), text, chance, _better_of(pair)]
 
 
 def _better_of(pair: Pair) -> str:

@@ -10,9 +10,9 @@ from pruneexp.report.analysis.endpoints.verdicts import (
     alike,
     conclude,
     less,
-    number_of,
     ratio_words,
     seeds_of,
+    sizes_of,
     verdict_of,
 )
 from pruneexp.report.analysis.findings import Findings
@@ -31,7 +31,7 @@ def sparse_above_dense(claim: Claim, found: Findings) -> list[Verdict]:
         ahead = verdict_of(lead, margin)
         behind = sum(gap.better == "dense" for gap in pair.gaps if gap.is_known)
         verdict = FAILS if behind and ahead == HOLDS else ahead
-        figures = f"{ratio_words(pair.overall, found)} at {number_of(pair.gaps, 'size')}"
+        figures = f"{ratio_words(pair.overall, found)} at {sizes_of(pair.gaps)}"
         if behind:
             figures += f", behind at {behind} of them"
         verdicts.append(
@@ -101,7 +101,7 @@ def curve_not_below(claim: Claim, found: Findings) -> list[Verdict]:
                 continue
             margin = claim.margin_of_curves(pair.scale)
             verdict = verdict_of(pair.overall.found, -margin)
-            figures = f"{ratio_words(pair.overall, found)} at {number_of(pair.gaps, 'size')}"
+            figures = f"{ratio_words(pair.overall, found)} at {sizes_of(pair.gaps)}"
             verdicts.append(
                 conclude(
                     claim, verdict, figures, seeds_of(pair.gaps), pair.overall.needed, ours, theirs

@@ -6,24 +6,24 @@ from dataclasses import replace
 
 from pruneexp.report.analysis.claims import Claim, Verdict
 from pruneexp.report.analysis.comparison import Difference, between
-from pruneexp.report.analysis.endpoints.verdicts import alike, at_ends, conclude, negative
+from pruneexp.report.analysis.endpoints.verdicts import alike, at_ends, conclude, lead
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.format import estimate, quoted, signed
 
 
 def point_above_point(claim: Claim, found: Findings) -> list[Verdict]:
     """Whether one point is better than another by more than the margin."""
-    return _of_points(claim, found, lambda lead, margin: at_ends(lead, margin, math.inf))
+    return _of_points(claim, found, lambda ahead, margin: at_ends(ahead, margin, math.inf))
 
 
 def point_not_below(claim: Claim, found: Findings) -> list[Verdict]:
     """Whether one point is at most the margin worse than another."""
-    return _of_points(claim, found, lambda lead, margin: at_ends(lead, -margin, math.inf))
+    return _of_points(claim, found, lambda ahead, margin: at_ends(ahead, -margin, math.inf))
 
 
 def points_equal(claim: Claim, found: Findings) -> list[Verdict]:
     """Whether two points are within the margin of each other, by two one-sided tests."""
-    return _of_points(claim, found, lambda lead, margin: at_ends(lead, -margin, margin))
+    return _of_points(claim, found, lambda ahead, margin: at_ends(ahead, -margin, margin))
 
 
 def _of_points(
@@ -39,8 +39,7 @@ def _of_points(
                 continue
             if claim.same_size and better.sizes != worse.sizes:
                 continue
-            _, difference = between(better, worse, found.metric)
-            lead = difference if found.metric.higher_is_better else negative(difference)
+            difference = between(better, worse, found.metric)
             values = [estimate(p.test, p.test_half, found.digits) for p in (better, worse)]
             figures = f"{values[0]} against {values[1]}"
             if difference.low is not None and difference.high is not None:
@@ -49,7 +48,7 @@ def _of_points(
                 ]
                 figures += f", a difference of {ends[0]} to {ends[1]}"
             seeds = min(better.n, worse.n)
-            verdict = judge(lead, claim.margin(found.metric, worse.test))
+            verdict = judge(lead(better, worse, found), claim.margin(found.metric, worse.test))
             whose = f"{quoted(better.series)} against {quoted(worse.series)}"
             verdicts.append(replace(conclude(claim, verdict, figures, seeds, None), curves=whose))
     return verdicts

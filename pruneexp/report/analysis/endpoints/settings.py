@@ -3,11 +3,11 @@
 import math
 from itertools import combinations, pairwise
 
-from pruneexp.report.analysis.at_size import NEAR
+from pruneexp.engine.record import NEAR
 from pruneexp.report.analysis.claims import FAILS, HOLDS, UNTOLD, Claim, Verdict
 from pruneexp.report.analysis.collapse import collapses
 from pruneexp.report.analysis.comparison import between
-from pruneexp.report.analysis.endpoints.verdicts import alike, at_ends, conclude, negative
+from pruneexp.report.analysis.endpoints.verdicts import alike, at_ends, conclude, lead
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.format import estimate, percent, short
@@ -20,9 +20,9 @@ def setting_does_not_matter(claim: Claim, found: Findings) -> list[Verdict]:
         pairs = list(combinations(group, 2))
         told = [between(ours, theirs, found.metric) for ours, theirs in pairs]
         margin = claim.margin(found.metric, group[0].test)
-        each = [at_ends(difference, -margin, margin) for _, difference in told]
+        each = [at_ends(difference, -margin, margin) for difference in told]
         verdict = FAILS if FAILS in each else UNTOLD if UNTOLD in each else HOLDS
-        most = max((difference for _, difference in told), key=lambda d: abs(d.value))
+        most = max(told, key=lambda difference: abs(difference.value))
         figures = (
             f"{len(group)} values of {claim.setting} ({_values(claim, group)}) differ by at most "
             f"{abs(most.value):.{found.digits}f} {found.metric.points}".rstrip()
@@ -43,14 +43,12 @@ def last_is_worst(claim: Claim, found: Findings) -> list[Verdict]:
         *others, last = sorted(group, key=lambda point: float(point.setting(key)))
         sign = 1 if found.metric.higher_is_better else -1
         best = max(others, key=lambda point: sign * point.valid)
-        _, difference = between(best, last, found.metric)
-        lead = difference if found.metric.higher_is_better else negative(difference)
         values = [
             f"{estimate(p.test, p.test_half, found.digits)} at {p.setting(key):g}"
             for p in (best, last)
         ]
         figures = f"{key}: {values[0]}, {values[1]}"
-        verdict = at_ends(lead, claim.margin(found.metric, best.test), math.inf)
+        verdict = at_ends(lead(best, last, found), claim.margin(found.metric, best.test), math.inf)
         verdicts.append(conclude(claim, verdict, figures, min(best.n, last.n), None, group))
     return verdicts
 
@@ -91,8 +89,6 @@ def best_parent_in_range(claim: Claim, found: Findings) -> list[Verdict]:
         best, rival = (
             max(side, key=lambda point: sign * point.valid) for side in (inside, outside)
         )
-        _, difference = between(best, rival, found.metric)
-        lead = difference if found.metric.higher_is_better else negative(difference)
         told = [
             f"{estimate(p.test, p.test_half, found.digits)} from a parent "
             f"{ratios[p.key]:.2g} times as large"
@@ -100,7 +96,7 @@ def best_parent_in_range(claim: Claim, found: Findings) -> list[Verdict]:
         ]
         figures = f"at {short(best.nonzero, found.sizes)} weights {told[0]}, {told[1]}"
         seeds = min(best.n, rival.n)
-        verdict = at_ends(lead, 0.0, math.inf)
+        verdict = at_ends(lead(best, rival, found), 0.0, math.inf)
         verdicts.append(conclude(claim, verdict, figures, seeds, None, [best], [rival]))
     return verdicts
 

@@ -3,19 +3,19 @@
 import math
 
 from pruneexp.report.analysis.claims import FAILS, HOLDS, UNTOLD, Claim, Verdict
-from pruneexp.report.analysis.comparison import Difference, Gap, Overall
+from pruneexp.report.analysis.comparison import Difference, Gap, Overall, between
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.analysis.statistics import Estimated
 from pruneexp.report.format import quoted, span
 
 
-def verdict_of(lead: Estimated, margin: float) -> str:
+def verdict_of(ahead: Estimated, margin: float) -> str:
     """Whether a lead is above a margin beyond its interval, below it, or neither."""
-    half = lead.half() or 0.0
-    if lead.gain - half > margin:
+    half = ahead.half() or 0.0
+    if ahead.gain - half > margin:
         return HOLDS
-    return FAILS if lead.gain + half < margin else UNTOLD
+    return FAILS if ahead.gain + half < margin else UNTOLD
 
 
 def conclude(
@@ -60,8 +60,8 @@ def seeds_of(gaps: list[Gap]) -> int:
     return min(point.n for gap in gaps for point in gap.behind)
 
 
-def number_of(gaps: list[Gap], word: str) -> str:
-    return f"{len(gaps)} {word}{'s' * (len(gaps) != 1)}"
+def sizes_of(gaps: list[Gap]) -> str:
+    return f"{len(gaps)} size{'s' * (len(gaps) != 1)}"
 
 
 def ratio_words(overall: Overall, found: Findings) -> str:
@@ -75,17 +75,17 @@ def ratio_words(overall: Overall, found: Findings) -> str:
     return f"a ratio of {text}" if overall.ratio is not None else f"a difference of {text}"
 
 
-def at_ends(lead: Difference, low: float, high: float) -> str:
+def at_ends(ahead: Difference, low: float, high: float) -> str:
     """Whether an interval lies within a range, outside it, or neither."""
-    first = lead.value if lead.low is None else lead.low
-    last = lead.value if lead.high is None else lead.high
+    first = ahead.value if ahead.low is None else ahead.low
+    last = ahead.value if ahead.high is None else ahead.high
     if low < first and last < high:
         return HOLDS
     return FAILS if last < low or first > high else UNTOLD
 
 
-def negative(difference: Difference) -> Difference:
-    low, high = difference.low, difference.high
-    return Difference(
-        -difference.value, None if high is None else -high, None if low is None else -low
-    )
+def lead(ours: Point, theirs: Point, found: Findings) -> Difference:
+    """How far one point is ahead of another, whichever way the metric goes."""
+    if found.metric.higher_is_better:
+        return between(ours, theirs, found.metric)
+    return between(theirs, ours, found.metric)
