@@ -1,6 +1,7 @@
 """A run folder, plan or file from elsewhere runs no Python without --trust."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import nn
 
 import pruneexp
 from pruneexp.cli import main
+from pruneexp.config import factory
 from pruneexp.config.recipe import Invalid, asked
 from pruneexp.config.run import Run
 from pruneexp.engine import files
@@ -202,3 +204,22 @@ def test_an_own_data_set_needs_no_trust_where_only_the_network_is_used(tiny: Mak
     assert json.loads((folder.path / RECORD).read_text())["configuration"]["task"]["factory"]
     assert isinstance(folder.record(), Record)
     pruneexp.load(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('raise RuntimeError("needs a licence")', "RuntimeError: needs a licence"),
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library'"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, why: str
+) -> None:
+    package = f"package_{len(content)}"
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(content)
+    (tmp_path / package / "net.py").write_text("def make(): ...")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Invalid, match=re.escape(f"cannot be imported ({why})")):
+        factory.check(f"{package}.net:make", "model.factory")

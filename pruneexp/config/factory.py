@@ -70,11 +70,20 @@ def check(factory: str, key: str) -> None:
     with working_folder_on_path():
         try:
             is_there = importlib.util.find_spec(module) is not None
-        except Exception:  # a parent package may raise anything while it is imported
+        except Exception as error:  # a parent package may raise anything while it is imported
+            if not _is_missing(error, module):
+                why = f"a package of {module} cannot be imported ({type(error).__name__}: {error})"
+                raise Invalid([Fault(key, f"takes {FORM}, got {factory}: {why}")]) from error
             is_there = False
     if not is_there:
         why = f"there is no module {module} in the working folder, on PYTHONPATH or among the"
         raise Invalid([Fault(key, f"takes {FORM}, got {factory}: {why} installed packages")])
+
+
+def _is_missing(error: Exception, module: str) -> bool:
+    """Whether a module, or a package that it is said to be in, is not there; not one of those that
+    these import."""
+    return isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
 
 
 @contextmanager
