@@ -74,7 +74,7 @@ def test_commands_are_documented() -> None:
     [
         (["rnu"], "no command rnu; did you mean run?"),
         (["model.width=0.5"], "pruneexp run model.width=0.5"),
-        (["run", "model.width=2"], "model.width takes a number in (0, 1], got 2.0"),
+        (["run", "model.width=20"], "model.width takes a number in (0, 16], got 20.0"),
         (["run", "seed=1,2"], "seed takes one value, got 1,2; a sweep is `pruneexp run -m`"),
         (["run", "experiment=tabel2_small"], "did you mean table2_small?"),
         (["size", "-m", "seed=1"], "size takes one configuration"),

@@ -223,7 +223,7 @@ def said(*overrides: str) -> list[str]:
 def test_all_faults_are_said_together_with_full_keys() -> None:
     with pytest.raises(Invalid) as raised:
         composed(
-            *["pruning.sparsity=1", "model.width=2", "pruning.schedule.interval=0", "seed=-1"],
+            *["pruning.sparsity=1", "model.width=20", "pruning.schedule.interval=0", "seed=-1"],
             *["training.steps=0", "task.train=0"],
         )
     assert {fault.key for fault in raised.value.faults} == {
@@ -236,7 +236,7 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
     ("overrides", "expected"),
     [
         (["pruning.sparsity=1.5"], ["pruning.sparsity takes a number in [0, 1), got 1.5"]),
-        (["model.width=0"], ["model.width takes a number in (0, 1], got 0.0"]),
+        (["model.width=0"], ["model.width takes a number in (0, 16], got 0.0"]),
         (
             ["pruning.schedule.begin=0.8", "pruning.schedule.end=0.5"],
             ["pruning.schedule.end takes a fraction of the run in [begin=0.8, 1], got 0.5"],
@@ -279,9 +279,11 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["+pruning.sparsty=0.3", "+foo=1"],
             [
                 "foo is no key here; a run takes task, model, training, pruning, quantisation, "
-                "seed, title, keep, keep_steps, device, results, trust, workers, dry_run or format",
+                "budget, nonzero, seed, title, keep, keep_steps, device, results, trust, workers, "
+                "dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
-                "sparsity, revive, start, schedule, scope, criterion, structure or allocation",
+                "sparsity, budget, budget_values, revive, start, schedule, scope, criterion, "
+                "structure or allocation",
             ],
         ),
         (["training.learning_rate=inf"], ["training.learning_rate takes a finite number, got inf"]),

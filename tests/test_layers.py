@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {"printable", "seeds", "engine.files", "engine.signals", "engine.typed"},
+    {"printable", "seeds", "engine.files", "engine.signals", "engine.typed", "config.amounts"},
     {
         "config.recipe",
         "engine.record",
@@ -24,15 +24,15 @@ LAYERS = [
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes"},
     {"engine.store", "engine.run_folder", "tasks", "models"},
-    {"pruning", "storage"},
+    {"storage"},
+    {"pruning"},
     {"training", "measure.counts", "quantisation"},
     {"config.run", "config.location", "config.short_forms"},
     {"config.curve", "engine.launchers"},
     {"config.options"},
     {"config.read", "config.schemas", "cli.names", "cli.quoting", "cli.words", "cli.keys"},
-    {"measure", "engine.lineage", "engine.device", "engine.failure", "cli.hydra_errors"}
-    | {"engine.data_identity", "engine.network"}
-    | {"cli.grids"},
+    {"measure", "engine.device", "engine.failure", "cli.hydra_errors", "cli.grids"},
+    {"engine.lineage", "engine.data_identity", "engine.network", "engine.file_budget"},
     {"engine.execute"},
     {"engine", "report", "running", "integrations"},
     {
@@ -62,7 +62,8 @@ LIGHT = [
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
     *("storage", "storage.archive", "measure.packed_sizes", "report"),
-    *("config.location", "config.read", "config.short_forms"),
+    *("config.location", "config.read", "config.short_forms", "config.amounts"),
+    "pruning.settling",
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
     *("cli.points", "cli.compose", "cli.imports", "cli.sizes", "cli.again", "cli.completion"),

@@ -259,7 +259,7 @@ def test_everything_in_scope_all_is_weighed_as_pruned() -> None:
 
 
 @pytest.mark.parametrize("recipe", [MobileNetV1, InceptionV3, ResNet50])
-@pytest.mark.parametrize("values", [{"width": 0}, {"width": 1.01}, {"layout": "tiny"}])
+@pytest.mark.parametrize("values", [{"width": 0}, {"width": 16.01}, {"layout": "tiny"}])
 def test_what_cannot_be_is_refused(recipe: type[models.Convolutional], values: dict) -> None:
     with pytest.raises(Invalid, match=f"^{next(iter(values))} takes"):
         recipe(**values)

@@ -71,7 +71,7 @@ def test_a_run_ends_with_its_folder_and_the_next_command(tmp_path: Path) -> None
     (folder,) = Store(tmp_path / "a b").folders()
     last = done.stdout.splitlines()[-2:]
     assert last[0].strip() == f"in a b/runs/{folder.path.name}"
-    assert last[1].startswith(f"next: pruneexp pack {folder.fingerprint} --results 'a b' -o")
+    assert last[1].startswith(f"next: pruneexp pack {folder.fingerprint} --results 'a b' --fold -o")
 
 
 def test_data_that_cannot_be_read_leaves_no_folder(tmp_path: Path) -> None:

@@ -24,7 +24,13 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig
 
 from pruneexp.config.recipe import Fault, Invalid
-from pruneexp.config.short_forms import DEPENDS_ON, expand
+from pruneexp.config.short_forms import (
+    BUDGETS,
+    DEPENDS_ON,
+    SETTLED_BY_A_BUDGET,
+    SIZES,
+    expand,
+)
 
 SEARCH = "search"  # the key of a grid that holds values to choose among
 MATCHED = "matched"  # the key of a grid whose sparse points are given rivals of their size
@@ -189,6 +195,8 @@ def _grids(
             why = "takes one experiment, since each has a plan of its own"
             raise Invalid([Fault("experiment", f"{why}, got {override.input_line}")])
     replaced = {override.key_or_group for override in given}
+    if replaced & {*BUDGETS}:
+        replaced |= {SETTLED_BY_A_BUDGET, *BUDGETS}
     for grid in union or [{}]:
         words = [f"{key}={_own(key, value)}" for key, value in grid.items() if key not in OWN]
         own = [
@@ -198,7 +206,9 @@ def _grids(
         ]
         axes = [*own, *given]
         if any(axis.input_line == "pruning=none" for axis in axes):
+            settled = SIZES if replaced & {*BUDGETS} else ()
             axes = [axis for axis in axes if not re.match(r"pruning[./]", axis.key_or_group)]
+            axes = [axis for axis in axes if axis.key_or_group not in settled]
         fixed = {axis.key_or_group for axis in axes}
         search = _search(grid[SEARCH], fixed, parser) if SEARCH in grid else {}
         yield _Grid(axes, search, _rivals(grid[MATCHED]) if MATCHED in grid else [])

@@ -57,6 +57,8 @@ class Matcher:
             run = read_point(self.composer, [*point])
         except Invalid:
             return [point]
+        if run.pruning.file_budget() is not None:
+            return [point, *(self._of_the_same_budget(point, rival) for rival in rivals)]
         self.sizes = self.sizes or Sizes(run.store)
         wanted = self.sizes.nonzero(run)
         dial = run.pruning.dial()
@@ -71,6 +73,15 @@ class Matcher:
             found.append(overrides)
         self.sizes.save()
         return [moved, *found]
+
+    def _of_the_same_budget(self, point: tuple[str, ...], rival: dict[str, str]) -> tuple[str, ...]:
+        """The dense point whose file fits the budget of a sparse one."""
+        own = _without(point, [*rival]) + tuple(f"{key}={value}" for key, value in rival.items())
+        overrides = _dense(own, read_point(self.composer, [*own]))
+        dense = read_point(self.composer, [*overrides]).model.size_dial()
+        assert dense is not None, overrides
+        key = f"model.{dense.name}"
+        return (*_without(overrides, [key, "budget"]), f"{key}={dense.value:g}")
 
     def _rival(
         self, point: tuple[str, ...], rival: dict[str, str], wanted: int

@@ -21,6 +21,7 @@ from pruneexp.cli.search import Tried, words
 from pruneexp.config.read import read
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
+from pruneexp.config.short_forms import BUDGETS, SETTLED_BY_A_BUDGET, SIZES
 from pruneexp.engine.lineage import settle
 from pruneexp.engine.record import Trial
 
@@ -87,6 +88,7 @@ def read_chosen(grids: Grids, searches: Sequence[Search], trials: Sequence[Trial
 
 def read_point(composer: "Composer", point: list[str]) -> Run:
     """One point, given as overrides. Raises `Invalid`."""
+    demand_one_size(point)
     try:
         run = settle(read(composer.compose(point)))
         run.model.ready()
@@ -96,6 +98,20 @@ def read_point(composer: "Composer", point: list[str]) -> Run:
     except hydra_errors.EXPECTED as error:
         fault, _ = hydra_errors.fault(error)
         raise Invalid([fault or Fault("sweep", str(error))]) from error
+
+
+def demand_one_size(overrides: Sequence[str]) -> None:
+    """Raise `Invalid` where a budget and what it settles are both given."""
+    given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)
+    budget = next((key for key in BUDGETS if given.get(key)), None)
+    if budget is None:
+        return
+    dense = given.get("pruning") == "none"
+    settled = SIZES if dense else (SETTLED_BY_A_BUDGET,)
+    for key in settled:
+        if given.get(key) not in (None, "null"):
+            why = f"={given[key]}: {budget}={given[budget]} settles it; leave one of them out"
+            raise Invalid([Fault(key, why)])
 
 
 class Composer:

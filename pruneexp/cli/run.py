@@ -14,6 +14,7 @@ from pruneexp.cli.dry_run import dry_run
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import Display, DisplayRow
 from pruneexp.cli.messages import FAILED, FINISHED, INTERRUPTED
+from pruneexp.cli.points import demand_one_size
 from pruneexp.cli.sweep import read_sweep, sweep
 from pruneexp.cli.words import without_cfg
 from pruneexp.config.read import read
@@ -36,9 +37,8 @@ def run_command(words: list[str]) -> int:
         return _show_configuration(composed)
     if composed.grids is not None:
         return sweep(read_sweep(composed.grids, ask_first=YES not in words))
-    return max(
-        [run(settle(read(configuration))) for configuration in composed.configurations], default=0
-    )
+    demand_one_size(words)
+    return max([run(read(configuration)) for configuration in composed.configurations], default=0)
 
 
 def size_command(words: list[str]) -> int:
@@ -50,6 +50,7 @@ def size_command(words: list[str]) -> int:
     if composed.grids is not None:
         why = "size takes one configuration; `pruneexp run ... dry_run=true` weighs a sweep"
         raise Invalid([Fault("", why)])
+    demand_one_size(words)
     return max(
         [weigh(settle(read(configuration))) for configuration in composed.configurations], default=0
     )
@@ -81,8 +82,9 @@ def weigh(run: Run) -> int:
     return FINISHED
 
 
-def run(asked: Run) -> int:
+def run(given: Run) -> int:
     """Run one configuration in this process, with a display of its own."""
+    asked = settle(given)
     if asked.dry_run:
         asked.model.ready()
         return dry_run([asked], [])
@@ -91,7 +93,7 @@ def run(asked: Run) -> int:
     if folder.status() == "finished" and not folder.is_damaged():
         record = folder.record_or_fail()
         DataIdentity(asked.store).demand_same(asked, record)
-        return _show_outcome(asked, record)
+        return _show_outcome(asked, record, given.budget)
     console = Console(stderr=True, quiet=not distributed.is_first())
     demand_ready(asked)
     with stopping() as stop, Display(called, console) as display:
@@ -122,20 +124,25 @@ def run(asked: Run) -> int:
             display.say(f"{called} failed: {failure(error).message}")
             display.say(f"the traceback is in {folder.path / FAILURE}")
             return FAILED
-    return _show_outcome(asked, record)
+    return _show_outcome(asked, record, given.budget)
 
 
-def _show_outcome(asked: Run, record: Record) -> int:
+def _show_outcome(asked: Run, record: Record, budget: str) -> int:
     if not distributed.is_first():
         return FINISHED
     if asked.format == "json":
         print(json.dumps(record.to_plain()))
     else:
         console = Console()
-        console.print(tables.outcome(record))
+        try:
+            sizes = asked.store.folder(record.name).packed_sizes()
+        except files.Damaged:  # `pruneexp bytes` measures it anew, and says so
+            sizes = None
+        console.print(tables.outcome(record, sizes, budget))
         results = "" if asked.results == "results" else f" --results {shlex.quote(asked.results)}"
         console.print(f"in {asked.store.folder(record.name).path}", style="dim")
+        how = tables.packed_as(record, sizes)
         console.print(
-            f"next: pruneexp pack {record.fingerprint}{results} -o model.pxp", style="dim"
+            f"next: pruneexp pack {record.fingerprint}{results}{how} -o model.pxp", style="dim"
         )
     return FINISHED

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from pruneexp.cli.live import COLOURS, table_of
 from pruneexp.cli.names import fitted
+from pruneexp.config.amounts import bytes_in_words, bytes_of
 from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Record
 from pruneexp.storage.layout import is_name
 
@@ -78,8 +79,13 @@ def _seconds(record: Record) -> str:
     return f"{seconds:,.0f} s" if isinstance(seconds, int | float) else "not known"
 
 
-def outcome(record: Record) -> Table:
-    """A finished run in a few lines."""
+def outcome(record: Record, sizes: "PackedSizes | None" = None, asked: str = "") -> Table:
+    """A finished run in a few lines.
+
+    Arguments:
+        sizes: of its packed file.
+        asked: the budget that the file was to fit, as it was typed.
+    """
     metric, unit = record.metric.name, record.metric.unit
     counts, budget = record.counts, record.budget
     shown = table_of()
@@ -94,6 +100,8 @@ def outcome(record: Record) -> Table:
     share = f", {masked / counts.prunable:.2%} of the prunable masked" if counts.prunable else ""
     shown.add_row("non-zero", f"{counts.nonzero:,} of {counts.parameters:,}{share}")
     shown.add_row("size", f"{counts.megabytes:.3f} MB at 4 bytes a non-zero weight")
+    if sizes is not None and (words := _file(record, sizes, asked)):
+        shown.add_row("file", words)
     if counts.empty:
         shown.add_row("left with nothing", Text(", ".join(counts.empty), "yellow"))
     total = f"{budget.total_steps:,} steps, {budget.total_examples:,} {budget.unit}s"
@@ -105,6 +113,32 @@ def outcome(record: Record) -> Table:
     for note in _notes(record):
         shown.add_row("note", Text(note, "yellow"))
     return shown
+
+
+def packed_as(record: Record, sizes: "PackedSizes | None") -> str:
+    """Options of `pruneexp pack` that write the file which `outcome` speaks of."""
+    met = record.file_budget
+    values = met.values if met else record.curve.values
+    folded = sizes is not None and sizes.batch_norm_folded is not None
+    return f" --values {values}" * (values != "fp32") + " --fold" * folded
+
+
+def _file(record: Record, sizes: "PackedSizes", asked: str) -> str:
+    """What the packed file takes, and how near that is to its budget; nothing where it cannot be
+    written."""
+    met = record.file_budget
+    values = met.values if met else record.curve.values
+    folded = sizes.batch_norm_folded is not None
+    state = sizes.state(folded)
+    file = state.values.get(values) if state else None
+    if file is None:
+        return ""
+    words = f"{file.bytes:,} bytes packed as {values}" + ", batch-norm folded" * folded
+    limit = met.budget if met else bytes_of(asked) if asked else None
+    if limit is not None:
+        side = "below" if file.bytes <= limit else "above"
+        words += f"; {abs(1 - file.bytes / limit):.1%} {side} the budget of {bytes_in_words(limit)}"
+    return words
 
 
 def _notes(record: Record) -> "Iterator[str]":

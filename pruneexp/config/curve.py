@@ -14,6 +14,8 @@ from pruneexp.engine.record import Curve, DialValue, Size, Trait
 
 # Parts whose options say nothing without the part's name: "scope all".
 NEED_THEIR_NAME = ("scope",)
+# What takes the place of a sparsity, and the sparsity that it leaves open: points of one curve.
+SETTLED = ("pruning.budget", "pruning.sparsity")
 ROUNDED = {"rounding": "after training"}  # words that a reader understands better
 
 
@@ -70,7 +72,9 @@ def _values(run: Run) -> tuple[str, str]:
 
 def _traits(run: Run, sizes: list[Size], quantised: str) -> Iterator[Trait]:
     dial = None if _is_dense(run) else run.pruning.dial()
-    turned = f"pruning.{dial.name}" if dial else ""
+    turned = [f"pruning.{dial.name}"] if dial else []
+    if turned and turned[0] in SETTLED:
+        turned = [*SETTLED]
     size_keys = {f"model.{size.name}": size for size in sizes}
     for key, value, is_option in _settings("model", asked(run.model)):
         size = size_keys.get(key)
@@ -81,7 +85,7 @@ def _traits(run: Run, sizes: list[Size], quantised: str) -> Iterator[Trait]:
             goes_with_size=_is_number(value),
         )
     for key, value, is_option in _settings("pruning", _asked_of_pruning(run)):
-        if key == turned:
+        if key in turned:
             continue
         words = None
         if key == "pruning.start" and _is_dense(run):

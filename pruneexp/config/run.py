@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pruneexp import models, tasks, training
-from pruneexp.config.recipe import Fault, Recipe, asked, demand, digest, either, here
+from pruneexp.config import amounts
+from pruneexp.config.recipe import Fault, Recipe, added, asked, demand, digest, either, here
 from pruneexp.engine.store import Store
 from pruneexp.pruning import Pruning
 from pruneexp.quantisation import Quantisation
@@ -25,6 +26,9 @@ class Run(Recipe):
         task, model, training, pruning: what is learned by which network, how long and how fast,
             and how it is pruned.
         quantisation: a last stage with fewer bits a value; none by default.
+        budget: what the packed file may take, such as 200kB, instead of a sparsity or, for a dense
+            run, of a width or hidden size.
+        nonzero: how many weights may be kept, such as 50k, likewise.
         seed: governs first weights, order of examples and all other draws.
         title: of the experiment's report.
         keep: weights or none, once the run is finished.
@@ -42,6 +46,9 @@ class Run(Recipe):
     training: training.Training
     pruning: Pruning
     quantisation: Quantisation = field(default_factory=Quantisation)
+    # Both are taken up by `engine.lineage.settle`; a settled run has neither.
+    budget: str = added(default="", before="")
+    nonzero: str = added(default="", before="")
     seed: int = 0
     title: str = here("")  # of the experiment's report
     keep: str = here("weights")  # weights or none, once the run is finished
@@ -59,6 +66,7 @@ class Run(Recipe):
             self,
             *_misfits(self.model, self.task, self.pruning),
             *_unrounded(self.quantisation, self.training),
+            *_amounts(self.budget, self.nonzero),
             model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
             seed=(self.seed >= 0, "a whole number of 0 or more"),
             results=(self.results != "", "the name of a folder"),
@@ -114,6 +122,19 @@ def _misfits(
     yield from (fault.under("model") for fault in model.misfits(shape))
     if pruned is not None:
         yield from (fault.under("pruning") for fault in pruned.misfits(model, shape))
+
+
+def _amounts(budget: str, nonzero: str) -> Iterator[Fault]:
+    """What is wrong with the words of a budget."""
+    if budget and nonzero:
+        yield Fault("nonzero", f"takes nothing beside budget={budget}; give one of them")
+    readers = (("budget", budget, amounts.bytes_of), ("nonzero", nonzero, amounts.count_of))
+    for key, text, read in readers:
+        try:
+            if text:
+                read(text)
+        except ValueError as error:
+            yield Fault(key, str(error))
 
 
 def _unrounded(last: Quantisation | None, given: training.Training | None) -> Iterator[Fault]:

@@ -27,6 +27,11 @@ RENAMED = {
     "pruning.allocation.rows": "pruning.structure.rows",
     "pruning.allocation.columns": "pruning.structure.columns",
 }
+# What a budget settles, so that nothing else says it.
+BUDGETS = ("budget", "nonzero")
+SETTLED_BY_A_BUDGET = "pruning.sparsity"  # of a sparse run
+SIZES = ("model.width", "model.hidden_size")  # of a dense one
+
 # Keys that only exist together with the option of a group that a short form chooses.
 DEPENDS_ON = {f"pruning.start.{key}": "pruning/start" for key in REFERENCES.values()}
 

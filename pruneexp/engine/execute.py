@@ -22,7 +22,7 @@ from pruneexp.config.curve import describe
 from pruneexp.config.factory import demand_own_python
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
-from pruneexp.engine import distributed, files
+from pruneexp.engine import distributed, file_budget, files
 from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
@@ -35,6 +35,7 @@ from pruneexp.engine.run_folder import RunFolder
 from pruneexp.measure import packed
 from pruneexp.measure.counts import count_masks, multiply_adds
 from pruneexp.printable import printable
+from pruneexp.storage.pack import longest_notes
 from pruneexp.tasks.loaded import LoadedTask
 from pruneexp.tasks.shape import check_model
 from pruneexp.training.fit import Fit, Stopped, unpack
@@ -229,9 +230,7 @@ class Stage:
         self.model = build(self.run, self.device)
         check_model(self.model, self.run.task.shape(), self.run.training.batch_size)
         self.run.last.load(self.model, self.run.model, self.ancestors)
-        self.pruner = self.run.last.attach(
-            self.model, steps=self.steps, seed=self.run.seed, ancestors=self.ancestors
-        )
+        self.pruner = file_budget.attached(self.run, self.model, self.ancestors, self._notes_room)
         self.fit = self._fit()
         chosen = self.fit.run()
         testing = Progress(step=self.steps, steps=self.steps, stage="testing")
@@ -311,6 +310,21 @@ class Stage:
             self.caller.say(f"{self.folder.path.name} goes on at step {step} of {self.steps}")
         return fit
 
+    def _notes_room(self) -> int:
+        """Bytes that the notes of the run's file may take, before it is measured."""
+        task, fit = self.task, getattr(self, "fit", None)
+        rows = fit.state.history if fit else []  # masks may be settled before the first step
+        measured = [key[6:] for row in rows for key in row if key.startswith("valid_")]
+        measured = measured or [*task.evaluate(self.model, "valid")]
+        return longest_notes(
+            name(self.run),
+            asked(self.run),
+            task.metric,
+            task.references(),
+            self.steps,
+            sorted({*measured, task.metric.name, task.chosen_by.name}),
+        )
+
     def _record(self, chosen: dict[str, Any], masks: dict[str, Tensor]) -> Record:
         groups = self.run.pruning.groups(self.model)
         return Record(
@@ -375,5 +389,8 @@ class Stage:
         sizes = packed.packed_sizes(self.model, shape, masks, say, record)
         if sizes is not None:
             self.folder.save_packed_sizes(sizes)
+        record.file_budget = file_budget.met(self.run, sizes)
+        if words := file_budget.told(self.run, record.file_budget):
+            say(f"{record.name}: {words}")
         self.folder.save_usage(self.task.usage())
         self.folder.finish(record)

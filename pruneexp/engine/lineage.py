@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 
 def settle(run: Run) -> Run:
     """The run with everything looked up that its name depends on: the checksum of a file of
-    weights, the fingerprint of a run, the number of classes or words that was left to count.
-    Reading a configuration looks up nothing, so this is the one step between a configuration and a
-    name. Raises `Invalid` for what is not there.
+    weights, the fingerprint of a run, the number of classes or words that was left to count, and
+    what a budget makes of its sparsity or, of a dense run, of its model's size. Reading a
+    configuration looks up nothing, so this is the one step between a configuration and a name.
+    Raises `Invalid` for what is not there.
 
         run = settle(read(composed))
         print(name(run))
     """
-    return replace(run, task=run.task.settled(), pruning=run.pruning.settled(run.store))
+    run = replace(run, task=run.task.settled(), pruning=run.pruning.settled(run.store))
+    if run.budget or run.nonzero:
+        from pruneexp.measure.fitting import fitted  # imports torch
+
+        run = fitted(run)
+    return run
 
 
 def demand_ready(run: Run) -> None:

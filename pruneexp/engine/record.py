@@ -122,6 +122,23 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FileBudgetMet:
+    """What became of a budget in bytes.
+
+    Arguments:
+        budget: bytes that the file may take.
+        values: the type of values in that file.
+        folded: whether batch-norm is folded in it.
+        bytes: what the file takes.
+    """
+
+    budget: Count
+    values: Line
+    folded: bool
+    bytes: Count
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Size:
     """How large a model is, in one of its numbers."""
 
@@ -207,6 +224,7 @@ class Record:
     valid: dict[str, Value]
     test: dict[str, Value]
     counts: Counts
+    file_budget: FileBudgetMet | None = None  # where a budget settled the sparsity
     checksums: dict[str, Line]  # data, weights, masks, history
     circumstances: dict[str, str | int | float | None]
 

@@ -9,6 +9,7 @@ from torch import nn
 from pruneexp.config.run import Run
 from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Counts
 from pruneexp.measure.counts import count, multiply_adds, remaining
+from pruneexp.measure.expected import expected
 
 
 @dataclass(kw_only=True, slots=True)
@@ -73,16 +74,18 @@ def network(run: Run) -> nn.Module:
 
 
 def nonzero(run: Run, model: nn.Module) -> int | None:
-    """The weights and biases that a run will keep; None where only training tells.
+    """The weights and biases that a run will keep; None where only training tells. Where a budget
+    settles it, what is expected.
 
     Arguments:
         model: the run's `network`, which runs of one model and one shape of task can share.
     """
-    steps, _ = run.pruning.stage(run.training.steps)
-    total = run.pruning.plan(run.pruning.ranked_groups(model), steps).total
+    pruning = expected(run, model)
+    steps, _ = pruning.stage(run.training.steps)
+    total = pruning.plan(pruning.ranked_groups(model), steps).total
     if total is None:
         return None
-    return count(model, run.pruning.groups(model), total).nonzero
+    return count(model, pruning.groups(model), total).nonzero
 
 
 def size(run: Run) -> PlannedSize:
@@ -93,10 +96,11 @@ def size(run: Run) -> PlannedSize:
     Raises `Invalid` for a pruning that the network cannot have.
     """
     model = network(run)
-    names = run.pruning.groups(model)
-    groups = run.pruning.ranked_groups(model)
-    steps, _ = run.pruning.stage(run.training.steps)
-    plan = run.pruning.plan(groups, steps)
+    pruning = expected(run, model)
+    names = pruning.groups(model)
+    groups = pruning.ranked_groups(model)
+    steps, _ = pruning.stage(run.training.steps)
+    plan = pruning.plan(groups, steps)
     counts = count(model, names, plan.total or 0)
     group_of = {tensor: group for group in groups for tensor in group.shapes}
     work = multiply_adds(model, run.task.shape())

@@ -1,7 +1,7 @@
 """Recipes of model families. A recipe builds its network; the network says what is prunable."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.factory import call, check, check_form
@@ -9,6 +9,7 @@ from pruneexp.config.recipe import (
     Fault,
     Invalid,
     Recipe,
+    added,
     demand,
     either,
     numbers,
@@ -20,6 +21,36 @@ from pruneexp.tasks.shape import ImageShape, Shape, TextShape
 
 if TYPE_CHECKING:
     from torch import nn
+
+WIDEST = 16  # times the channels of the published network
+WIDTH_STEP = 1 / 1000
+MOST_UNITS = 2**14
+
+
+@dataclass(frozen=True, slots=True)
+class SizeDial:
+    """The number that says how large a network is.
+
+    Arguments:
+        name: of the setting, such as "width".
+        value: that it has now.
+        step: between two values that make different networks.
+        most: the largest that makes sense.
+    """
+
+    name: str
+    value: float
+    step: float
+    most: float
+
+    def at(self, number: int) -> float:
+        """The value so many steps above 0."""
+        return number * self.step if isinstance(self.step, int) else round(number * self.step, 6)
+
+    @property
+    def steps(self) -> int:
+        """How many values there are."""
+        return int(self.most / self.step)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,6 +89,17 @@ class Model(Recipe):
             if (words := write(name.rpartition(".")[2], value))
         ]
 
+    def size_dial(self) -> SizeDial | None:
+        """The one number that is turned where a network of a wanted size is looked for; None where
+        there is none."""
+        return None
+
+    def resized(self, value: float) -> "Model":
+        """The same family with another value of its dial."""
+        dial = self.size_dial()
+        assert dial is not None, self
+        return replace(self, **{dial.name: value})
+
     def misfits(self, shape: Shape) -> Iterator[Fault]:
         """What keeps the network from a task of this shape, where it takes the kind."""
         yield from ()
@@ -82,7 +124,7 @@ class Convolutional(Model):
     def __post_init__(self) -> None:
         demand(
             self,
-            width=(0 < self.width <= 1, "a number in (0, 1]"),
+            width=(0 < self.width <= WIDEST, f"a number in (0, {WIDEST}]"),
             layout=(self.layout in ("published", "small"), "published or small"),
         )
 
@@ -100,6 +142,9 @@ class Convolutional(Model):
                 heading="Width",
             )
         ]
+
+    def size_dial(self) -> SizeDial:
+        return SizeDial("width", self.width, WIDTH_STEP, WIDEST)
 
     def unlike_torchvision(self, name: str, shape: Shape) -> str:
         assert isinstance(shape, ImageShape), shape
@@ -153,6 +198,9 @@ class InceptionV3(Convolutional):
             dropout=(0 <= self.dropout < 1, "a number in [0, 1)"),
             auxiliary=(self.auxiliary >= 0, "a weight of 0 or more"),
         )
+
+    def size_dial(self) -> SizeDial:
+        return SizeDial("width", self.width, 1 / 16, WIDEST)
 
     def build(self, shape: Shape) -> "nn.Module":
         from pruneexp.models.inception_v3 import Inception
@@ -231,6 +279,9 @@ class LSTMLanguageModel(Model):
     def label(self) -> str:
         return f"{self.word}-h{self.hidden_size}"
 
+    def size_dial(self) -> SizeDial:
+        return SizeDial("hidden_size", self.hidden_size, 1, MOST_UNITS)
+
     def sizes(self) -> list[Size]:
         words = f"{self.hidden_size} units"
         return [
@@ -251,14 +302,45 @@ class CustomModel(Model):
     Arguments:
         factory: package.module:function.
         arguments: by name, as plain data.
+        dial: which of the arguments says how large the network is, such as hidden; a budget turns
+            it.
     """
 
     word: ClassVar[str] = "custom"
     factory: str = python_name()
     arguments: dict[str, Any] = field(default_factory=dict)
+    dial: str = added(default="", before="")
 
     def __post_init__(self) -> None:
         check_form(self.factory)
+        value = self.arguments.get(self.dial)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        takes = "the name of one of model.arguments that holds a number above 0"
+        demand(self, dial=(not self.dial or is_number, takes))
+
+    def sizes(self) -> list[Size]:
+        if not self.dial:
+            return Model.sizes(self)
+        words = write(self.dial, self.arguments[self.dial])
+        return [
+            Size(
+                name=f"arguments.{self.dial}",
+                value=self.arguments[self.dial],
+                words=words,
+                long_words=words,
+                heading=self.dial.replace("_", " ").capitalize(),
+            )
+        ]
+
+    def size_dial(self) -> SizeDial | None:
+        if not self.dial:
+            return None
+        value = self.arguments[self.dial]
+        step, most = (1, MOST_UNITS) if isinstance(value, int) else (WIDTH_STEP, WIDEST)
+        return SizeDial(self.dial, value, step, most)
+
+    def resized(self, value: float) -> "Model":
+        return replace(self, arguments=self.arguments | {self.dial: value})
 
     def ready(self) -> None:
         check(self.factory, "model.factory")

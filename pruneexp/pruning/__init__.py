@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Dial, Fault, Invalid, Recipe, demand
+from pruneexp.config import amounts
+from pruneexp.config.recipe import Dial, Fault, Invalid, Recipe, added, demand, either
 from pruneexp.pruning.allocation import Allocation, Uniform
 from pruneexp.pruning.criterion import Criterion, Magnitude, Random
 from pruneexp.pruning.group import Group, MaskPlan, groups_of
@@ -31,6 +32,19 @@ Groups = dict[str, list[str]]  # a ranked group's name -> the names of its tenso
 NO_ANCESTORS: "Mapping[str, Ancestor]" = {}
 
 __all__ = ["OPTIONS", "Criterion", "Dense", "Gradual", "Magnitude", "Pruning", "Random"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileBudget:
+    """What the packed file of a run may take.
+
+    Arguments:
+        bytes: at most.
+        values: the type of values in the file; empty for the run's own.
+    """
+
+    bytes: int
+    values: str = ""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -81,6 +95,29 @@ class Pruning(Recipe):
         """The setting that is turned along a curve of this method, and its value; None where
         there is none, as for a dense run."""
         return None
+
+    def file_budget(self) -> FileBudget | None:
+        """The size of file that settles the sparsity; None where no budget does."""
+        return None
+
+    def within(self, budget: str, values: str = "") -> "Pruning":
+        """The same method, pruned until its file fits a budget such as "200kB". Raises `Invalid`
+        where the method has no sparsity that can be set.
+
+        Arguments:
+            values: the type of values in that file; empty for the run's own.
+        """
+        raise Invalid([Fault("budget", f"cannot settle what pruning={self.word} removes")])
+
+    def for_values(self, values: str) -> "Pruning":
+        """The same method in a run whose child rounds values to this type: a budget is then that of
+        the child's file."""
+        return self
+
+    def at(self, sparsity: float) -> "Pruning":
+        """The same method at this sparsity, without a budget. Asked only of a method that has
+        one."""
+        raise Invalid([Fault("pruning", f"={self.word} has no sparsity that can be set")])
 
     def groups(self, model: "nn.Module") -> Groups:
         """The groups of tensors that are ranked together: names of tensors by name of group."""
@@ -169,7 +206,11 @@ class Gradual(Pruning):
         pruner = Gradual(sparsity=0.9).attach(model, steps=1000)
 
     Arguments:
-        sparsity: the share of the weights in scope that is masked at the end.
+        sparsity: the share of the weights in scope that is masked at the end; null where a budget
+            settles it.
+        budget: what the packed file may take, such as 200kB: the sparsity is settled at the last
+            update of the masks. `budget=200kB` is its short form.
+        budget_values: the type of values in that file; the run's own without.
         revive: masked weights are ranked by the value they had when masked, so that they may come
             back; False masks for good.
         start: the weights to begin with, and steps and rate of a stage of its own.
@@ -181,7 +222,9 @@ class Gradual(Pruning):
     """
 
     word: ClassVar[str] = "gradual"
-    sparsity: float = 0.8
+    sparsity: float | None = 0.8
+    budget: str = added(default="", before="")
+    budget_values: str = added(default="", before="")
     revive: bool = True
     start: Start = field(default_factory=Scratch)
     schedule: Schedule = field(default_factory=Cubic)
@@ -191,24 +234,70 @@ class Gradual(Pruning):
     allocation: Allocation = field(default_factory=Uniform)
 
     def __post_init__(self) -> None:
+        if self.budget:
+            self._take_budget()
+            return
         initial = self.schedule.initial
+        if self.sparsity is None:
+            raise Invalid([Fault("sparsity", "takes null with a budget only, got null")])
         demand(self, sparsity=(0 <= self.sparsity < 1, "a number in [0, 1)"))
         if initial > self.sparsity > 0:
             takes = f"takes a number not above pruning.sparsity={self.sparsity:g}, got {initial:g}"
             raise Invalid([Fault("schedule.initial_sparsity", takes)])
 
+    def _take_budget(self) -> None:
+        """Write the budget as it is always written, so that 0.2MB and 200kB are one run."""
+        from pruneexp.storage import values  # imports numpy, which help does without
+
+        try:
+            self.budget = amounts.bytes_in_words(amounts.bytes_of(self.budget))
+        except ValueError as error:
+            raise Invalid([Fault("budget", str(error))]) from None
+        if (share := self.structure.only_sparsity()) is not None:
+            why = f"={self.budget} cannot settle the sparsity of pruning/structure="
+            raise Invalid([Fault("budget", why + f"{self.structure.word}, which is {share:g}")])
+        known = self.budget_values in ("", *values.WORDS)
+        demand(self, budget_values=(known, either(values.WORDS)))
+        self.sparsity = None
+
     @property
     def prunes(self) -> bool:
-        return self.sparsity > 0
+        return self.sparsity is None or self.sparsity > 0
 
     @property
     def starts_from(self) -> Start:
         return self.start
 
+    @property
+    def final(self) -> float:
+        """The sparsity that it ends at. A method with a budget has none before its masks are
+        settled; ask `measure.fitting.expected`."""
+        if self.sparsity is None:
+            raise AssertionError("a budget settles the sparsity; ask measure.fitting.expected")
+        return self.sparsity
+
+    def file_budget(self) -> FileBudget | None:
+        if not self.budget:
+            return None
+        return FileBudget(amounts.bytes_of(self.budget), self.budget_values)
+
+    def within(self, budget: str, values: str = "") -> "Pruning":
+        return replace(self, budget=budget, budget_values=values)
+
+    def for_values(self, values: str) -> "Pruning":
+        if not self.budget or self.budget_values or values == "fp32":
+            return self
+        return replace(self, budget_values=values)
+
+    def at(self, sparsity: float) -> "Pruning":
+        return replace(self, sparsity=sparsity, budget="", budget_values="")
+
     def settled(self, store: "Store") -> "Pruning":
         return self if self.start.is_settled else replace(self, start=self.start.settled(store))
 
     def dial(self) -> Dial:
+        if self.sparsity is None:
+            return Dial("budget", float(amounts.bytes_of(self.budget)), self.budget)
         return Dial("sparsity", self.sparsity, f"{100 * self.sparsity:g} %")
 
     def groups(self, model: "nn.Module") -> Groups:
@@ -219,13 +308,13 @@ class Gradual(Pruning):
             replace(group, unit=self.structure.unit(next(iter(group.shapes.values()))))
             for group in groups_of(model, self.groups(model))
         ]
-        levels = self.allocation.levels(groups, self.sparsity)
+        levels = self.allocation.levels(groups, self.final)
         for group, level in zip(groups, levels, strict=True):
             self.structure.check(group, level)
         return groups
 
     def plan(self, groups: Sequence[Group], steps: int) -> MaskPlan:
-        counts = self.allocation.masked(groups, self.schedule, self.sparsity, steps, steps)
+        counts = self.allocation.masked(groups, self.schedule, self.final, steps, steps)
         by_group: dict[str, int | None] = {}
         total = 0
         for pool, count in zip(self.allocation.pools(groups), counts, strict=True):
@@ -233,9 +322,9 @@ class Gradual(Pruning):
             total += masked
             known = len(pool) == 1 or count == 0
             by_group |= {groups[number].name: masked if known else None for number in pool}
-        if self.sparsity > 0 and total == 0:
+        if self.final > 0 and total == 0:
             weights = sum(group.weights for group in groups)
-            why = f"={self.sparsity:g} masks none of the {weights:,} weights in scope"
+            why = f"={self.final:g} masks none of the {weights:,} weights in scope"
             raise Invalid([Fault("pruning.sparsity", why)])
         return MaskPlan(total, {group.name: by_group[group.name] for group in groups})
 
@@ -261,7 +350,10 @@ class Gradual(Pruning):
         return GradualPruner(model, self, steps=steps, seed=seed)
 
     def label(self) -> str:
-        words = [f"s{self.sparsity:g}", *filter(None, [self.start.label()])]
+        how_much = self.budget if self.sparsity is None else f"s{self.sparsity:g}"
+        if self.budget_values:
+            how_much += f"-as-{self.budget_values}"
+        words = [how_much, *filter(None, [self.start.label()])]
         for part in (self.schedule, self.scope, self.criterion, self.structure, self.allocation):
             if part.word not in ("cubic", "model", "magnitude", "single", "uniform"):
                 words.append(part.word)

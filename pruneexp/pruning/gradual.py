@@ -7,6 +7,7 @@ and for weight decay that acts on weight * mask (tests/test_pruning.py), and the
 
 import json
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from pruneexp.pruning.attached import (
 )
 from pruneexp.pruning.pruner import Pruner, demand_alike
 from pruneexp.pruning.ranking import keep_highest
+from pruneexp.pruning.settling import MaskSize, Settling, least_sparsity
 
 
 class GradualPruner(Pruner):
@@ -37,6 +39,8 @@ class GradualPruner(Pruner):
             raise Invalid([Fault("steps", f"takes a whole number above 0, got {steps!r}")])
         model = unwrapped(model)
         self.recipe = recipe
+        self._asked = json.dumps(asked(recipe), sort_keys=True)
+        self._settling: Settling | None = None
         self.steps = steps
         self.seed = seed
         self.step = 0
@@ -143,6 +147,8 @@ class GradualPruner(Pruner):
         self._saw_gradient = None
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             before.copy_(torch.where(kept.bool(), weight, before))
+        if self._settling is not None and self.settled:
+            self._settle(self._settling)
         for number, mask in self.choose().items():
             self.kept[number].copy_(mask)
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
@@ -152,12 +158,32 @@ class GradualPruner(Pruner):
         if self._lbfgs is not None:  # its history would span two sets of masks
             self._lbfgs.state.clear()
 
+    def settle_by(self, size: MaskSize, limit: int) -> None:
+        self._settling = Settling(size, limit)
+        if self.settled:  # the one update is that before the first step, and is past
+            self._update()
+
+    def _settle(self, settling: Settling) -> None:
+        before = self.recipe
+
+        def size(sparsity: float) -> int:
+            self.recipe = replace(before, sparsity=sparsity)
+            chosen = self.choose()
+            return settling.size({self.names[n]: mask.bool() for n, mask in chosen.items()})
+
+        # What is masked for good cannot come back.
+        lowest = before.schedule.initial
+        if self.masked and not before.revive:
+            lowest = before.final
+        found = least_sparsity(size, settling.limit, start=before.final, lowest=lowest)
+        self.recipe = replace(before, sparsity=found)
+
     def choose(self) -> dict[int, Tensor]:
         """The masks of this step by number of tensor; `self.masked` becomes what they mask."""
         recipe, structure = self.recipe, self.recipe.structure
         pools = recipe.allocation.pools(self.groups)
         counts = recipe.allocation.masked(
-            self.groups, recipe.schedule, recipe.sparsity, self.step, self.steps
+            self.groups, recipe.schedule, recipe.final, self.step, self.steps
         )
         self.masked = 0
         chosen: dict[int, Tensor] = {}
@@ -229,7 +255,7 @@ class GradualPruner(Pruner):
     def _demand_as_planned(self, masks: dict[str, Tensor]) -> None:
         """Raise `NotPrunable` where another number is masked than planned, or is not zero."""
         counts = self.recipe.allocation.masked(
-            self.groups, self.recipe.schedule, self.recipe.sparsity, self.steps, self.steps
+            self.groups, self.recipe.schedule, self.recipe.final, self.steps, self.steps
         )
         pools = self.recipe.allocation.pools(self.groups)
         for pool, count in zip(pools, counts, strict=True):
@@ -251,7 +277,7 @@ class GradualPruner(Pruner):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "recipe": json.dumps(asked(self.recipe), sort_keys=True),
+            "recipe": self._asked,
             "steps": self.steps,
             "seed": self.seed,
             "step": self.step,
@@ -259,6 +285,7 @@ class GradualPruner(Pruner):
             "before": {
                 name: before.clone() for name, before in zip(self.names, self.before, strict=True)
             },
+            **({"sparsity": self.recipe.final} if self._settling else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -277,6 +304,8 @@ class GradualPruner(Pruner):
         for key in ("kept", "before"):
             demand_alike(key, state[key], own[key])
         self.step = step
+        if self._settling:
+            self.recipe = replace(self.recipe, sparsity=state["sparsity"])
         for name, kept, before in zip(self.names, self.kept, self.before, strict=True):
             kept.copy_(state["kept"][name])
             before.copy_(state["before"][name])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.pruning.attached import NotPrunable, unwrapped
+from pruneexp.pruning.settling import MaskSize
 
 
 class Pruner:
@@ -49,6 +50,16 @@ class Pruner:
     def settled(self) -> bool:
         """Whether the masks are final. Only such a state may be chosen as the best."""
         return True
+
+    def settle_by(self, size: MaskSize, limit: int) -> None:
+        """Let the size of something, such as a file, settle the sparsity at the last update of the
+        masks. Call it before the first step.
+
+        Arguments:
+            size: from masks by name of tensor (True: kept) to a number.
+            limit: that it must not exceed.
+        """
+        raise NotPrunable(f"{type(self).__name__} has no sparsity that a size could settle")
 
     def parameters(self) -> Sequence[nn.Parameter]:
         """Parameters of the method itself that the optimiser trains, without weight decay."""

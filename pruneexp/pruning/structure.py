@@ -35,6 +35,10 @@ class Structure(Recipe):
         """How many weights of a tensor of this shape stay or go together."""
         return 1
 
+    def only_sparsity(self) -> float | None:
+        """The one final sparsity that there can be; None where there are others."""
+        return None
+
     def check(self, group: Group, sparsity: float) -> None:
         """Raise `Invalid` where a group cannot have this final sparsity in this structure."""
 
@@ -79,8 +83,11 @@ class NOfM(Structure):
             keep=(0 < self.keep < self.among, f"a number from 1 to {self.among - 1}"),
         )
 
+    def only_sparsity(self) -> float:
+        return 1 - self.keep / self.among
+
     def check(self, group: Group, sparsity: float) -> None:
-        share = 1 - self.keep / self.among
+        share = self.only_sparsity()
         if sparsity == 0:
             return
         if abs(sparsity - share) > 1e-9:

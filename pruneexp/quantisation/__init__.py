@@ -105,9 +105,14 @@ class Rounding(Quantisation):
         return 0, 1.0
 
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
-        return {
-            WEIGHTS_OF: replace(run, quantisation=Quantisation(), keep="weights", keep_steps=[])
-        }
+        parent = replace(
+            run,
+            quantisation=Quantisation(),
+            pruning=run.pruning.for_values(self.values),
+            keep="weights",
+            keep_steps=[],
+        )
+        return {WEIGHTS_OF: parent}
 
     def load(
         self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"

@@ -5,7 +5,7 @@ pruneexp inspect model.pxp
 pruneexp unpack model.pxp -o weights.safetensors
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,14 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from pruneexp.engine import files
-from pruneexp.engine.record import MASKS, WEIGHTS, Record
+from pruneexp.engine.record import MASKS, WEIGHTS, Metric, Record
 from pruneexp.engine.run_folder import RunFolder
-from pruneexp.storage import archive, encodings, positions
+from pruneexp.storage import archive, encodings, notes, positions
 from pruneexp.storage.archive import Archive, Array
 from pruneexp.storage.layout import Entry
+
+LONGEST_NUMBER = -1.2345678901234567e-300  # no float is written with more signs
+CHECKSUM_DIGITS = 64
 
 
 def pack(
@@ -47,8 +50,8 @@ def pack(
         )
     weights = tensors(folder, WEIGHTS, record) if state is None else state
     masks = tensors(folder, MASKS, record)
-    notes = notes_of(record, folded=state is not None)
-    archive.save(path, weights, masks, kind=kind, encoding=encoding, notes=notes)
+    said = notes_of(record, folded=state is not None)
+    archive.save(path, weights, masks, kind=kind, encoding=encoding, notes=said)
     return Archive(path)
 
 
@@ -65,6 +68,34 @@ def notes_of(record: Record, *, folded: bool = False) -> dict[str, Any]:
         "checksums": {"data": record.checksums.get("data", "")},
         "folded": folded,  # batch-norm, into the convolution before it
     }
+
+
+def longest_notes(
+    name: str,
+    configuration: dict[str, Any],
+    metric: Metric,
+    references: dict[str, float],
+    step: int,
+    measured: Sequence[str],
+) -> int:
+    """Bytes that the notes of a run's file will not exceed, while the run is trained.
+
+    Arguments:
+        name, configuration, metric, references: of the run and its task.
+        step: its last.
+        measured: names of the metrics.
+    """
+    value = dict.fromkeys(measured, LONGEST_NUMBER)
+    said = {
+        "package": {"name": "pruneexp", "version": version("pruneexp")},
+        "run": name,
+        "configuration": configuration,
+        "metric": {**asdict(metric), "references": references},
+        "metrics": {"step": step, "valid": value, "test": value},
+        "checksums": {"data": "0" * CHECKSUM_DIGITS},
+        "folded": False,
+    }
+    return len(notes.written(said))
 
 
 def tensors(folder: RunFolder, name: str, record: Record) -> dict[str, Array]:

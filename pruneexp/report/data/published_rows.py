@@ -42,7 +42,9 @@ class PublishedTable:
         """Size and sparsity of the row that a run stands beside."""
         sizes = {size.name: float(size.value) for size in curve.sizes}
         size = sizes.get(self.size, 0.0)
-        asked = curve.dial.value if curve.dial else 0.0
+        asked = 0.0
+        if curve.dial is not None:
+            asked = curve.dial.value if curve.dial.name == "sparsity" else achieved
         if not self.overall or curve.kind == "dense":
             return size, asked
         printed = [sparsity for _, sparsity in self.rows(next(iter(self.columns)))]
