@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pruneexp.pruning.structure import NOfM as NOfM
     from pruneexp.pruning.structure import Single as Single
     from pruneexp.pruning.structure import Structure as Structure
+    from pruneexp.report.choice.answer import choose as choose
     from pruneexp.running.load import load as load
     from pruneexp.tasks.images import Classification as Classification
     from pruneexp.tasks.loaded import LoadedTask as LoadedTask
@@ -81,6 +82,7 @@ _MODULES = {
     "NOfM": "pruning.structure",
     "Single": "pruning.structure",
     "Structure": "pruning.structure",
+    "choose": "report.choice.answer",
     "load": "running.load",
     "Classification": "tasks.images",
     "LoadedTask": "tasks.loaded",

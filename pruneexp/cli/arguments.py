@@ -1,8 +1,12 @@
 """The arguments of the commands that compose no configuration. Nothing here imports torch, rich or
 hydra, so that `pruneexp COMMAND --help` answers at once."""
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
+
+from pruneexp.config import amounts
 
 
 def report(parser: ArgumentParser) -> None:
@@ -13,6 +17,27 @@ def report(parser: ArgumentParser) -> None:
         action="store_true",
         help="also the records, histories and outcomes of its finished runs, which `take` accepts",
     )
+
+
+def choose(parser: ArgumentParser) -> None:
+    parser.add_argument("plan", nargs="?", help="a plan's name or file; without, all runs")
+    parser.add_argument(
+        "--budget",
+        type=_amount(amounts.bytes_of),
+        nargs="+",
+        help="what the packed file may take, such as 200kB; several are answered one by one",
+    )
+    parser.add_argument(
+        "--nonzero", type=_amount(amounts.count_of), nargs="+", help="weights that may be kept: 50k"
+    )
+    parser.add_argument("--ms", type=_number, help="milliseconds of one example, as timed here")
+    parser.add_argument(
+        "--at-least",
+        type=_number,
+        help="the metric to reach (at most, where lower is better): the smallest file that does",
+    )
+    parser.add_argument("--task", default="", help="of the runs, where there are several")
+    _format(parser)
 
 
 def take(parser: ArgumentParser) -> None:
@@ -131,6 +156,26 @@ def _new_file(text: str) -> Path:
     if not text or path.is_dir():
         raise ArgumentTypeError(f"takes the path of a file to write, got {text or repr(text)}")
     return path
+
+
+def _amount(read: Callable[[str], int]) -> Callable[[str], int]:
+    def amount(text: str) -> int:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from None
+
+    return amount
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise ArgumentTypeError(f"takes a number above 0, got {text}")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -100,6 +100,15 @@ _TABLE = [
         act="run:size_command",
     ),
     Command(
+        name="choose",
+        line="which model to ship for a budget, how sure that is, and what packs it",
+        description="Which model to ship for a budget, how sure that is, and the command that "
+        "packs it: from a plan's finished runs, or from all that can be compared. Chosen on "
+        "validation, reported on test.",
+        arguments=arguments.choose,
+        act="choose:choose_command",
+    ),
+    Command(
         name="report",
         line="curves, tables and a page from a plan's finished runs",
         arguments=arguments.report,

@@ -9,7 +9,9 @@ from collections.abc import Container, Iterator
 from pruneexp.config.location import CONF
 from pruneexp.config.recipe import Fault, Invalid
 
-SHARED = ("results", "format", "trust")  # keys of a run that are options of other commands
+# Keys of a run that are options of other commands.
+SHARED = ("results", "format", "trust")
+AMOUNTS = ("budget", "nonzero")  # likewise, of one command
 # Flags of Hydra that a value follows.
 WITH_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
@@ -49,7 +51,7 @@ def for_parser(words: list[str], options: Container[str]) -> list[str]:
 
     def spelled(word: str) -> Iterator[str]:
         key, equals, value = word.partition("=")
-        if not equals or key not in SHARED or f"--{key}" not in options:
+        if not equals or key not in (*SHARED, *AMOUNTS) or f"--{key}" not in options:
             yield word
         elif key != "trust":
             yield f"--{key}={value}"

@@ -1,0 +1,162 @@
+"""`pruneexp choose`: the answer on a terminal, with the commands that follow from it."""
+
+import argparse
+import json
+from dataclasses import replace
+from itertools import product
+
+from pruneexp.cli.console import Console
+from pruneexp.cli.hydra_errors import EXPECTED
+from pruneexp.cli.live import table_of
+from pruneexp.cli.messages import BAD_INPUT, FINISHED
+from pruneexp.config.recipe import Invalid
+from pruneexp.engine import files
+from pruneexp.engine.store import Store
+from pruneexp.report.choice import told
+from pruneexp.report.choice.answer import Answer, answer, results_option
+from pruneexp.report.choice.candidates import Candidate, Limits, megabytes
+from pruneexp.report.choice.choose import Choice
+from pruneexp.report.choice.next_runs import NextRun
+from pruneexp.report.format import BLANK, Table
+
+VALUE_TYPES = ("fp32", "fp16", "int8")  # whose bytes are shown beside each other
+
+
+def choose_command(options: argparse.Namespace, store: Store) -> int:
+    """Which model to ship within each budget."""
+    plan = store.find_plan(options.plan) if options.plan else None
+    made = answer(store, limits_of(options), plan=plan, task=options.task)
+    if options.format == "json":
+        plain = made.to_plain()
+        for choice, runs in zip(plain["choices"], made.next, strict=True):
+            for each, run in zip(choice["next"], runs, strict=True):
+                each["command"] = command(store, run)
+        print(json.dumps(plain))
+    else:
+        show(Console(), store, made)
+    return FINISHED if all(choice.pick for choice in made.choices) else BAD_INPUT
+
+
+def limits_of(options: argparse.Namespace) -> list[Limits]:
+    """Every combination of the budgets that were given, each with the other limits."""
+    rest = Limits(milliseconds=options.ms, at_least=options.at_least)
+    budgets = [{"bytes": each} for each in options.budget or [None]]
+    weights = [{"nonzero": each} for each in options.nonzero or [None]]
+    return [replace(rest, **one, **other) for one, other in product(budgets, weights)]
+
+
+def show(console: Console, store: Store, made: Answer) -> None:
+    """The answer in full."""
+    for choice, runs in zip(made.choices, made.next, strict=True):
+        _show_choice(console, store, made, choice, runs)
+    if made.crossover:
+        console.print(made.crossover)
+    if made.budgets is not None and len(made.steps) > 1:
+        _print_table(console, made.budgets)
+    for note in made.notes:
+        console.print(note, style="dim")
+
+
+def _show_choice(
+    console: Console, store: Store, made: Answer, choice: Choice, runs: list[NextRun]
+) -> None:
+    console.print(told.headline(choice, made.metric), style="bold")
+    if sure := told.how_sure(choice, made.metric):
+        console.print(sure)
+    for line in choice.lacking:
+        console.print(f"{line[0].upper()}{line[1:]}.", style="yellow")
+    rows = _rows(choice)
+    if rows:
+        _print_table(console, _candidates(rows, made))
+    if packed := made.pack_command(choice):
+        console.print(f"pack it:  {packed}", soft_wrap=True)
+    for run in runs:
+        if line := command(store, run):
+            console.print(f"next:     {run.settles}:", style="dim", soft_wrap=True)
+            console.print(f"          {line}", style="dim", soft_wrap=True)
+    console.print()
+
+
+def _rows(choice: Choice) -> dict[str, Candidate]:
+    """What each of the candidates that are named is, the pick first; each candidate once."""
+    named = [("pick", choice.pick), ("runner-up", choice.runner_up)]
+    named += [(f"best {kind}", each) for kind, each in choice.best.items()]
+    rows: dict[str, tuple[str, Candidate]] = {}
+    for word, each in named:
+        if each is not None:
+            said = rows[each.key][0] + ", " if each.key in rows else ""
+            rows[each.key] = said + word, each
+    return dict(rows.values())
+
+
+def _candidates(rows: dict[str, Candidate], made: Answer) -> Table:
+    import pandas as pd
+
+    cells = []
+    for word, each in rows.items():
+        point = each.point
+        state = point.packed.state(each.folded) if point.packed else None
+        by_type = [
+            megabytes(file.bytes).removesuffix(" MB")
+            if state and (file := state.values.get(kind))
+            else BLANK
+            for kind in VALUE_TYPES
+        ]
+        own = VALUE_TYPES.index(point.values) if point.values in VALUE_TYPES else -1
+        by_type = [f"[{text}]" if n != own else text for n, text in enumerate(by_type)]
+        milliseconds = BLANK if point.milliseconds is None else f"{point.milliseconds:.2f}"
+        work = point.sparse_multiply_adds
+        cells.append(
+            [
+                word,
+                each.words,
+                told.quality(point, made.metric),
+                *by_type,
+                milliseconds,
+                BLANK if work is None else f"{work / 1e6:,.2f} M",
+            ]
+        )
+    header = ["", "model", f"test {made.metric.label}", *(f"MB {kind}" for kind in VALUE_TYPES)]
+    return Table(
+        raw=pd.DataFrame(),
+        header=[*header, "ms", "multiply-adds"],
+        cells=cells,
+        align="llrrrrrr",
+        caption="In brackets: bytes with values of a type in which that run was not measured.",
+    )
+
+
+def _print_table(console: Console, made: Table) -> None:
+    shown = table_of()
+    for heading, side in zip(made.header, made.align, strict=True):
+        shown.add_column(heading, justify="right" if side == "r" else "left", overflow="fold")
+    for row in made.cells:
+        shown.add_row(*row)
+    console.print(shown)
+    if made.caption:
+        console.print(made.caption, style="dim")
+
+
+def command(store: Store, run: NextRun) -> str:
+    """What makes a run; nothing where the run that it is like cannot be asked for again."""
+    from pruneexp.cli.again import command as again
+    from pruneexp.config.read import restore
+
+    try:
+        record = store.folder(run.like).record_or_fail()
+        words = again(restore(record.configuration, trust=False, origin=record.name))
+    except (Invalid, files.NotFound, files.Damaged, *EXPECTED):
+        return ""
+    kept = [
+        word
+        for word in words.split(" ")
+        if word.partition("=")[0] not in run.changes and not _falls(word, run.left_out)
+    ]
+    changes = [f"{key}={value}" for key, value in run.changes.items()]
+    results = results_option(str(store.results))
+    return " ".join([*kept, *changes, *results])
+
+
+def _falls(word: str, left_out: tuple[str, ...]) -> bool:
+    key = word.partition("=")[0]
+    return any(key == each or key.startswith((f"{each}.", f"{each}/")) for each in left_out)
