@@ -2,9 +2,10 @@
 
 The model: on the scale of comparisons, a candidate's true value is a straight line over the
 logarithm of its file's size, another for each curve, plus a deviation of its own; what was seen is
-that plus what seeds do. The spread of the deviations is estimated from the same values, so a
-candidate is drawn towards its curve by as much as its seeds leave open. True values are then drawn
-from what follows, with the seeds' own spread uncertain too, and counted.
+that plus what seeds do. How far deviations spread is not known either: each spread that they may
+have is weighed by how well it explains the same values. So a candidate is drawn towards its curve
+by as much as its seeds leave open. True values are then drawn from what follows, with the seeds'
+own spread uncertain too, and counted.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from pruneexp.report.choice.candidates import Candidate
 DRAWS = 20_000
 MOST_NUMBERS = 10**7  # that are drawn in all
 SEED = 20_171_001  # the same draws each time
+SPREADS = 25  # of the deviations, that are looked at
+MOST_SPREAD = 2.0  # times that of the residuals
 LEAST_OF_A_LINE = 3  # candidates of a curve that a line is drawn through
 
 Matrix = NDArray[np.float64]
@@ -116,8 +119,8 @@ def beliefs(found: Sequence[Candidate], metric: Metric) -> Beliefs:
         return Beliefs(list(found), scale, values, None)
     noise = np.asarray(seen.covariance, dtype=np.float64) * seen.variance
     design = _lines(found)
-    means, spread = shrunken(values, noise, design)
-    return Beliefs(list(found), scale, means, _drawn(means, spread, seen.freedom))
+    made = shrunken(values, noise, design)
+    return Beliefs(list(found), scale, made.mean, made.drawn(seen.freedom))
 
 
 def _lines(found: Sequence[Candidate]) -> Matrix:
@@ -143,43 +146,92 @@ def _lines(found: Sequence[Candidate]) -> Matrix:
     return np.stack(columns, axis=1)
 
 
-def shrunken(values: Matrix, noise: Matrix, design: Matrix) -> tuple[Matrix, Matrix]:
-    """Best guesses of true values, and the covariance of what is left open.
+@dataclass(frozen=True, slots=True)
+class Shrunken:
+    """What is believed of true values, for each of several spreads of their deviations.
+
+    Arguments:
+        weights: how likely each spread is; they add up to 1.
+        means: best guesses, a row a spread.
+        spreads: covariances of what is left open.
+    """
+
+    weights: Matrix
+    means: Matrix
+    spreads: list[Matrix]
+
+    @property
+    def mean(self) -> Matrix:
+        """The best guess of each true value."""
+        guess: Matrix = self.weights @ self.means
+        return guess
+
+    def drawn(self, freedom: float) -> Matrix:
+        """True values as they may be, a row a draw.
+
+        Arguments:
+            freedom: degrees of freedom of the noise's own estimate.
+        """
+        generator = np.random.default_rng(SEED)
+        count = min(DRAWS, MOST_NUMBERS // self.means.shape[1])
+        parts = []
+        for share, mean, spread in zip(
+            _shares(self.weights, count), self.means, self.spreads, strict=True
+        ):
+            sizes, directions = np.linalg.eigh(spread)
+            root = directions * np.sqrt(np.clip(sizes, 0, None))
+            normal = generator.standard_normal((share, len(mean)))
+            stretch = np.sqrt(freedom / generator.chisquare(freedom, share))
+            parts.append(mean + (normal @ root.T) * stretch[:, None])
+        return np.concatenate(parts)
+
+
+def shrunken(values: Matrix, noise: Matrix, design: Matrix) -> Shrunken:
+    """Best guesses of true values that deviate from lines, where the spread of the deviations is
+    not known: each that it may have is weighed by how well it explains what was seen (restricted
+    likelihood, all spreads alike beforehand).
 
     Arguments:
         values: seen.
         noise: their covariance.
-        design: of the lines that true values deviate from.
+        design: of the lines.
     """
-    deviation = _deviation(values, noise, design)
+    project = np.eye(len(values)) - design @ np.linalg.pinv(design)
+    left = project @ values
+    if np.trace(project) < 0.5:  # each candidate stands for itself
+        spreads = np.zeros(1)
+    else:
+        scale = float(np.sqrt(left @ left / np.trace(project)))
+        spreads = np.linspace(0.0, MOST_SPREAD * scale, SPREADS)
+    made = [_at_spread(values, noise, design, float(spread) ** 2) for spread in spreads]
+    likely = np.array([each[0] for each in made])
+    weights = np.exp(likely - likely.max())
+    return Shrunken(
+        weights / weights.sum(), np.stack([each[1] for each in made]), [each[2] for each in made]
+    )
+
+
+def _at_spread(
+    values: Matrix, noise: Matrix, design: Matrix, deviation: float
+) -> tuple[float, Matrix, Matrix]:
+    """The logarithm of the likelihood, the best guesses and their covariance where true values
+    deviate from their lines with this variance."""
     own = deviation * np.eye(len(values))
-    inverse = np.linalg.pinv(own + noise)
-    of_lines = np.linalg.pinv(design.T @ inverse @ design)
+    whole = own + noise
+    inverse = np.linalg.pinv(whole)
+    inner = design.T @ inverse @ design
+    of_lines = np.linalg.pinv(inner)
     line = design @ (of_lines @ design.T @ inverse @ values)
     gain = own @ inverse
     means = line + gain @ (values - line)
     rest = design - gain @ design
     spread = own - gain @ own + rest @ of_lines @ rest.T
-    return means, (spread + spread.T) / 2
+    left = values - line
+    sizes = np.linalg.slogdet(whole)[1] + np.linalg.slogdet(inner)[1]
+    return -0.5 * float(sizes + left @ inverse @ left), means, (spread + spread.T) / 2
 
 
-def _deviation(values: Matrix, noise: Matrix, design: Matrix) -> float:
-    """The variance of true values about their lines: what residuals have beyond the noise (method
-    of moments, unweighted)."""
-    project = np.eye(len(values)) - design @ np.linalg.pinv(design)
-    free = float(np.trace(project))
-    if free < 0.5:  # each candidate stands for itself
-        return 0.0
-    left = project @ values
-    return max(0.0, (float(left @ left) - float(np.trace(project @ noise))) / free)
-
-
-def _drawn(means: Matrix, spread: Matrix, freedom: float) -> Matrix:
-    generator = np.random.default_rng(SEED)
-    sizes, directions = np.linalg.eigh(spread)
-    root = directions * np.sqrt(np.clip(sizes, 0, None))
-    draws = min(DRAWS, MOST_NUMBERS // len(means))
-    normal = generator.standard_normal((draws, len(means)))
-    stretch = np.sqrt(freedom / generator.chisquare(freedom, draws))
-    drawn: Matrix = means + (normal @ root.T) * stretch[:, None]
-    return drawn
+def _shares(weights: Matrix, count: int) -> list[int]:
+    """So many draws in the proportion of the weights."""
+    ends = np.round(np.cumsum(weights) * count).astype(int)
+    return [int(share) for share in np.diff(ends, prepend=0)]

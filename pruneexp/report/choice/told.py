@@ -35,7 +35,7 @@ def headline(choice: Choice, metric: Metric) -> str:
     target = choice.limits.at_least
     if target is not None:
         side = "at least" if metric.higher_is_better else "at most"
-        reach = f"test {metric.name} {side} {target:g} {metric.unit}".rstrip()
+        reach = f"{metric.name} {side} {target:g} {metric.unit}".rstrip()
         limits = f"{limits} and {reach}" if limits else reach
     if choice.pick is None:
         return f"For {limits}: no answer." if limits else "No answer."
