@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pruneexp.pruning.structure import Single as Single
     from pruneexp.pruning.structure import Structure as Structure
     from pruneexp.report.choice.answer import choose as choose
+    from pruneexp.report.data.all_runs import runs as runs
     from pruneexp.running.load import load as load
     from pruneexp.tasks.images import Classification as Classification
     from pruneexp.tasks.loaded import LoadedTask as LoadedTask
@@ -83,6 +84,7 @@ _MODULES = {
     "Single": "pruning.structure",
     "Structure": "pruning.structure",
     "choose": "report.choice.answer",
+    "runs": "report.data.all_runs",
     "load": "running.load",
     "Classification": "tasks.images",
     "LoadedTask": "tasks.loaded",

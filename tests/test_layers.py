@@ -46,7 +46,7 @@ LAYERS = [
     },
     {"cli.matching"},
     {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"}
-    | {"cli.choose"},
+    | {"cli.choose", "cli.listing"},
     {"cli.sweep"},
     {"cli.run"},
     {"cli.main"},

@@ -1,5 +1,6 @@
 """How what was run is asked for again: one run as a command, a configuration or a sweep as YAML."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
@@ -19,6 +20,8 @@ from pruneexp.config.recipe import Recipe, is_part
 from pruneexp.config.run import Run
 
 # Of one start, not of what is run.
+SHORT = {"pruning.budget": "budget"}  # keys that have a shorter form
+AMOUNT = re.compile(r"\d+(\.\d+)?[kMG]?B")
 NOT_REPEATED = ("dry_run", "format", "trust", "device", "workers", "results", "title")
 
 
@@ -30,10 +33,13 @@ def command(run: Run) -> str:
         default = dict(_options(read(compose("run"))))
         chosen = [f"{key}={word}" for key, word in _options(run) if default.get(key) != word]
         base = compose("run", overrides=chosen)
+    settled = getattr(run.pruning, "budget", "")  # says what its sparsity, null, does not
     words = [
-        f"{key}={_typed(value)}"
+        f"{SHORT.get(key, key)}={_typed(value)}"
         for key, value in _values(run)
-        if OmegaConf.select(base, key) != value and key not in NOT_REPEATED
+        if OmegaConf.select(base, key) != value
+        and key not in NOT_REPEATED
+        and not (settled and key == "pruning.sparsity")
     ]
     return " ".join(["pruneexp run", *(shlex.quote(word) for word in [*chosen, *words])])
 
@@ -87,5 +93,6 @@ def _typed(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}: {_typed(item)}" for key, item in value.items()) + "}"
     if isinstance(value, str):
-        return value if value.replace("_", "a").isalpha() else in_quotes(value)
+        plain = value.replace("_", "a").isalpha() or AMOUNT.fullmatch(value)
+        return value if plain else in_quotes(value)
     return str(value)

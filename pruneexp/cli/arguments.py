@@ -19,6 +19,29 @@ def report(parser: ArgumentParser) -> None:
     )
 
 
+def list_(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "words", nargs="*", help="of names, tasks, kinds or states that all must have"
+    )
+    parser.add_argument("--task", default="", help="such as glyphs")
+    parser.add_argument("--kind", choices=["dense", "sparse"], default="", help="of models")
+    parser.add_argument("--state", default="", help="such as finished, failed or running")
+    parser.add_argument(
+        "--sort",
+        choices=["best", "bytes", "nonzero", "name", "seconds"],
+        default="best",
+        help="the order; best is on validation, task by task",
+    )
+    parser.add_argument("--most", type=_positive, default=50, help="rows (50)")
+    _format(parser)
+
+
+def compare(parser: ArgumentParser) -> None:
+    for name in ("first", "second"):
+        parser.add_argument(name, help="a name, a fingerprint or its beginning, or a folder")
+    _format(parser)
+
+
 def choose(parser: ArgumentParser) -> None:
     parser.add_argument("plan", nargs="?", help="a plan's name or file; without, all runs")
     parser.add_argument(
@@ -51,6 +74,9 @@ def plan(parser: ArgumentParser) -> None:
 
 def show(parser: ArgumentParser) -> None:
     _run(parser)
+    parser.add_argument(
+        "--command", action="store_true", help="only the line that makes the run again"
+    )
     _format(parser)
 
 

@@ -15,7 +15,7 @@ from pruneexp.engine.store import Store
 from pruneexp.report.choice import told
 from pruneexp.report.choice.answer import Answer, answer, results_option
 from pruneexp.report.choice.candidates import Candidate, Limits, megabytes
-from pruneexp.report.choice.choose import Choice
+from pruneexp.report.choice.choose import Recommendation
 from pruneexp.report.choice.next_runs import NextRun
 from pruneexp.report.format import BLANK, Table
 
@@ -58,7 +58,7 @@ def show(console: Console, store: Store, made: Answer) -> None:
 
 
 def _show_choice(
-    console: Console, store: Store, made: Answer, choice: Choice, runs: list[NextRun]
+    console: Console, store: Store, made: Answer, choice: Recommendation, runs: list[NextRun]
 ) -> None:
     console.print(told.headline(choice, made.metric), style="bold")
     if sure := told.how_sure(choice, made.metric):
@@ -77,7 +77,7 @@ def _show_choice(
     console.print()
 
 
-def _rows(choice: Choice) -> dict[str, Candidate]:
+def _rows(choice: Recommendation) -> dict[str, Candidate]:
     """What each of the candidates that are named is, the pick first; each candidate once."""
     named = [("pick", choice.pick), ("runner-up", choice.runner_up)]
     named += [(f"best {kind}", each) for kind, each in choice.best.items()]

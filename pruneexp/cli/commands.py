@@ -121,6 +121,20 @@ _TABLE = [
         act="runs:status_command",
     ),
     Command(
+        name="list",
+        line="all runs of a results folder, the best first",
+        description="All runs of a results folder, with or without a plan, the best of each task "
+        "first.",
+        arguments=arguments.list_,
+        act="listing:list_command",
+    ),
+    Command(
+        name="compare",
+        line="two finished runs side by side, down to the layer",
+        arguments=arguments.compare,
+        act="listing:compare_command",
+    ),
+    Command(
         name="show",
         line="everything about one run",
         arguments=arguments.show,

@@ -110,6 +110,8 @@ def show_command(options: argparse.Namespace, store: Store) -> int:
     folder = store.find(options.run)
     record = folder.record()
     console = Console()
+    if options.command:
+        return _print_command(folder.record_or_fail())
     if record is not None:
         if options.format == "json":
             print(json.dumps(record.to_plain()))
@@ -140,16 +142,32 @@ def show_command(options: argparse.Namespace, store: Store) -> int:
 
 def _show_command(console: Console, record: Record) -> None:
     """How the run is asked for again, where its configuration can still be read."""
+    words, why = _command(record)
+    if why:
+        console.print(f"it cannot be asked for again: {why}", style="dim")
+        return
+    console.print(f"made by: {words}", style="dim", soft_wrap=True)
+
+
+def _print_command(record: Record) -> int:
+    words, why = _command(record)
+    if why:
+        complain([f"{record.name} cannot be asked for again: {why}"])
+        return BAD_INPUT
+    say(words)
+    return FINISHED
+
+
+def _command(record: Record) -> tuple[str, str]:
+    """The line that makes the run again, or why there is none."""
     from pruneexp.cli.again import command
     from pruneexp.cli.hydra_errors import EXPECTED
     from pruneexp.config.read import restore
 
     try:
-        words = command(restore(record.configuration, trust=False, origin=record.name))
+        return command(restore(record.configuration, trust=False, origin=record.name)), ""
     except (Invalid, *EXPECTED) as error:
-        console.print(f"it cannot be asked for again: {error}", style="dim")
-        return
-    console.print(f"made by: {words}", style="dim", soft_wrap=True)
+        return "", str(error)
 
 
 def clean_command(options: argparse.Namespace, store: Store) -> int:

@@ -19,7 +19,7 @@ from pruneexp.engine.store import Store
 from pruneexp.report.analysis.points import curves
 from pruneexp.report.choice import told
 from pruneexp.report.choice.candidates import Candidate, Limits
-from pruneexp.report.choice.choose import Choice, Chooser, Step
+from pruneexp.report.choice.choose import Chooser, Recommendation, Step
 from pruneexp.report.choice.comparable import comparable
 from pruneexp.report.choice.next_runs import NextRun, next_runs
 from pruneexp.report.data.load import load
@@ -45,14 +45,14 @@ class Answer:
     title: str
     results: str
     metric: Metric
-    choices: list[Choice]
+    choices: list[Recommendation]
     next: list[list[NextRun]]
     steps: list[Step]
     crossover: str
     budgets: Table | None
     notes: list[str]
 
-    def pack_command(self, choice: Choice) -> str:
+    def pack_command(self, choice: Recommendation) -> str:
         """What writes the file of the pick; nothing where there is none."""
         if choice.pick is None:
             return ""
@@ -212,7 +212,7 @@ def _on_one_data(points: Sequence[Any]) -> tuple[list[Any], int]:
     return kept, len(points) - len(kept)
 
 
-def _choice(choice: Choice, metric: Metric) -> dict[str, Any]:
+def _choice(choice: Recommendation, metric: Metric) -> dict[str, Any]:
     known = choice.certainty
     return {
         "limits": {

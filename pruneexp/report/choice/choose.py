@@ -39,7 +39,7 @@ class Certainty:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class Recommendation:
     """What to ship within some limits.
 
     Arguments:
@@ -81,7 +81,7 @@ class Step:
 
     least: float
     most: float | None
-    choice: Choice
+    choice: Recommendation
     sparse_better: float | None
 
 
@@ -116,7 +116,7 @@ class Chooser:
         self.found = contenders(candidates(points), sign)
         self.beliefs: Beliefs | None = beliefs(self.found, metric) if self.found else None
 
-    def choose(self, limits: Limits) -> Choice:
+    def choose(self, limits: Limits) -> Recommendation:
         """The choice within these limits."""
         within = [each for each in self.found if limits.hold(each)]
         if self.beliefs is None or not within:
@@ -125,7 +125,7 @@ class Chooser:
             return self._smallest(limits, within, self.beliefs)
         ranked = sorted(within, key=lambda each: -self._rank(each))
         pick = ranked[0]
-        return Choice(
+        return Recommendation(
             limits=limits,
             pick=pick,
             certainty=self._certainty(pick, within),
@@ -152,7 +152,7 @@ class Chooser:
             steps.append(Step(least=size, most=None, choice=choice, sparse_better=better))
         return steps
 
-    def sparse_better(self, choice: Choice) -> float | None:
+    def sparse_better(self, choice: Recommendation) -> float | None:
         """The probability that within these limits the best sparse candidate is better than the
         best dense one."""
         if self.beliefs is None or len(choice.best) < len(KINDS):
@@ -223,7 +223,7 @@ class Chooser:
             each for each in others if (known.probability_above(each, pick) or 0.0) > 1 - CERTAIN
         )
 
-    def _smallest(self, limits: Limits, within: list[Candidate], known: Beliefs) -> Choice:
+    def _smallest(self, limits: Limits, within: list[Candidate], known: Beliefs) -> Recommendation:
         """The smallest file that is believed to reach a value."""
         assert limits.at_least is not None
         target = known.scale.forward(limits.at_least)
@@ -235,7 +235,7 @@ class Chooser:
             return _nothing(limits, [f"{why}is {best.words}, about {value}"])
         pick = good[0]  # the smallest
         near = [each for each in good if each is not pick]
-        return Choice(
+        return Recommendation(
             limits=limits,
             pick=pick,
             certainty=Certainty(
@@ -290,8 +290,8 @@ def _around(side: Sequence[Candidate], size: float) -> list[tuple[Candidate, flo
     return [(left, 1 - share), (right, share)]
 
 
-def _nothing(limits: Limits, why: Sequence[str]) -> Choice:
-    return Choice(
+def _nothing(limits: Limits, why: Sequence[str]) -> Recommendation:
+    return Recommendation(
         limits=limits,
         pick=None,
         certainty=None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pruneexp.config import amounts
 from pruneexp.engine.record import Metric
 from pruneexp.report.choice.candidates import Candidate, megabytes
-from pruneexp.report.choice.choose import KINDS, Choice, Chooser
+from pruneexp.report.choice.choose import KINDS, Chooser, Recommendation
 from pruneexp.report.choice.told import best_run
 
 MOST = 3  # that are named
@@ -31,7 +31,7 @@ class NextRun:
     settles: str
 
 
-def next_runs(chooser: Chooser, choice: Choice) -> list[NextRun]:
+def next_runs(chooser: Chooser, choice: Recommendation) -> list[NextRun]:
     """What would change or secure a choice, the cheapest and most telling first."""
     return [
         *_smaller_types(chooser, choice),
@@ -40,7 +40,7 @@ def next_runs(chooser: Chooser, choice: Choice) -> list[NextRun]:
     ][:MOST]
 
 
-def _smaller_types(chooser: Chooser, choice: Choice) -> Iterator[NextRun]:
+def _smaller_types(chooser: Chooser, choice: Recommendation) -> Iterator[NextRun]:
     """A better model that would fit with smaller values, whose quality was not measured so."""
     limit, known = choice.limits.bytes, chooser.beliefs
     if limit is None or known is None:
@@ -74,7 +74,7 @@ def _without_values(candidate: Candidate) -> tuple[object, ...]:
     return point.kind, point.family, point.size, round(point.sparsity, 4), point.parameters
 
 
-def _seeds(chooser: Chooser, choice: Choice) -> Iterator[NextRun]:
+def _seeds(chooser: Chooser, choice: Recommendation) -> Iterator[NextRun]:
     """One more seed for those that cannot be told apart."""
     if choice.pick is None:
         return
@@ -97,7 +97,7 @@ def _one_more(candidate: Candidate, other: Candidate | None, metric: Metric) -> 
     )
 
 
-def _other_kind(chooser: Chooser, choice: Choice) -> Iterator[NextRun]:
+def _other_kind(chooser: Chooser, choice: Recommendation) -> Iterator[NextRun]:
     """A rival of the kind that is not there."""
     if choice.pick is None or len(choice.best) == len(KINDS):
         return

@@ -7,7 +7,7 @@ import pandas as pd
 from pruneexp.engine.record import Metric
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.choice.candidates import megabytes
-from pruneexp.report.choice.choose import CERTAIN, Choice, Chooser, Step, Stretch
+from pruneexp.report.choice.choose import CERTAIN, Chooser, Recommendation, Step, Stretch
 from pruneexp.report.data.rows import Row
 from pruneexp.report.format import BLANK, Table, estimate, number
 
@@ -29,7 +29,7 @@ def chance(probability: float | None) -> str:
     return "< 0.01" if probability < 0.005 else f"{probability:.2f}"
 
 
-def headline(choice: Choice, metric: Metric) -> str:
+def headline(choice: Recommendation, metric: Metric) -> str:
     """The answer in one line."""
     limits = choice.limits.words()
     target = choice.limits.at_least
@@ -45,7 +45,7 @@ def headline(choice: Choice, metric: Metric) -> str:
     return f"For {limits}: {told}." if limits else f"{told[0].upper()}{told[1:]}."
 
 
-def how_sure(choice: Choice, metric: Metric) -> str:
+def how_sure(choice: Recommendation, metric: Metric) -> str:
     """How sure the pick is, in a sentence or two; nothing where there is no pick."""
     if choice.pick is None or choice.certainty is None:
         return ""
