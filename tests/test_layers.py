@@ -44,7 +44,8 @@ LAYERS = [
         "cli.sizes",
         "cli.tables",
     },
-    {"cli.matching"},
+    {"cli.matching", "cli.slices"},
+    {"cli.rounds", "cli.phases"},
     {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"}
     | {"cli.choose", "cli.listing"},
     {"cli.sweep"},
@@ -69,7 +70,7 @@ LIGHT = [
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
     *("cli.points", "cli.compose", "cli.imports", "cli.sizes", "cli.again", "cli.completion"),
     *("cli.keys", "cli.names", "cli.quoting", "cli.words", "config.schemas", "cli.search"),
-    "cli.matching",
+    *("cli.matching", "cli.slices", "cli.phases"),
 ]
 
 

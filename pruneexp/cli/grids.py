@@ -6,6 +6,9 @@ line says wins over every grid; only what it says of pruning is not said of dens
 A grid may hold `search: {training.learning_rate: [0.1, 0.2]}`: each of its points is tried with
 every value at its first seed, and made at all seeds with the value that validation chose.
 
+A grid of budgets may say `parents: [1.5, 2, 3]`: at each budget stand a dense model and parents of
+so many times its weights (`pruneexp.cli.slices`); they are made in rounds (`pruneexp.cli.rounds`).
+
 A grid may say `matched: true`: beside each of its sparse points stands the dense model of that size
 (`pruneexp.cli.matching`).
 """
@@ -16,7 +19,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -34,11 +37,35 @@ from pruneexp.config.short_forms import (
 
 SEARCH = "search"  # the key of a grid that holds values to choose among
 MATCHED = "matched"  # the key of a grid whose sparse points are given rivals of their size
-OWN = (SEARCH, MATCHED)  # keys of a grid that are no axes
+PARENTS = "parents"  # the key of a grid whose budgets are met by parents of several sizes
+OWN = (SEARCH, MATCHED, PARENTS)  # keys of a grid that are no axes
 
 # From a sparse point and the settings in which its rivals differ from it to the points, all as
 # overrides.
 Match = Callable[[Sequence[str], Sequence[dict[str, str]]], list[tuple[str, ...]]]
+# From a point with a budget and multiples of weights to the points of its levels, and to lines
+# about those that cannot be.
+Cut = Callable[[Sequence[str], Sequence[float]], "Levels"]
+
+
+class Levels(Protocol):
+    """What a `Cut` gives: `cli.slices.Slice`."""
+
+    @property
+    def budget(self) -> str: ...
+    @property
+    def levels(self) -> Sequence["LevelPoint"]: ...
+    @property
+    def impossible(self) -> Sequence[str]: ...
+
+
+class LevelPoint(Protocol):
+    """One of them: `cli.slices.Level`."""
+
+    @property
+    def times(self) -> float: ...
+    @property
+    def point(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +103,7 @@ class Grids:
     config: DictConfig  # composed without what sweeps
     loader: ConfigLoader  # composes the points
     matcher: Match | None = None  # of grids with `matched`; None before points are asked for
+    cut: Cut | None = None  # of grids with `parents`, likewise
 
     @property
     def experiment(self) -> str | None:
@@ -92,6 +120,7 @@ class Grids:
             }
             | ({SEARCH: {k: ",".join(v) for k, v in grid.search.items()}} if grid.search else {})
             | ({MATCHED: True if grid.rivals == [{}] else grid.rivals} if grid.rivals else {})
+            | ({PARENTS: grid.parents} if grid.parents else {})
             for grid in _grids(self.union, self.arguments, self.loader)
         ]
 
@@ -99,12 +128,30 @@ class Grids:
         """The points of grids with a `search`, each once."""
         found: dict[tuple[str, ...], Search] = {}
         for grid in _grids(self.union, self.arguments, self.loader):
-            if not grid.search:
+            if not grid.search or grid.parents:
                 continue
-            seeds = grid.seeds() or [f"seed={self.config.seed}"]
             for point in grid.points(self.matcher):
-                found.setdefault(point, Search(point, tuple(seeds), grid.search))
+                found.setdefault(point, Search(point, self._seeds(grid), grid.search))
         return list(found.values())
+
+    def slices(self) -> list["BudgetSlice"]:
+        """The slices of grids with `parents`, each once."""
+        found: dict[tuple[str, ...], BudgetSlice] = {}
+        for grid in _grids(self.union, self.arguments, self.loader):
+            if not grid.parents or self.cut is None:
+                continue
+            seeds = self._seeds(grid)
+            for point in grid.bare_points():
+                levels = self.cut(point, grid.parents)
+                searches = [Search(level.point, seeds, grid.search) for level in levels.levels]
+                times = [level.times for level in levels.levels]
+                found.setdefault(
+                    point, BudgetSlice(levels.budget, times, searches, list(levels.impossible))
+                )
+        return list(found.values())
+
+    def _seeds(self, grid: "_Grid") -> tuple[str, ...]:
+        return tuple(grid.seeds() or [f"seed={self.config.seed}"])
 
     def count(self) -> int:
         """How many points there are, before doubles are left out; without expanding them."""
@@ -112,7 +159,7 @@ class Grids:
 
     def points(self) -> list[list[str]]:
         """Every point of every grid, as overrides; each point once."""
-        return points(self.union, self.arguments, self.loader, self.matcher)
+        return points(self.union, self.arguments, self.loader, self.matcher, self.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,30 +169,37 @@ class _Grid:
     axes: list[Override]
     search: dict[str, tuple[str, ...]]  # the values to try, by key
     rivals: list[dict[str, str]]  # of its sparse points
+    parents: list[float]  # multiples of the dense model's weights, at each of its budgets
 
     def seeds(self) -> Sequence[str]:
         """The values of the seed as overrides; none where the grid does not say any."""
         seeds = [axis for axis in self.axes if axis.key_or_group == "seed"]
         return _values(seeds[-1]) if seeds else []
 
-    def points(self, matcher: Match | None) -> Iterator[tuple[str, ...]]:
-        """Every point without its seed, those that are matched with their rivals."""
+    def bare_points(self) -> Iterator[tuple[str, ...]]:
+        """Every point without its seed, as the axes say it."""
         others = [axis for axis in self.axes if axis.key_or_group != "seed"]
-        for point in itertools.product(*map(_values, others)):
+        yield from itertools.product(*map(_values, others))
+
+    def points(self, matcher: Match | None, cut: Cut | None = None) -> Iterator[tuple[str, ...]]:
+        """The same, those that are matched with their rivals, and of budgets all levels."""
+        for point in self.bare_points():
             if self.rivals and matcher is not None:
                 yield from matcher(point, self.rivals)
+            elif self.parents and cut is not None:
+                yield from (level.point for level in cut(point, self.parents).levels)
             else:
                 yield point
 
-    def at_seeds(self, matcher: Match | None) -> Iterator[tuple[str, ...]]:
+    def at_seeds(self, matcher: Match | None, cut: Cut | None = None) -> Iterator[tuple[str, ...]]:
         """Every point at every seed; of a search its trials, at the first seed."""
-        if not self.search and not self.rivals:  # in the order of the axes
+        if not self.search and not self.rivals and not self.parents:  # in the order of the axes
             yield from itertools.product(*map(_values, self.axes))
             return
         seeds = self.seeds()
         tried = [[f"{key}={value}" for value in values] for key, values in self.search.items()]
         last = [[*seeds][:1] if self.search else seeds] if seeds else []
-        for point in self.points(matcher):
+        for point in self.points(matcher, cut):
             for rest in itertools.product(*last, *tried):
                 yield (*point, *rest)
 
@@ -156,7 +210,24 @@ class _Grid:
             for axis in self.axes
         ]
         trials = math.prod(map(len, self.search.values()))
-        return math.prod(lengths) * trials * (1 + len(self.rivals))
+        return math.prod(lengths) * trials * (1 + len(self.rivals) + len(self.parents))
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSlice:
+    """At one budget the dense model and its sparse rivals.
+
+    Arguments:
+        budget: as it was typed.
+        times: of each level, the dense model's weights; 1 for that itself.
+        searches: of each level, its point, its seeds and what is tried.
+        impossible: lines about levels that cannot be.
+    """
+
+    budget: str
+    times: list[float]
+    searches: list[Search]
+    impossible: list[str]
 
 
 def points(
@@ -164,16 +235,18 @@ def points(
     arguments: list[str],
     loader: ConfigLoader | None = None,
     matcher: Match | None = None,
+    cut: Cut | None = None,
 ) -> list[list[str]]:
     """Every point of every grid multiplied with the arguments, as overrides; each point once.
 
     Arguments:
         loader: knows the options of a group, for axes such as `pruning/schedule=glob(*)`.
         matcher: finds the rivals of points; without one, no point has any.
+        cut: finds the levels of budgets; without one, a budget is a point.
     """
     chosen: dict[tuple[str, ...], None] = {}
     for grid in _grids(union, arguments, loader):
-        chosen |= dict.fromkeys(grid.at_seeds(matcher))
+        chosen |= dict.fromkeys(grid.at_seeds(matcher, cut))
     return [list(point) for point in chosen]
 
 
@@ -211,7 +284,8 @@ def _grids(
             axes = [axis for axis in axes if axis.key_or_group not in settled]
         fixed = {axis.key_or_group for axis in axes}
         search = _search(grid[SEARCH], fixed, parser) if SEARCH in grid else {}
-        yield _Grid(axes, search, _rivals(grid[MATCHED]) if MATCHED in grid else [])
+        rivals = _rivals(grid[MATCHED]) if MATCHED in grid else []
+        yield _Grid(axes, search, rivals, _parents(grid[PARENTS]) if PARENTS in grid else [])
 
 
 def _search(search: Any, fixed: set[str], parser: OverridesParser) -> dict[str, tuple[str, ...]]:
@@ -237,6 +311,19 @@ def _rivals(given: Any) -> list[dict[str, str]]:
         return [{str(key): _text(value) for key, value in one.items()} for one in given]
     why = "takes true, or a list of rivals such as [{}, {model.tied: true}]"
     raise Invalid([Fault(MATCHED, f"{why}, got {given}")])
+
+
+def _parents(given: Any) -> list[float]:
+    """What a grid says under `parents`."""
+    each = given if isinstance(given, list) else str(given).split(",")
+    try:
+        times = sorted({float(value) for value in each})
+    except (TypeError, ValueError):
+        times = []
+    if not times or times[0] <= 1 or not math.isfinite(times[-1]):
+        why = "takes multiples of the dense model's weights, such as [1.5, 2, 3]"
+        raise Invalid([Fault(PARENTS, f"{why}, got {given}")])
+    return times
 
 
 def _own(key: str, value: Any) -> str:

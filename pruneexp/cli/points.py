@@ -74,6 +74,19 @@ def read_trials(grids: Grids, searches: Sequence[Search]) -> list[Tried]:
     return tried
 
 
+def read_seeds(grids: Grids, searches: Sequence[Search]) -> list[Run]:
+    """Every trial at every seed: all that may be run of these searches. Points that cannot be read
+    are left out."""
+    composer = Composer(grids.loader, grids.config)
+    runs: list[Run] = []
+    for search in searches:
+        for values in search.trials():
+            for seed in search.seeds:
+                with suppress(Invalid):  # told among the points that cannot be read
+                    runs.append(read_point(composer, search.overrides(values, seed)))
+    return runs
+
+
 def read_chosen(grids: Grids, searches: Sequence[Search], trials: Sequence[Trial]) -> list[Run]:
     """Every point at all of its seeds, with the values that were chosen for it."""
     composer = Composer(grids.loader, grids.config)

@@ -82,7 +82,8 @@ def _best(records: Sequence[Record | None]) -> int | None:
 def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
     """The same searches with longer axes where a chosen value lies at an end; equal to what came
     in where none does. Where the axis of one point grows, that of every other grows too, on the
-    side where its own best value has the better neighbour: all keep the same number of trials."""
+    side where its own best value has the better neighbour: all keep the same number of trials, and
+    a point that came later catches up."""
     by_point: dict[str, list[Trial]] = {}
     for trial in trials:
         by_point.setdefault(trial.point, []).append(trial)
@@ -92,12 +93,17 @@ def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
         for key, values in search.axes.items()
         if _end(values, _chosen(by_point[words(search)]).values[key]) is not None
     }
+    longest = {
+        key: max(len(search.axes.get(key, ())) for search in searches)
+        for search in searches
+        for key in search.axes
+    }
     return [
         replace(
             search,
             axes={
                 key: (*values, *_beyond(values, key, by_point[words(search)]))
-                if key in growing
+                if key in growing or len(values) < longest[key]
                 else values
                 for key, values in search.axes.items()
             },

@@ -12,17 +12,18 @@ from omegaconf import OmegaConf
 
 from pruneexp.cli.console import Console
 from pruneexp.cli.dry_run import dry_run
-from pruneexp.cli.grids import Grids, Search
+from pruneexp.cli.grids import Grids
 from pruneexp.cli.live import Display, DisplayRow, rows
 from pruneexp.cli.matching import Matcher
 from pruneexp.cli.messages import BAD_INPUT, FAILED, FINISHED, INTERRUPTED, complain
-from pruneexp.cli.points import Composer, read_chosen, read_points, read_trials
-from pruneexp.cli.search import MOST_GROWTH, choose, grown
+from pruneexp.cli.phases import Phases
+from pruneexp.cli.points import Composer, read_points
+from pruneexp.cli.slices import Slicer
 from pruneexp.config.factory import demand_own_python
 from pruneexp.config.options import OPTIONS, no_part_of_a_name
 from pruneexp.config.read import read_part, restore
 from pruneexp.config.recipe import Fault, Invalid, digest, either
-from pruneexp.config.run import Run, name
+from pruneexp.config.run import Run
 from pruneexp.engine import distributed, files
 from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.integrity import Integrity
@@ -56,7 +57,8 @@ def read_sweep(grids: Grids, *, ask_first: bool = True) -> Sweep:
     """Read every point of the grids and the launcher. Raises `Invalid` where the grids or the
     launcher cannot be read; a point that cannot be read is kept as unreadable."""
     launcher = _launcher(grids)
-    grids = replace(grids, matcher=Matcher(Composer(grids.loader, grids.config)))
+    composer = Composer(grids.loader, grids.config)
+    grids = replace(grids, matcher=Matcher(composer), cut=Slicer(composer))
     runs, unreadable = read_points(grids, ask_first=ask_first)
     return Sweep(
         experiment=grids.experiment,
@@ -90,12 +92,14 @@ def sweep(asked: Sweep) -> int:
     first = asked.runs[0]
     if first.dry_run:
         return dry_run(asked.runs, asked.unreadable)
-    searches = asked.grids.searches()
-    if searches:
-        planned, stopped = _searched(asked, searches)
-    else:
-        planned = _planned(asked, asked.runs)
-        stopped = _make(asked, planned)
+    clock = Clock(first.hours)
+    phases = Phases(
+        grids=asked.grids,
+        runs=asked.runs,
+        plan=lambda runs, trials: _planned(asked, runs, trials),
+        make=lambda planned: _make(asked, planned, clock),
+    )
+    planned, stopped = phases.through()
     if not distributed.is_first():
         return INTERRUPTED if stopped else FINISHED
     from pruneexp.report import report
@@ -118,6 +122,9 @@ def sweep(asked: Sweep) -> int:
         print(json.dumps({"plan": planned.name, "states": states}))
     else:
         written.print(Console())
+    if stopped and clock.is_over:
+        complain([f"the {first.hours:g} hours are over; the same command goes on from here"])
+        return FINISHED
     if stopped:
         complain(["stopped; the same command goes on from here"])
         return INTERRUPTED
@@ -137,48 +144,33 @@ def _planned(asked: Sweep, runs: Sequence[Run], trials: Sequence[Trial] = ()) ->
     return made
 
 
-def _make(asked: Sweep, planned: Plan) -> bool:
-    """Train the runs of a plan. Returns whether the sweep was asked to stop."""
+class Clock:
+    """How long a sweep may go on.
+
+    Arguments:
+        hours: 0 for as long as it takes.
+    """
+
+    def __init__(self, hours: float) -> None:
+        self.end = time.monotonic() + 3600 * hours if hours else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return self.end is not None and time.monotonic() >= self.end
+
+
+def _make(asked: Sweep, planned: Plan, clock: Clock) -> bool:
+    """Train the runs of a plan. Returns whether the sweep was asked to stop, or its time is up."""
     first = asked.runs[0]
     if distributed.count() > 1:
-        return _at_all_ranks(first, planned)
-    return _with_workers(asked.launcher, first, planned)
+        return _at_all_ranks(first, planned, clock)
+    return _with_workers(asked.launcher, first, planned, clock)
 
 
-def _searched(asked: Sweep, searches: list[Search]) -> tuple[Plan, bool]:
-    """Make the trials, let validation choose, and make each point at all of its seeds. Returns the
-    last plan that was made, and whether the sweep was asked to stop."""
-    store = asked.runs[0].store
-    tried = read_trials(asked.grids, searches)
-    of_trials = {name(one.run) for one in tried}
-    others = [run for run in asked.runs if name(run) not in of_trials]
-    for grows in range(MOST_GROWTH + 1):
-        planned = _planned(asked, [*others, *(one.run for one in tried)])
-        if _make(asked, planned):
-            return planned, True
-        trials = choose(store, tried)
-        longer = grown(searches, trials)
-        if longer == searches:
-            break
-        if grows == MOST_GROWTH:
-            why = "the best values still lie at the end of an axis; give values further out"
-            raise Invalid([Fault("search", why)])
-        searches = longer
-        tried = read_trials(asked.grids, searches)
-    points = read_chosen(asked.grids, searches, trials)
-    planned = _planned(asked, [*others, *points, *(one.run for one in tried)], trials)
-    fixed, searched = {name(run) for run in others}, {name(run) for run in points}
-    keys = sorted({key for search in searches for key in search.axes})
-    for one in planned.runs:
-        one.wanted &= one.name in fixed | searched
-        one.chosen = keys if one.name in searched else []
-        one.as_it_is = one.name in fixed & searched
-    return planned, _make(asked, planned)
-
-
-def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
+def _with_workers(launcher: Launcher, first: Run, planned: Plan, clock: Clock) -> bool:
     """Start workers over the plan and show where it stands until they leave. Returns whether the
-    sweep was asked to stop."""
+    sweep was asked to stop, or its time is up."""
     store = first.store
     _look_for_damage(store, planned)
     _demand_same_data(first, planned)
@@ -195,13 +187,15 @@ def _with_workers(launcher: Launcher, first: Run, planned: Plan) -> bool:
             folder.forget_failure()
     for one in left:  # a parent's record may name Python, which the plan's file would not tell
         demand_own_python(one)
+    if clock.is_over:
+        return True
     asked_to_stop = False
     started = launcher.start(store, path, left)
     title = f"{planned.title} on {started.workers} worker{'s' if started.workers > 1 else ''}"
     with stopping() as stop, Display(title, Console(stderr=True)) as display:
         try:
             while started.tend():
-                if stop() and not asked_to_stop:
+                if (stop() or clock.is_over) and not asked_to_stop:
                     asked_to_stop = True
                     started.stop()
                 for line in started.said():
@@ -236,7 +230,7 @@ def _look_for_damage(store: Store, planned: Plan) -> None:
     integrity.save()
 
 
-def _at_all_ranks(first: Run, planned: Plan) -> bool:
+def _at_all_ranks(first: Run, planned: Plan, clock: Clock) -> bool:
     """Under `torchrun`: all ranks train one run after the other. A run that diverges does so at
     every rank and fails alone; any other error ends them all. Returns whether the sweep was asked
     to stop."""
@@ -253,7 +247,12 @@ def _at_all_ranks(first: Run, planned: Plan) -> bool:
                 display.show([DisplayRow(called, "running", progress)])
 
             try:
-                execute(restored(one), watch=watch, stop=stop, say=display.say)
+                execute(
+                    restored(one),
+                    watch=watch,
+                    stop=lambda: stop() or clock.is_over,
+                    say=display.say,
+                )
             except Stopped:
                 return True
             except Diverged as error:

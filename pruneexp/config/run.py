@@ -37,6 +37,7 @@ class Run(Recipe):
         results: the folder of all runs, plans and reports.
         trust: whether the runs that this one starts from may import Python that their records name.
         workers: runs of a sweep side by side; 0 is as many as pay.
+        hours: after which a sweep stops, to go on with the same command; 0 is as long as it takes.
         dry_run: say what would run and what it weighs, and run nothing.
         format: table or json, of what the command line prints.
     """
@@ -58,6 +59,7 @@ class Run(Recipe):
     results: str = here("results")
     trust: bool = here(False)  # Python that the records of parents name
     workers: int = here(0)  # runs of a sweep side by side; 0: as many as pay
+    hours: float = here(0.0)  # after which a sweep stops; 0: as long as it takes
     dry_run: bool = here(False)
     format: str = here("table")
 
@@ -77,6 +79,7 @@ class Run(Recipe):
             ),
             keep_steps=self._keep_steps_rule(),
             workers=(self.workers >= 0, "a number of processes, 0 for as many as pay"),
+            hours=(0 <= self.hours < 1e6, "a number of hours, 0 for as long as it takes"),
             format=(self.format in ("table", "json"), "table or json"),
         )
 

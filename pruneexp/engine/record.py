@@ -293,6 +293,7 @@ class Plan:
     runs: list[Planned]
     trials: list[Trial] = field(default_factory=list)  # of searches, where they are done
     unreadable: list[dict[str, str]] = field(default_factory=list)  # overrides and why
+    left_out: list[str] = field(default_factory=list)  # what was not made, and why not
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)

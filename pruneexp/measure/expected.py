@@ -7,6 +7,7 @@ its masks lay at random. The masks themselves settle it at their last update.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from json import dumps
 
 from torch import nn
@@ -18,9 +19,10 @@ from pruneexp.measure.file_size import FileSize
 from pruneexp.pruning import FileBudget, Pruning
 from pruneexp.storage import values
 
+LONG_SEED, LONG_RATE = 10**9, 0.1234567  # with as many digits as such numbers have
 MIDDLE = 0.5  # any sparsity, where only shapes are asked for
 LEVELS = 10**6  # steps of a sparsity between 0 and 1
-NOTES = 640  # bytes of a file's notes beside the run's configuration, at most about
+NOTES, NOTES_LEAST = 640, 420  # bytes of a file's notes beside the run's configuration, about
 
 
 def expected(run: Run, model: nn.Module) -> Pruning:
@@ -72,8 +74,17 @@ def values_of(run: Run, budget: FileBudget) -> str:
 
 
 def notes_room(run: Run) -> int:
-    """What the notes of a run's file take, at most about, before the run is trained."""
-    return NOTES + len(dumps(asked(run), ensure_ascii=False).encode())
+    """What the notes of a run's file take, at most about, before the run is trained; the same for
+    all seeds and rates."""
+    return NOTES + len(dumps(asked(alike(run)), ensure_ascii=False).encode())
+
+
+def alike(run: Run) -> Run:
+    """The same for runs that differ in nothing which decides their size: another seed, another
+    learning rate."""
+    rate = run.training.learning_rate
+    longest = rate if len(repr(rate)) > len(repr(LONG_RATE)) else LONG_RATE
+    return replace(run, seed=LONG_SEED, training=replace(run.training, learning_rate=longest))
 
 
 def _kept(pruning: Pruning, model: nn.Module, steps: int) -> dict[str, float]:

@@ -7,11 +7,14 @@ will settle, or for a dense run the largest network of its family that meets it.
 from dataclasses import replace
 
 from pruneexp.config import amounts
-from pruneexp.config.recipe import Fault, Invalid, asked
+from pruneexp.config.recipe import Fault, Invalid, asked, digest
 from pruneexp.config.run import Run
 from pruneexp.measure.counts import count
 from pruneexp.measure.expected import (
     LEVELS,
+    NOTES,
+    NOTES_LEAST,
+    alike,
     expected,
     first,
     least_level,
@@ -22,10 +25,21 @@ from pruneexp.measure.file_size import FileSize
 from pruneexp.measure.planned import network, nonzero
 from pruneexp.storage import values
 
+# What was found in this process, by a digest of what was asked: a sweep asks for each of its seeds.
+_KNOWN: dict[str, Run] = {}
+
 
 def fitted(run: Run) -> Run:
     """A run that meets its `budget` or its `nonzero`, and has neither any more. Raises `Invalid`
     for one that nothing of the kind can meet, with what is in the way."""
+    key = digest(asked(alike(run)))
+    if key not in _KNOWN:
+        _KNOWN[key] = _fitted(run)
+    found = _KNOWN[key]
+    return replace(run, budget="", nonzero="", model=found.model, pruning=found.pruning)
+
+
+def _fitted(run: Run) -> Run:
     bare = replace(run, budget="", nonzero="")
     if not run.pruning.prunes:
         return _resized(run, bare)
@@ -67,11 +81,11 @@ def _resized(run: Run, bare: Run) -> Run:
     return at(too_large - 1)
 
 
-def dense_bytes(run: Run) -> int:
-    """What the packed file of a dense run takes, before it is trained; at most about a hundred
-    bytes too many."""
+def dense_bytes(run: Run, *, least: bool = False) -> int:
+    """What the packed file of a dense run takes, before it is trained: at most about a hundred
+    bytes too many, or with `least` about as many too few."""
     word = str(asked(run.quantisation).get("values", values.EXACT))
-    room = notes_room(run)
+    room = notes_room(run) - (NOTES - NOTES_LEAST) * least
     return FileSize(network(run), run.task.shape(), [], values=word, notes=room).expected({})
 
 

@@ -104,6 +104,8 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
             Heading(text=words),
             Listing(items=[str(missing) for missing in runs.missing]),
         ]
+    if found.plan.left_out:
+        blocks += [Heading(text="What was not made"), Listing(items=list(found.plan.left_out))]
     blocks += [Heading(text="How it was made", detail=True)]
     blocks += [Listing(items=_made(found, files), detail=True)]
     return blocks
