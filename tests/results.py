@@ -131,10 +131,21 @@ class Results:
         folder.finish(record)
         return record
 
-    def finish_run(self, run: Run, value: float, metric: Metric = ACCURACY) -> None:
+    def finish_run(
+        self,
+        run: Run,
+        value: float,
+        metric: Metric = ACCURACY,
+        *,
+        parameters: int = 10**6,
+        weighed: dict[str, Any] | None = None,
+    ) -> None:
         """Any run, finished with this value on validation and on test."""
         called = name(run)
-        parameters = 10**6
+        planned = Planned(fingerprint=fingerprint(run), name=called, run=asked(run))
+        self.plan.runs.append(planned)
+        if weighed is not None:
+            files.save_json(self.store.folder(called).path / BYTES, weighed)
         record = Record(
             fingerprint=fingerprint(run),
             name=called,

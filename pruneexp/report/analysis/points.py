@@ -96,7 +96,10 @@ def curves(runs: Runs) -> dict[str, list[Point]]:
 def _point(rows: list[Row]) -> Point:
     values = folded(rows)
     tests = [row.test for row in rows]
-    label = values["size"] if values["kind"] == "dense" else percent(values["sparsity"])
+    dial = values["curve"].dial
+    asked = dial is not None and dial.name == "sparsity"  # else what came out, to four digits
+    sparsity = values["sparsity"] if asked else round(values["sparsity"], 4)
+    label = values["size"] if values["kind"] == "dense" else percent(sparsity)
     return Point(
         **values,
         label=label,

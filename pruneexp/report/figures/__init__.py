@@ -26,6 +26,7 @@ from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.figures.positions import positions
 from pruneexp.report.figures.schedule import schedule
 from pruneexp.report.figures.sizes import AXES, against
+from pruneexp.report.figures.slices import draw as draw_slices
 
 DPI = 160  # of the PNG
 MANY_POINTS = 100  # from which on starting other processes pays
@@ -59,6 +60,10 @@ def _against(name: str, found: Findings) -> str:
 
 FIGURES: dict[str, Drawing] = {
     **{name: Drawing(draw=partial(against, name), words=partial(_against, name)) for name in AXES},
+    "slices": Drawing(
+        draw=draw_slices,
+        words=lambda found: f"test {found.metric.label} against the parent's size at equal bytes",
+    ),
     "positions": Drawing(
         draw=positions,
         words=lambda found: "bits of positions against sparsity, encoding by encoding",

@@ -11,7 +11,7 @@ from pruneexp.report.escape import for_html, for_markdown
 from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.comparison_tables import comparison_of, rivals
-from pruneexp.report.output.tables import table, trials
+from pruneexp.report.output.tables import slices, table, trials
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -79,6 +79,9 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     if found.claims:
         blocks += [Heading(text="What the papers claim"), Listing(items=found.claims)]
     blocks += _comparisons(found)
+    levels = slices(found)
+    if levels is not None:
+        blocks += [Heading(text="How large a parent at equal bytes"), Grid(table=levels)]
     between = rivals(found)
     if between is not None and between.cells:
         heading = "Sparse curves against each other at equal size"

@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from pruneexp.engine.record import MEGABYTE
 from pruneexp.report import format
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
+from pruneexp.report.analysis.slices import slices as analysed
 from pruneexp.report.data.rows import POINTS, columns
 from pruneexp.report.format import Table, estimate, number, percent, short, span
 from pruneexp.report.output.byte_tables import storage, written
@@ -256,6 +258,53 @@ def trials(found: Findings) -> Table | None:
     )
 
 
+def slices(found: Findings) -> Table | None:
+    """Models of several sizes at one budget; None where no budget has parents."""
+    made = analysed(found)
+    if not made:
+        return None
+    rows = [(one, rung) for one in made for rung in one.rungs]
+    return Table(
+        raw=pd.DataFrame(
+            [
+                [
+                    one.bytes,
+                    rung.times,
+                    rung.point.kind,
+                    rung.point.size,
+                    rung.point.n,
+                    rung.point.valid,
+                    rung.point.test,
+                    rung.point.test_half,
+                    rung is one.best,
+                    rung in one.as_good,
+                ]
+                for one, rung in rows
+            ],
+            columns=[
+                *("budget_bytes", "parent_times", "kind", "size", "n", "valid", "test"),
+                *("test_width_95", "best_on_validation", "not_worse_beyond_chance"),
+            ],
+        ),
+        header=["MB", "Parent", "Model", f"test {found.metric.label}", "Seeds", ""],
+        cells=[
+            [
+                f"{one.bytes / MEGABYTE:.3f}",
+                "dense" if rung.times == 1 else f"{rung.times:.3g} times",
+                rung.point.size,
+                estimate(rung.point.test, rung.point.test_half, found.digits),
+                str(rung.point.n),
+                "best" if rung is one.best else "as good" if rung in one.as_good else "",
+            ]
+            for one, rung in rows
+        ],
+        align="rrlrrl",
+        caption="At each budget in bytes the dense model, and models of so many times its weights "
+        "that were pruned to its file's size. Best: on validation; as good: not worse beyond "
+        "chance (Šidák over the models of a budget).",
+    )
+
+
 TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "table": table,
     "comparison": comparison,
@@ -264,6 +313,7 @@ TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "budgets": budgets,
     "runs": runs,
     "trials": trials,
+    "slices": slices,
     "storage": storage,
     "bytes": written,
 }
