@@ -23,8 +23,10 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY) ## make the environment (every other target does so by itself)
 
 .PHONY: demo
-demo: $(READY) ## train and prune the whole small MobileNet curve, and draw it
+demo: $(READY) ## train and prune the whole small MobileNet curve, draw it, and choose for 0.2 MB
 	$(BIN)/pruneexp run experiment=table2_small
+	@echo
+	$(BIN)/pruneexp choose table2_small --budget 200kB
 
 .PHONY: test
 test: $(READY) ## run the tests

@@ -19,6 +19,7 @@ from pruneexp.report.choice.choose import Recommendation
 from pruneexp.report.choice.next_runs import NextRun
 from pruneexp.report.format import BLANK, Table
 
+PAGE = "report.html"
 VALUE_TYPES = ("fp32", "fp16", "int8")  # whose bytes are shown beside each other
 
 
@@ -33,7 +34,11 @@ def choose_command(options: argparse.Namespace, store: Store) -> int:
                 each["command"] = command(store, run)
         print(json.dumps(plain))
     else:
-        show(Console(), store, made)
+        console = Console()
+        show(console, store, made)
+        page = store.reports / plan.name / PAGE if plan else None
+        if page is not None and page.is_file():
+            console.print(f"curves and tables: {page}", style="dim", soft_wrap=True)
     return FINISHED if all(choice.pick for choice in made.choices) else BAD_INPUT
 
 

@@ -84,6 +84,7 @@ def status_command(options: argparse.Namespace, store: Store) -> int:
                         {
                             "name": one.planned.name,
                             "state": one.state,
+                            "test": one.test,
                             "progress": asdict(one.progress) if one.progress else None,
                             "error": one.error,
                         }

@@ -9,6 +9,7 @@ Chosen on validation; what is told of quality was measured on test.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from pruneexp.report.analysis.comparison import margin_at
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.choice.beliefs import Beliefs, beliefs
 from pruneexp.report.choice.candidates import Candidate, Limits, candidates, contenders
+
+if TYPE_CHECKING:
+    from pruneexp.report.analysis.findings import Findings
 
 CERTAIN = 0.95
 LOOKS = 60  # sizes at which both kinds are held against each other
@@ -277,6 +281,18 @@ class Chooser:
             f"nothing keeps within {limits.words()}; the smallest file is that of "
             f"{smallest.words}, {size}"
         ]
+
+
+def chooser_of(found: "Findings") -> Chooser | None:
+    """A chooser among the points of a report on the data that most of them are on; None where no
+    file was measured."""
+    groups: dict[str, list[Point]] = {}
+    for point in found.points:
+        groups.setdefault(point.data, []).append(point)
+    if not groups:
+        return None
+    chooser = Chooser(max(groups.values(), key=len), found.metric)
+    return chooser if chooser.found else None
 
 
 def _around(side: Sequence[Candidate], size: float) -> list[tuple[Candidate, float]]:

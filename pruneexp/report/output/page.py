@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from pruneexp.report.analysis.budgets import Given
 from pruneexp.report.analysis.findings import Findings
+from pruneexp.report.choice import told
+from pruneexp.report.choice.choose import chooser_of
 from pruneexp.report.escape import for_html, for_markdown
 from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.comparison_tables import comparison_of, rivals
-from pruneexp.report.output.tables import slices, table, trials
+from pruneexp.report.output.tables import choice, slices, table, trials
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -74,6 +76,7 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     blocks: list[Block] = [Heading(text=found.title, level=1)]
     blocks += [Paragraph(text=verdict) for verdict in found.verdicts]
     blocks += [Paragraph(text=warning, warning=True) for warning in found.warnings]
+    blocks += _choice(found)
     blocks += pictures
     blocks += _references(found)
     if found.claims:
@@ -112,6 +115,20 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
     blocks += [Heading(text="How it was made", detail=True)]
     blocks += [Listing(items=_made(found, files), detail=True)]
     return blocks
+
+
+def _choice(found: Findings) -> list[Block]:
+    """Which model for a budget."""
+    made = choice(found)
+    chooser = chooser_of(found)
+    if made is None or chooser is None:
+        return []
+    words = told.crossover(chooser)
+    return [
+        Heading(text="Which model for a budget"),
+        *([Paragraph(text=words)] if words else []),
+        Grid(table=made),
+    ]
 
 
 def _references(found: Findings) -> list[Block]:

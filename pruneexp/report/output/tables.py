@@ -11,6 +11,8 @@ from pruneexp.report import format
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.analysis.slices import slices as analysed
+from pruneexp.report.choice import told
+from pruneexp.report.choice.choose import chooser_of
 from pruneexp.report.data.rows import POINTS, columns
 from pruneexp.report.format import Table, estimate, number, percent, short, span
 from pruneexp.report.output.byte_tables import storage, written
@@ -305,6 +307,13 @@ def slices(found: Findings) -> Table | None:
     )
 
 
+def choice(found: Findings) -> Table | None:
+    """For each budget in bytes what to take; None where no file was measured."""
+    chooser = chooser_of(found)
+    steps = chooser.steps() if chooser else []
+    return told.budgets(chooser, steps) if chooser and steps else None
+
+
 TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "table": table,
     "comparison": comparison,
@@ -313,6 +322,7 @@ TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "budgets": budgets,
     "runs": runs,
     "trials": trials,
+    "choice": choice,
     "slices": slices,
     "storage": storage,
     "bytes": written,
