@@ -54,6 +54,7 @@ RESULTS = [
     Result("table2_small_long", "", 6.0),
     Result("ablation_interval_small", "", 0.6),
     Result("ablation_scope_small", "", 1.0),
+    Result("ablation_schedule_small", "", 0.5),
     Result("ablation_start_small", "", 1.0),
     Result("figure2_small", "", 0.5),
     Result("parents_small", "", 3.0),
