@@ -79,7 +79,7 @@ def test_every_number_of_a_passage_is_accounted_for(passage: Passage) -> None:
 
 
 def test_every_number_among_the_results_is_in_a_passage() -> None:
-    text = (ROOT / "README.md").read_text().partition("## Two commands")[0]
+    text = (ROOT / "README.md").read_text().partition("## Which model")[0]
     results = text.partition("![")[2]  # from the first picture on
     flat = LINK.sub("]", " ".join(results.split()))
     for passage in PASSAGES:
