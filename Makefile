@@ -30,11 +30,17 @@ demo: $(READY) ## train and prune the whole small MobileNet curve, draw it, and 
 
 .PHONY: test
 test: $(READY) ## run the tests
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow and not page"
 
 .PHONY: test-slow
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
+
+.PHONY: test-page
+test-page: $(READY) ## try the report's page in a real Chromium (installs Debian's, and Playwright)
+	command -v chromium > /dev/null || { apt-get update -q && apt-get install -q -y chromium; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright==1.65.2
+	$(BIN)/pytest -m page
 
 .PHONY: test-kill
 test-kill: $(READY) ## kill a sweep two hundred times and compare it with one that nobody disturbed

@@ -10,8 +10,11 @@ from pruneexp.engine import files
 from pruneexp.engine.record import LATENCY, Metric
 from pruneexp.report import figures, report
 from pruneexp.report.analysis import findings
+from pruneexp.report.choice.choose import chooser_of
 from pruneexp.report.data import load
 from pruneexp.report.output import page, tables
+from pruneexp.report.web.data import page_data
+from pruneexp.report.web.render import html
 from tests.results import ACCURACY, PERPLEXITY, Results, weights
 
 SIZES = (0, 1, 1000, 1001, 10**6, 10**15)
@@ -23,7 +26,7 @@ def drawn(found: findings.Findings) -> dict[str, dict[str, bytes]]:
     """Every figure, table and page of a report, without writing it."""
     for make in tables.TABLES.values():
         make(found)
-    page.html(page.story(found, [], []))
+    html(page.story(found, [], []), page_data(found, chooser_of(found)))
     return {name: figures.draw(name, found, ["svg"]) for name in figures.FIGURES}
 
 

@@ -205,11 +205,18 @@ def _tables(
 def _pages(
     found: "Findings", pictures: "list[Picture]", kinds: list[str], written: dict[str, bytes]
 ) -> "list[Block]":
+    from pruneexp.report.choice.choose import chooser_of
     from pruneexp.report.output import page
+    from pruneexp.report.web.data import page_data
+    from pruneexp.report.web.render import html
 
     blocks = page.story(found, pictures, list(written))
-    for kind in kinds:
-        written[f"report.{kind}"] = page.PAGES[kind](blocks).encode()
+    if "md" in kinds:
+        written["report.md"] = page.markdown(blocks).encode()
+    if "html" in kinds:
+        there = len(found.runs.rows) > 0
+        data = page_data(found, chooser_of(found)) if there else None
+        written["report.html"] = html(blocks, data).encode()
     return blocks
 
 

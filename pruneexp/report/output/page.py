@@ -1,35 +1,19 @@
-"""The report as a story of few blocks, and the story as Markdown and as one HTML file that holds
-its pictures."""
+"""The report as a story of few blocks, and the story as Markdown. `report.web` makes a page of
+it."""
 
-import base64
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pruneexp.report.analysis.budgets import Given
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.choice import told
 from pruneexp.report.choice.choose import chooser_of
-from pruneexp.report.escape import for_html, for_markdown
+from pruneexp.report.escape import for_markdown
 from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.comparison_tables import comparison_of, rivals
 from pruneexp.report.output.tables import choice, slices, table, trials
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
-
-STYLE = """\
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem;
-  color: #222; background: #fff }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.2rem }
-img { max-width: 100%; height: auto }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
-th { border-bottom: 2px solid #999 } .r { text-align: right }
-.caption { color: #595959; font-size: .85rem }
-.warning { border-left: 4px solid #d55e00; padding-left: .8rem }
-li { overflow-wrap: anywhere }
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,49 +224,4 @@ def _markdown(block: Block) -> str:
     raise AssertionError(block)
 
 
-def html(blocks: list[Block]) -> str:
-    title = next(block.text for block in blocks if isinstance(block, Heading))
-    body = "\n".join(_html(block) for block in blocks)
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{for_html(title)}</title>\n<style>\n{STYLE}</style>\n<body>\n{body}\n</body>\n"
-        "</html>\n"
-    )
-
-
-def _html(block: Block) -> str:
-    match block:
-        case Heading():
-            return f"<h{block.level}>{for_html(block.text)}</h{block.level}>"
-        case Paragraph():
-            kind = ' class="warning"' if block.warning else ""
-            return f"<p{kind}>{for_html(block.text)}</p>"
-        case Listing():
-            items = "\n".join(f"<li>{for_html(item)}</li>" for item in block.items)
-            return f"<ul>\n{items}\n</ul>"
-        case Grid():
-            return _html_table(block.table)
-        case Picture():
-            content = base64.b64encode(block.content).decode()
-            source = f"data:{block.media};base64,{content}"
-            return f'<p><img src="{source}" alt="{for_html(block.alternative)}"></p>'
-    raise AssertionError(block)
-
-
-def _html_table(table: Table) -> str:
-    def row(cells: list[str], tag: str) -> str:
-        return "".join(
-            f'<{tag} class="r">{for_html(cell)}</{tag}>'
-            if side == "r"
-            else f"<{tag}>{for_html(cell)}</{tag}>"
-            for cell, side in zip(cells, table.align, strict=True)
-        )
-
-    lines = "\n".join(f"<tr>{row(cells, 'td')}</tr>" for cells in table.cells)
-    caption = f'<p class="caption">{for_html(table.caption)}</p>' if table.caption else ""
-    head = f"<tr>{row(table.header, 'th')}</tr>"
-    return f'<div class="wide"><table>\n{head}\n{lines}\n</table></div>\n{caption}'
-
-
-PAGES: dict[str, Callable[[list[Block]], str]] = {"md": markdown, "html": html}
+PAGES = ("md", "html")  # the second is made by `report.web`
