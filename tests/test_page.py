@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from pruneexp.engine.execute import execute
+from pruneexp.engine.record import Plan, Planned
 from pruneexp.report import report
 from pruneexp.report.choice.choose import chooser_of
 from pruneexp.report.output.page import Heading, Paragraph
 from pruneexp.report.web.data import page_data
 from pruneexp.report.web.render import html
 from pruneexp.training import Training
+from tests.conftest import Make, silent, tiny_gradual
 from tests.results import Results, weights
 
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=alert(1)>\x1b[31m'
@@ -170,6 +173,18 @@ class TestInABrowser:
         page.focus("#budget")
         page.keyboard.press("End")
         assert "dense ×1" in verdict.inner_text()
+        assert said == []
+
+    def test_the_chosen_file_by_layer(self, tiny: Make, results: Results, browser: Any) -> None:
+        run = tiny(tiny_gradual())
+        record = execute(run, say=silent)
+        planned = Planned(fingerprint=record.fingerprint, name=record.name, run={})
+        made = report(run.store, Plan(name="mine", title="", runs=[planned]))
+        page, said = opened(browser, made.folder / "report.html")
+        page.locator("#file summary").click()
+        box = page.locator("#treemap [role=listitem]", has_text="classifier.weight").first
+        words = "classifier.weight: 2,397 weights, 479 kept, 1,916 bytes of values, "
+        assert words in (box.get_attribute("aria-label") or "")
         assert said == []
 
     def test_points_by_mouse_and_by_keyboard(self, results: Results, browser: Any) -> None:

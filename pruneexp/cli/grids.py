@@ -134,9 +134,9 @@ class Grids:
                 found.setdefault(point, Search(point, self._seeds(grid), grid.search))
         return list(found.values())
 
-    def slices(self) -> list["BudgetSlice"]:
+    def slices(self) -> list["GridSlice"]:
         """The slices of grids with `parents`, each once."""
-        found: dict[tuple[str, ...], BudgetSlice] = {}
+        found: dict[tuple[str, ...], GridSlice] = {}
         for grid in _grids(self.union, self.arguments, self.loader):
             if not grid.parents or self.cut is None:
                 continue
@@ -146,7 +146,7 @@ class Grids:
                 searches = [Search(level.point, seeds, grid.search) for level in levels.levels]
                 times = [level.times for level in levels.levels]
                 found.setdefault(
-                    point, BudgetSlice(levels.budget, times, searches, list(levels.impossible))
+                    point, GridSlice(levels.budget, times, searches, list(levels.impossible))
                 )
         return list(found.values())
 
@@ -214,7 +214,7 @@ class _Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetSlice:
+class GridSlice:
     """At one budget the dense model and its sparse rivals.
 
     Arguments:

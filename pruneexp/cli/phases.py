@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pruneexp.cli.grids import BudgetSlice, Grids, Search
+from pruneexp.cli.grids import Grids, GridSlice, Search
 from pruneexp.cli.points import read_chosen, read_seeds, read_trials
 from pruneexp.cli.search import MOST_GROWTH, Tried, choose, grown
 from pruneexp.config.recipe import Fault, Invalid
@@ -119,7 +119,7 @@ class _Rounds:
     """Budgets with parents, round by round (`pruneexp.cli.rounds` has the rule)."""
 
     phases: Phases
-    slices: list[BudgetSlice]
+    slices: list[GridSlice]
     begun: dict[tuple[int, int], int] = field(default_factory=dict)  # level of slice -> seeds
     failed: set[tuple[int, int]] = field(default_factory=set)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pruneexp.engine.record import Record
 from pruneexp.measure.folding import folded_state
-from pruneexp.measure.packed_sizes import PackedFile, PackedSizes, PackedState
+from pruneexp.measure.packed_sizes import PackedFile, PackedLayer, PackedSizes, PackedState
 from pruneexp.storage import encodings, layout, positions, values
 from pruneexp.storage import notes as file_notes
 from pruneexp.storage.archive import (
@@ -75,16 +75,37 @@ def sizes_of_arrays(
     cache: PositionsCache = {}
     refused: dict[str, str] = {}
     kept = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    tensors = tensors_to_store(weights, masks)
+    kept_state = _state(tensors, notes[0], cache, refused)
     return PackedSizes(
         prunable=sum(mask.size for mask in masks.values()),
         kept=sum(kept.values()),
         bound_bytes=math.fsum(positions.bound(masks[name].size, kept[name]) for name in masks),
-        batch_norm_kept=_state(tensors_to_store(weights, masks), notes[0], cache, refused),
+        batch_norm_kept=kept_state,
         batch_norm_folded=None
         if folded is None
         else _state(tensors_to_store(folded, masks), notes[1], cache, refused),
+        layers=_layers(tensors, cache),
         refused=refused,
     )
+
+
+def _layers(tensors: list[StoredTensor], cache: PositionsCache) -> list[PackedLayer]:
+    """Each matrix, with what its positions take; those under a second name once."""
+    matrices = [each for each in tensors if len(each.shape) > 1 and each.repeats is None]
+    try:
+        entries, _ = encode_tensors(matrices, kind=values.EXACT, encoding="auto", cache=cache)
+    except ValueError:  # which `refused` tells of
+        return []
+    return [
+        PackedLayer(
+            name=entry.name,
+            weights=entry.entries,
+            kept=entry.kept,
+            position_bytes=entry.first + entry.second,
+        )
+        for entry in entries
+    ]
 
 
 def _state(

@@ -41,6 +41,22 @@ class PackedState:
 
 
 @dataclass(kw_only=True, slots=True)
+class PackedLayer:
+    """A tensor of two or more dimensions, as it lies in the smallest file.
+
+    Arguments:
+        name: of the tensor.
+        weights, kept: how many it has, and how many of them are kept.
+        position_bytes: of the positions of those that are kept.
+    """
+
+    name: Line
+    weights: Count
+    kept: Count
+    position_bytes: Count
+
+
+@dataclass(kw_only=True, slots=True)
 class PackedSizes:
     """What a run takes when packed.
 
@@ -51,6 +67,7 @@ class PackedSizes:
         batch_norm_kept: the model as it was trained.
         batch_norm_folded: with batch-norm folded into the convolutions before it; None where
             there is nothing to fold.
+        layers: of the model as it was trained; none in files of earlier versions.
         refused: why a file cannot be written, by its type of values and encoding.
     """
 
@@ -60,6 +77,7 @@ class PackedSizes:
     bound_bytes: Annotated[float, Within(0, 1e15)]
     batch_norm_kept: PackedState
     batch_norm_folded: PackedState | None = None
+    layers: list[PackedLayer] = field(default_factory=list)
     refused: dict[str, Line] = field(default_factory=dict)
 
     def state(self, folded: bool) -> PackedState | None:

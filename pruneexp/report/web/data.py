@@ -133,7 +133,19 @@ def _answer(
         "dense": place(choice.best.get("dense")),
         "sparse": place(choice.best.get("sparse")),
         "pack": pack_command(found, run, pick.point.values, pick.folded),
+        "layers": _layers(found, run),
     }
+
+
+def _layers(found: Findings, run: Row) -> list[list[Any]]:
+    """Of a run's matrices the name, the weights, those that are kept, and bytes of positions; none
+    where that was not measured."""
+    try:
+        sizes = found.runs.store.folder(run.name).packed_sizes()
+    except (files.Damaged, OSError):
+        return []
+    every = sizes.layers if sizes else []
+    return [[each.name, each.weights, each.kept, each.position_bytes] for each in every]
 
 
 def pack_command(found: Findings, run: Row, values: str, folded: bool) -> str:

@@ -98,7 +98,44 @@
         copied(answer.pack),
       );
     }
+    treemap(answer);
     draw();
+  }
+
+  // --- the chosen file by layer
+  function treemap(answer) {
+    byId("file").hidden = !answer || !answer.layers.length;
+    if (byId("file").hidden) return;
+    const width = 900, height = 320;
+    const value = { fp32: 4, fp16: 2, bf16: 2, int8: 1 }[points[answer.pick].own] ?? 4;
+    const layers = answer.layers
+      .map(([name, weights, kept, positions]) => ({ name, weights, kept, positions, dense: 4 * weights, left: value * kept }))
+      .sort((a, b) => b.dense - a.dense);
+    const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "list", "aria-label": "the matrices of the file" });
+    for (const [layer, x, y, w, h] of boxes(layers, 0, 0, width, height)) {
+      const words = `${layer.name}: ${whole(layer.weights)} weights, ${whole(layer.kept)} kept, ${whole(layer.left)} bytes of values, ${whole(layer.positions)} of positions`;
+      const kept = Math.min(1, layer.left / layer.dense), both = Math.min(1, (layer.left + layer.positions) / layer.dense);
+      const box = drawn("g", { role: "listitem", "aria-label": words }, drawn("title", {}, words),
+        drawn("rect", { class: "layer", x, y, width: w, height: h }),
+        drawn("rect", { class: `positions ${points[answer.pick].kind}`, x, y: y + h * (1 - both), width: w, height: h * (both - kept) }),
+        drawn("rect", { class: `kept ${points[answer.pick].kind}`, x, y: y + h * (1 - kept), width: w, height: h * kept }));
+      if (w > 7 * Math.min(layer.name.length, 12) && h > 18)
+        box.append(drawn("text", { x: x + 4, y: y + 14 }, layer.name.length * 7 < w ? layer.name : `${layer.name.slice(0, Math.floor(w / 8))}…`));
+      svg.append(box);
+    }
+    byId("treemap").replaceChildren(svg);
+  }
+  // Halves of about equal area, side by side along the longer side, down to single layers.
+  function boxes(layers, x, y, w, h) {
+    if (layers.length === 1) return [[layers[0], x, y, w, h]];
+    const whole_ = layers.reduce((sum, one) => sum + one.dense, 0);
+    let first = 0, cut = 0;
+    while (cut < layers.length - 1 && (cut === 0 || first + layers[cut].dense / 2 < whole_ / 2)) first += layers[cut++].dense;
+    const share = first / whole_;
+    const [one, other] = [layers.slice(0, cut), layers.slice(cut)];
+    return w > h
+      ? [...boxes(one, x, y, w * share, h), ...boxes(other, x + w * share, y, w * (1 - share), h)]
+      : [...boxes(one, x, y, w, h * share), ...boxes(other, x, y + h * share, w, h * (1 - share))];
   }
 
   if (answers.length) {
