@@ -175,7 +175,7 @@ class TestInABrowser:
         assert "dense ×1" in verdict.inner_text()
         assert said == []
 
-    def test_the_chosen_file_by_layer(self, tiny: Make, results: Results, browser: Any) -> None:
+    def test_the_chosen_file_by_layer(self, tiny: Make, browser: Any) -> None:
         run = tiny(tiny_gradual())
         record = execute(run, say=silent)
         planned = Planned(fingerprint=record.fingerprint, name=record.name, run={})

@@ -9,7 +9,7 @@ own spread uncertain too, and counted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from pruneexp.report.analysis.statistics import Scale, SeedModel, scale_of
 from pruneexp.report.choice.candidates import Candidate
 
 DRAWS = 20_000
-MOST_NUMBERS = 10**7  # that are drawn in all
+MOST_NUMBERS = 2 * 10**6  # that are drawn in all
 SEED = 20_171_001  # the same draws each time
 SPREADS = 25  # of the deviations, that are looked at
 MOST_SPREAD = 2.0  # times that of the residuals
@@ -44,6 +44,11 @@ class Beliefs:
     scale: Scale
     means: Matrix
     draws: Matrix | None
+    places: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = {each.key: number for number, each in enumerate(self.order)}
+        object.__setattr__(self, "places", found)
 
     def value(self, candidate: Candidate) -> float:
         """The best guess in the metric's unit."""
@@ -74,6 +79,13 @@ class Beliefs:
             return None
         return float(np.mean(self._one(candidate) > self._one(other)))
 
+    def probabilities_above(self, candidate: Candidate, others: Sequence[Candidate]) -> list[float]:
+        """Of each of these being better than a candidate. Asked where draws are there."""
+        if not others:
+            return []
+        above = self._of(others) > self._one(candidate)[:, None]
+        return [float(share) for share in above.mean(axis=0)]
+
     def probability_of_mix(
         self, ours: Sequence[tuple[Candidate, float]], theirs: Sequence[tuple[Candidate, float]]
     ) -> float:
@@ -91,7 +103,7 @@ class Beliefs:
         return float(np.mean(self._one(candidate) >= target))
 
     def _place(self, candidate: Candidate) -> int:
-        return next(n for n, each in enumerate(self.order) if each.key == candidate.key)
+        return self.places[candidate.key]
 
     def _one(self, candidate: Candidate) -> Matrix:
         assert self.draws is not None

@@ -115,6 +115,7 @@ class Chooser:
 
     def __init__(self, points: Sequence[Point], metric: Metric) -> None:
         self.metric = metric
+        self._known: dict[Limits, Recommendation] = {}
         self.unweighed = [point for point in points if point.file(folded=False) is None]
         sign = 1 if metric.higher_is_better else -1
         self.found = contenders(candidates(points), sign)
@@ -122,6 +123,11 @@ class Chooser:
 
     def choose(self, limits: Limits) -> Recommendation:
         """The choice within these limits."""
+        if limits not in self._known:
+            self._known[limits] = self._choose(limits)
+        return self._known[limits]
+
+    def _choose(self, limits: Limits) -> Recommendation:
         within = [each for each in self.found if limits.hold(each)]
         if self.beliefs is None or not within:
             return _nothing(limits, self._why_nothing(limits))
@@ -223,8 +229,11 @@ class Chooser:
         """Those that are not worse beyond chance."""
         known = self.beliefs
         assert known is not None
+        if known.draws is None:
+            return ()
+        chances = known.probabilities_above(pick, others)
         return tuple(
-            each for each in others if (known.probability_above(each, pick) or 0.0) > 1 - CERTAIN
+            each for each, chance in zip(others, chances, strict=True) if chance > 1 - CERTAIN
         )
 
     def _smallest(self, limits: Limits, within: list[Candidate], known: Beliefs) -> Recommendation:

@@ -27,6 +27,7 @@ def page_data(found: Findings, chooser: Chooser | None) -> dict[str, Any]:
     """
     metric = found.metric
     number = {point.key: place for place, point in enumerate(found.points)}
+    answers = [] if chooser is None else _answers(found, chooser, number)
     rows = [(row, number[point.key]) for point in found.points for row in point.rows]
     return {
         "metric": {
@@ -40,7 +41,11 @@ def page_data(found: Findings, chooser: Chooser | None) -> dict[str, Any]:
         "series": list(found.curves),
         "points": [_point(found, point) for point in found.points],
         "runs": [_run(found, row, place, len(rows)) for row, place in rows],
-        "answers": [] if chooser is None else _answers(found, chooser, number),
+        "answers": answers,
+        "files": {
+            pick: _layers(found, told.best_run(found.points[pick], metric))
+            for pick in dict.fromkeys(answer["pick"] for answer in answers)
+        },
     }
 
 
@@ -100,16 +105,10 @@ def _history(found: Findings, row: Row) -> list[list[float]]:
 
 
 def _answers(found: Findings, chooser: Chooser, number: dict[str, int]) -> list[dict[str, Any]]:
-    """The answer for every budget from the size of one file up to the next."""
-    answers: list[dict[str, Any]] = []
-    last = None
-    for size in sorted({each.bytes for each in chooser.found}):
-        choice = chooser.choose(Limits(bytes=size))
-        if choice.pick is None or (last is not None and choice.pick.key == last):
-            continue
-        last = choice.pick.key
-        answers.append(_answer(found, choice, size, number))
-    return answers
+    """The answer for every budget, from the size of one file up to the next."""
+    sizes = sorted({each.bytes for each in chooser.found})
+    choices = [(size, chooser.choose(Limits(bytes=size))) for size in sizes]
+    return [_answer(found, choice, size, number) for size, choice in choices if choice.pick]
 
 
 def _answer(
@@ -133,7 +132,6 @@ def _answer(
         "dense": place(choice.best.get("dense")),
         "sparse": place(choice.best.get("sparse")),
         "pack": pack_command(found, run, pick.point.values, pick.folded),
-        "layers": _layers(found, run),
     }
 
 

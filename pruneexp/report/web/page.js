@@ -94,7 +94,7 @@
         element("strong", {}, `For ${amountWords(bytes)}: ${answer.words}`),
         element("div", {}, answer.sure),
         element("div", { class: "soft" }, others.length ? `The best of the other kind: ${others.join("; ")}.` : ""),
-        ...answer.lacking.map((line) => element("div", { class: "soft" }, line)),
+        ...answer.lacking.map((line) => element("div", { class: "soft" }, `${line[0].toUpperCase()}${line.slice(1)}.`)),
         copied(answer.pack),
       );
     }
@@ -104,11 +104,12 @@
 
   // --- the chosen file by layer
   function treemap(answer) {
-    byId("file").hidden = !answer || !answer.layers.length;
+    const matrices = answer ? data.files[answer.pick] : [];
+    byId("file").hidden = !matrices.length;
     if (byId("file").hidden) return;
     const width = 900, height = 320;
     const value = { fp32: 4, fp16: 2, bf16: 2, int8: 1 }[points[answer.pick].own] ?? 4;
-    const layers = answer.layers
+    const layers = matrices
       .map(([name, weights, kept, positions]) => ({ name, weights, kept, positions, dense: 4 * weights, left: value * kept }))
       .sort((a, b) => b.dense - a.dense);
     const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "list", "aria-label": "the matrices of the file" });
