@@ -21,7 +21,6 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
 from pruneexp.engine.record import NEAR
 
-WIDTHS = 1000  # steps of a width between 0 and 1
 LEVELS = 10_000  # steps of a sparsity between 0 and 1
 
 
@@ -92,25 +91,20 @@ class Matcher:
         own += tuple(f"{key}={value}" for key, value in rival.items())
         overrides = _dense(own, read_point(self.composer, [*own]))
         dense = read_point(self.composer, [*overrides])
-        keys = [size.name for size in dense.model.sizes() if size.heading]
-        if len(keys) != 1:
+        dial = dense.model.size_dial()
+        if dial is None:
             raise _refused(f"takes a model with one size to turn, got {dense.model.word}")
-        (key,) = keys
-        given = getattr(dense.model, key)
-        scale = 1 if isinstance(given, int) else WIDTHS
 
-        def weights(step: int) -> int:
-            value = step if scale == 1 else step / scale
-            return _known(self.sizes, replace(dense, model=replace(dense.model, **{key: value})))
+        def weights(number: int) -> int:
+            return _known(self.sizes, replace(dense, model=dense.model.resized(dial.at(number))))
 
-        most = round(given * scale)
-        step = _first(1, most, lambda step: weights(step) >= wanted)
-        if step is None:
-            why = f"finds no {key} up to {given:g} with {wanted:,} weights, for {' '.join(point)}"
-            raise _refused(why)
-        value = f"{step}" if scale == 1 else f"{step / scale:g}"
-        full = f"model.{key}"
-        return (*_without(overrides, [full]), f"{full}={value}"), weights(step)
+        most = max(1, round(dial.value / dial.step))
+        number = _first(1, most, lambda number: weights(number) >= wanted)
+        if number is None:
+            why = f"finds no {dial.name} up to {dial.value:g} with {wanted:,} weights, for "
+            raise _refused(why + " ".join(point))
+        full = f"model.{dial.name}"
+        return (*_without(overrides, [full]), f"{full}={dial.at(number):g}"), weights(number)
 
     def _moved(self, point: tuple[str, ...], run: Run, wanted: int) -> tuple[tuple[str, ...], int]:
         """The point with the sparsity that comes nearest to a number of weights, and its number."""

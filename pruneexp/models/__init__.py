@@ -32,7 +32,7 @@ class SizeDial:
     """The number that says how large a network is.
 
     Arguments:
-        name: of the setting, such as "width".
+        name: of the setting under the model's, such as "width" or "arguments.units".
         value: that it has now.
         step: between two values that make different networks.
         most: the largest that makes sense.
@@ -337,7 +337,7 @@ class CustomModel(Model):
             return None
         value = self.arguments[self.dial]
         step, most = (1, MOST_UNITS) if isinstance(value, int) else (WIDTH_STEP, WIDEST)
-        return SizeDial(self.dial, value, step, most)
+        return SizeDial(f"arguments.{self.dial}", value, step, most)
 
     def resized(self, value: float) -> "Model":
         return replace(self, arguments=self.arguments | {self.dial: value})
