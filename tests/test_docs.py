@@ -19,7 +19,9 @@ DOCUMENTS += [ROOT / "results" / "published" / "README.md"]
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(pruneexp [^`\n]+)`")
 # What stands for something of the reader's own, or is no whole command.
-OPEN = re.compile(r"\.\.\.|…|model=mine|\bNAME\b|\bFOLDER\b|\bNAMES\b|\bCOMMAND\b|<|\|")
+OPEN = re.compile(
+    r"0123456789ab|\.\.\.|…|model=mine|\bNAME\b|\bFOLDER\b|\bNAMES\b|\bCOMMAND\b|<|\|"
+)
 
 
 def commands() -> list[tuple[str, str]]:
