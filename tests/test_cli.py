@@ -143,7 +143,8 @@ def completed(line: str, cwd: Path) -> str:
     [
         (
             "pruneexp ",
-            "run size report status show bytes pack unpack inspect latency export take clean",
+            "run size choose report status list compare show bytes pack unpack inspect latency "
+            "export take clean",
         ),
         ("pruneexp s", "size status show"),
         ("pruneexp run pruning/schedule=", "cubic"),

@@ -280,7 +280,7 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             [
                 "foo is no key here; a run takes task, model, training, pruning, quantisation, "
                 "budget, nonzero, seed, title, keep, keep_steps, device, results, trust, workers, "
-                "dry_run or format",
+                "hours, dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
                 "sparsity, budget, budget_values, revive, start, schedule, scope, criterion, "
                 "structure or allocation",

@@ -200,7 +200,7 @@ def test_a_trusted_file_may(pack: Pack, tmp_path: Path, monkeypatch: pytest.Monk
     ("value", "path"),
     [
         ("wide", ["model", "width"]),
-        (2.0, ["model", "width"]),
+        (20.0, ["model", "width"]),
         ("no_such", ["model", "option"]),
         (["mobilenet_v1"], ["model", "option"]),
         (None, ["model"]),
