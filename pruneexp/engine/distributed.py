@@ -5,6 +5,7 @@ are told. In a process that stands alone everything here is free and does nothin
 """
 
 import atexit
+import gc
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -50,7 +51,16 @@ def join() -> None:
         torch.cuda.set_device(local())
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend, timeout=PATIENCE)
-    atexit.register(distributed.destroy_process_group)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Give the group back while Python still stands. A network that shares gradients holds on to
+    it, and where that goes only as the process ends, the group's threads may end it by SIGABRT."""
+    from torch import distributed
+
+    gc.collect()
+    distributed.destroy_process_group()
 
 
 def agree(decide: Callable[[], T]) -> T:
