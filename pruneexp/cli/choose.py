@@ -20,6 +20,7 @@ from pruneexp.report.choice.next_runs import NextRun
 from pruneexp.report.format import BLANK, Table
 
 PAGE = "report.html"
+WIDE = 100  # columns from which on every detail fits
 VALUE_TYPES = ("fp32", "fp16", "int8")  # whose bytes are shown beside each other
 
 
@@ -72,7 +73,7 @@ def _show_choice(
         console.print(f"{line[0].upper()}{line[1:]}.", style="yellow")
     rows = _rows(choice)
     if rows:
-        _print_table(console, _candidates(rows, made))
+        _print_table(console, _candidates(rows, made, console.width))
     if packed := made.pack_command(choice):
         console.print(f"pack it:  {packed}", soft_wrap=True)
     for run in runs:
@@ -94,41 +95,49 @@ def _rows(choice: Recommendation) -> dict[str, Candidate]:
     return dict(rows.values())
 
 
-def _candidates(rows: dict[str, Candidate], made: Answer) -> Table:
+def _candidates(rows: dict[str, Candidate], made: Answer, width: int) -> Table:
+    """The candidates that are named, a row each. A narrow terminal gets the size of each one's own
+    file, a wide one that of other types of values too, time and work."""
     import pandas as pd
 
+    wide = width >= WIDE
     cells = []
     for word, each in rows.items():
         point = each.point
-        state = point.packed.state(each.folded) if point.packed else None
-        by_type = [
-            megabytes(file.bytes).removesuffix(" MB")
-            if state and (file := state.values.get(kind))
-            else BLANK
-            for kind in VALUE_TYPES
-        ]
-        own = VALUE_TYPES.index(point.values) if point.values in VALUE_TYPES else -1
-        by_type = [f"[{text}]" if n != own else text for n, text in enumerate(by_type)]
-        milliseconds = BLANK if point.milliseconds is None else f"{point.milliseconds:.2f}"
-        work = point.sparse_multiply_adds
-        cells.append(
-            [
-                word,
-                each.words,
-                told.quality(point, made.metric),
-                *by_type,
+        cell = [word, each.words, told.quality(point, made.metric)]
+        if wide:
+            milliseconds = BLANK if point.milliseconds is None else f"{point.milliseconds:.2f}"
+            work = point.sparse_multiply_adds
+            cell += [
+                *_by_type(each),
                 milliseconds,
                 BLANK if work is None else f"{work / 1e6:,.2f} M",
             ]
-        )
-    header = ["", "model", f"test {made.metric.label}", *(f"MB {kind}" for kind in VALUE_TYPES)]
+        else:
+            cell.append(megabytes(each.bytes).removesuffix(" MB"))
+        cells.append(cell)
+    sizes = [*(f"MB {kind}" for kind in VALUE_TYPES), "ms", "multiply-adds"] if wide else ["MB"]
+    said = "In brackets: bytes with values of a type in which that run was not measured."
     return Table(
         raw=pd.DataFrame(),
-        header=[*header, "ms", "multiply-adds"],
+        header=["", "model", f"test {made.metric.label}", *sizes],
         cells=cells,
-        align="llrrrrrr",
-        caption="In brackets: bytes with values of a type in which that run was not measured.",
+        align="llr" + "r" * len(sizes),
+        caption=said if wide else "",
     )
+
+
+def _by_type(candidate: Candidate) -> list[str]:
+    """Megabytes of a candidate's file by type of values; in brackets where it was not measured
+    so."""
+    point = candidate.point
+    state = point.packed.state(candidate.folded) if point.packed else None
+    texts = []
+    for kind in VALUE_TYPES:
+        file = state.values.get(kind) if state else None
+        text = megabytes(file.bytes).removesuffix(" MB") if file else BLANK
+        texts.append(text if kind == point.values or not file else f"[{text}]")
+    return texts
 
 
 def _print_table(console: Console, made: Table) -> None:
