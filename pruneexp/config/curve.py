@@ -54,7 +54,7 @@ def _family(run: Run) -> str:
     words = [
         value if isinstance(value, str) else write(key.rpartition(".")[2], value)
         for key, value, _ in _settings("model", asked(run.model))
-        if not _is_number(value) and value not in (None, False)
+        if not _is_number(value) and value not in (None, False) and key != "model.dial"
     ]
     return " ".join(words)
 
