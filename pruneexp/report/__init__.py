@@ -93,14 +93,12 @@ def report(store: Store, plan: Plan, out: Path | None = None, *, may_fail: bool 
 
 def _report(store: Store, plan: Plan, folder: Path, may_fail: bool) -> Report:
     from pruneexp.report import figures
-    from pruneexp.report.analysis import claims, findings, slices
+    from pruneexp.report.analysis import claims, findings
     from pruneexp.report.data import load
     from pruneexp.report.output import page, tables
 
     contents = read_contents(CONTENTS)
     found = findings.find(plan, load.load(store, plan))
-    if there_are := slices.slices(found):
-        found.verdicts.append(slices.verdict(there_are))
     found.claims = [str(each) for each in claims.judged(claims.read_claims(CLAIMS), found)]
     there = len(found.runs.rows) > 0
     written: dict[str, bytes] = {}

@@ -16,6 +16,7 @@ from pruneexp.report.analysis.comparison import (
     rivals,
 )
 from pruneexp.report.analysis.points import Point, curves
+from pruneexp.report.analysis.slices import slices, verdict
 from pruneexp.report.analysis.statistics import CONFIDENCE
 from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, quoted, short, span
@@ -95,9 +96,18 @@ def find(plan: Plan, runs: Runs) -> Findings:
     found.rivals, left_out = rivals(found.curves, runs.metric, runs.outcomes)
     found.warnings = list(dict.fromkeys([*runs.warnings, *left_out]))
     found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
-    found.verdicts = [_verdict(found, pair) for pair in found.pairs] + _between(found)
+    made = slices(found)
+    weighed = [pair for pair in found.pairs if not (made and _is_of_budgets(pair))]
+    found.verdicts = [_verdict(found, pair) for pair in weighed] + _between(found)
+    found.verdicts += [verdict(made)] if made else []
     found.verdicts = found.verdicts or [_alone(found)]
     return found
+
+
+def _is_of_budgets(pair: Pair) -> bool:
+    """Whether a budget in bytes settled the sparsity: then bytes are what is equal, not weights."""
+    dial = pair.ours[0].curve.dial
+    return dial is not None and dial.name == "budget"
 
 
 def _better_though_smaller(found: Findings, pair: Pair) -> str:

@@ -6,14 +6,17 @@ budget (`budget=100kB`), each a multiple of the dense model's weights.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pruneexp.engine.record import MEGABYTE
-from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.analysis.statistics import SeedModel, scale_of
 
+if TYPE_CHECKING:
+    from pruneexp.report.analysis.findings import Findings
+
 BELOW = 0.02  # a budget may lie this much below the file of the dense model that it is of
-CERTAIN = 0.95
+LEAST_SEEDS = 2  # of the dense model and of the best
 PAPER = (5.0, 10.0)  # Zhu and Gupta 2017: sparse models of large parents, five to ten times smaller
 
 
@@ -47,7 +50,7 @@ class BudgetSlice:
     as_good: tuple[Rung, ...]
 
 
-def slices(found: Findings) -> list[BudgetSlice]:
+def slices(found: "Findings") -> list[BudgetSlice]:
     """Of every budget that a dense model and parents were made for, the smallest first."""
     sparse: dict[tuple[float, str, str], list[Point]] = {}
     for point in found.points:
@@ -62,7 +65,7 @@ def slices(found: Findings) -> list[BudgetSlice]:
     return made
 
 
-def _dense(found: Findings, budget: float, family: str, quantised: str) -> Point | None:
+def _dense(found: "Findings", budget: float, family: str, quantised: str) -> Point | None:
     """The dense model whose file a budget is that of."""
     near = [
         point
@@ -75,7 +78,7 @@ def _dense(found: Findings, budget: float, family: str, quantised: str) -> Point
     return min(near, key=lambda point: point.written or 0.0, default=None)
 
 
-def _slice(found: Findings, budget: float, dense: Point, pruned: Sequence[Point]) -> BudgetSlice:
+def _slice(found: "Findings", budget: float, dense: Point, pruned: Sequence[Point]) -> BudgetSlice:
     rungs = [Rung(times=1.0, point=dense)]
     rungs += [
         Rung(times=point.parameters / dense.parameters, point=point)
@@ -106,6 +109,8 @@ def verdict(made: Sequence[BudgetSlice]) -> str:
     if not made:
         return ""
     text = f"How large a parent: {'; '.join(map(_told, made))}."
+    if any(rung.point.n < LEAST_SEEDS for one in made for rung in (one.rungs[0], one.best)):
+        return text + " With so few seeds, how much of that is chance is not known."
     within = [_reaches(one) for one in made]
     where = "any of them" if len(made) > 1 else "it"
     if all(within):
@@ -123,7 +128,8 @@ def _told(one: BudgetSlice) -> str:
     low, high = one.as_good[0].times, one.as_good[-1].times
     if low == high:
         return text
-    return f"{text}, not worse beyond chance from {_times(low)} to {_times(high)}"
+    first = "the dense model" if low == 1 else _times(low)
+    return f"{text}, not worse beyond chance from {first} to {_times(high)}"
 
 
 def _reaches(one: BudgetSlice) -> bool:

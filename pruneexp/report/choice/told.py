@@ -55,8 +55,8 @@ def how_sure(choice: Recommendation, metric: Metric) -> str:
         return f"It is the smallest that is believed to reach that{sure}."
     if choice.within == 1:
         return "It is the only one within the limits."
-    if known.best is None:
-        return "How sure that is cannot be said with one seed a configuration."
+    if known.best is None:  # which `lacking` says
+        return ""
     sure = f"It is the best of {choice.within} with probability {chance(known.best)}"
     if known.near is not None and known.best < CERTAIN:
         sure += f", and no more than {_margin(metric)} below the best with {chance(known.near)}"
