@@ -320,8 +320,18 @@ def _title(axes: Axes, found: Findings, what: str) -> None:
     spread = "one seed a point"
     if any(point.n > 1 for point in found.points):
         spread = f"mean of {found.seeds}, bars: 95 % t interval, dots: seeds"
-    says = f"test {found.metric.name} of the state chosen on validation; {spread}"
+    says = f"test {found.metric.name} of the state chosen on validation; {spread}{_signs(found)}"
     title(axes, f"{found.title}: {found.metric.name} {what}", says)
+
+
+def _signs(found: Findings) -> str:
+    """What labels at points mean, where a sign alone would not say it."""
+    parts = []
+    if any(point.kind == "dense" and point.label.startswith("×") for point in found.points):
+        parts.append("×: width")
+    if any(point.kind == "sparse" and point.label.endswith("%") for point in found.points):
+        parts.append("%: pruned")
+    return "; " * bool(parts) + ", ".join(parts)
 
 
 def _frame(axes: Axes, sizes: list[float], write: Callable[[float], str]) -> None:
