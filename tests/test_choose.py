@@ -1,6 +1,7 @@
 """Which model for a budget: the pick, how sure it is, for which budgets it is another one."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,7 @@ class TestPick:
         trained(results, 90_000, [82.1, 80.2, 81.3], sparsity=0.9)
         (choice,) = of(results, bytes=200_000).choices
         assert choice.is_tie
-        assert "A tie: dense ×0.5 is not worse beyond chance" in how_sure(
-            choice, results.find().metric
-        )
+        assert "A tie: dense ×0.5 is not worse beyond chance" in how_sure(choice)
 
     def test_what_is_told_was_measured_on_test(self, results: Results) -> None:
         trained(results, 100_000, [80.0, 80.4, 80.8], 0.5)
@@ -105,6 +104,11 @@ class TestPick:
         assert choice.pick is not None and choice.pick.words == "sparse 75 % from ×1"
         (choice,) = of(results, at_least=99.0).choices
         assert choice.pick is None and "the best is dense ×1, about 87.0 %" in choice.lacking[0]
+
+    @pytest.mark.parametrize("value", [100.0, 120.0])
+    def test_what_nothing_can_reach(self, results: Results, value: float) -> None:
+        (choice,) = of(curves(results), at_least=value).choices
+        assert choice.pick is None and "is believed to reach" in choice.lacking[0]
 
     def test_a_perplexity_is_better_when_low(self, results: Results) -> None:
         for units, file, test in ((10, 50, 20.0), (20, 90, 18.0)):
@@ -329,6 +333,16 @@ class TestCommand:
         assert "For 0.200 MB: sparse 75 % from ×1" in shown
         assert "For 0.070 MB: sparse 90 % from ×1" in shown
         assert "pruneexp pack" in shown and "pruneexp run" in shown
+
+    def test_commands_hold_in_a_folder_with_a_space(
+        self, results: Results, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        curves(results)
+        folder = results.store.results.rename(results.store.results.with_name("a b"))
+        assert self.run(monkeypatch, "--results", str(folder), "--budget", "110kB") == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if "pruneexp " in line]
+        assert len(lines) >= 2
+        assert all(str(folder) in shlex.split(line) for line in lines)
 
     def test_as_json(
         self, results: Results, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -55,6 +55,10 @@ def test_a_network_and_data_of_your_own(tmp_path: Path) -> None:
         return done.stdout
 
     shell(f"{train} training.steps=12 training.evaluations=2 seed=0 workers=1")
+    (plan,) = (tmp_path / "results" / "plans").glob("*.json")
+    (page,) = (tmp_path / "results" / "reports").glob("*/report.md")
+    kept = bool(json.loads(plan.read_text())["left_out"])
+    assert ("What was not made" in page.read_text()) == kept
     said = shell(choose)
     assert said.startswith("For 0.012 MB: ")
     packed = next(line for line in said.splitlines() if line.startswith("pack it:"))

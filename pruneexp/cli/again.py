@@ -19,9 +19,9 @@ from pruneexp.config.read import read
 from pruneexp.config.recipe import Recipe, is_part
 from pruneexp.config.run import Run
 
-# Of one start, not of what is run.
 SHORT = {"pruning.budget": "budget"}  # keys that have a shorter form
-AMOUNT = re.compile(r"\d+(\.\d+)?[kMG]?B")
+AMOUNT = re.compile(r"\d+(\.\d+)?[kMG]?B")  # of bytes, which Hydra reads as a text
+# Of one start, not of what is run.
 NOT_REPEATED = ("dry_run", "format", "trust", "device", "workers", "results", "title")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from dataclasses import replace
 from itertools import product
 
@@ -13,7 +14,7 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.store import Store
 from pruneexp.report.choice import told
-from pruneexp.report.choice.answer import Answer, answer, results_option
+from pruneexp.report.choice.answer import Answer, answer
 from pruneexp.report.choice.candidates import Candidate, Limits, megabytes
 from pruneexp.report.choice.choose import Recommendation
 from pruneexp.report.choice.next_runs import NextRun
@@ -67,7 +68,7 @@ def _show_choice(
     console: Console, store: Store, made: Answer, choice: Recommendation, runs: list[NextRun]
 ) -> None:
     console.print(told.headline(choice, made.metric), style="bold")
-    if sure := told.how_sure(choice, made.metric):
+    if sure := told.how_sure(choice):
         console.print(sure)
     for line in choice.lacking:
         console.print(f"{line[0].upper()}{line[1:]}.", style="yellow")
@@ -158,17 +159,16 @@ def command(store: Store, run: NextRun) -> str:
 
     try:
         record = store.folder(run.like).record_or_fail()
-        words = again(restore(record.configuration, trust=False, origin=record.name))
+        words = shlex.split(again(restore(record.configuration, trust=False, origin=record.name)))
     except (Invalid, files.NotFound, files.Damaged, *EXPECTED):
         return ""
     kept = [
         word
-        for word in words.split(" ")
+        for word in words
         if word.partition("=")[0] not in run.changes and not _falls(word, run.left_out)
     ]
     changes = [f"{key}={value}" for key, value in run.changes.items()]
-    results = results_option(str(store.results))
-    return " ".join([*kept, *changes, *results])
+    return shlex.join([*kept, *changes, *told.results_option(str(store.results))])
 
 
 def _falls(word: str, left_out: tuple[str, ...]) -> bool:

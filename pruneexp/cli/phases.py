@@ -136,7 +136,7 @@ class _Rounds:
             places = sorted(self.begun)
             found = phases.tried([self._search(place) for place in places], others)
             if found.stopped:
-                return self._told(found.plan), True
+                return self._told(found.plan, ended=False), True
             for place, search in zip(places, found.searches, strict=True):
                 self.slices[place[0]].searches[place[1]] = search
             asked = [
@@ -145,7 +145,7 @@ class _Rounds:
             ]
             planned, stopped = phases.finished(found, asked, others)
             if stopped or not self._next(found):
-                return self._told(planned), stopped
+                return self._told(planned, ended=not stopped), stopped
 
     def _search(self, place: tuple[int, int]) -> Search:
         return self.slices[place[0]].searches[place[1]]
@@ -203,14 +203,15 @@ class _Rounds:
         forward = scale.forward
         return {place: [forward(v) for v in each] for place, each in measured.items()}, scale
 
-    def _told(self, planned: Plan) -> Plan:
-        """The plan with what it leaves out, and why."""
+    def _told(self, planned: Plan, *, ended: bool) -> Plan:
+        """The plan with what it leaves out, and why. Only at the end is it known which levels could
+        not matter."""
         for number, one in enumerate(self.slices):
             planned.left_out += one.impossible
             left = [
                 f"{times:g}" for n, times in enumerate(one.times) if (number, n) not in self.begun
             ]
-            if left:
+            if left and ended:
                 planned.left_out.append(
                     f"{one.budget}, parents of {', '.join(left)} times: not made, since levels "
                     "nearer to the best are worse than it"

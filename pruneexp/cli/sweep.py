@@ -100,6 +100,9 @@ def sweep(asked: Sweep) -> int:
         make=lambda planned: _make(asked, planned, clock),
     )
     planned, stopped = phases.through()
+    if planned.left_out and distributed.is_first():  # known only at the end
+        with suppress(files.CannotWrite):
+            first.store.save_plan(planned)
     if not distributed.is_first():
         return INTERRUPTED if stopped else FINISHED
     from pruneexp.report import report

@@ -296,6 +296,11 @@ def margin_at(there: float, scale: Scale) -> float | None:
     return math.log(MARGIN_RATIO) if scale.name else None
 
 
+def margin_words(scale: Scale) -> str:
+    """The same in words; nothing on a plain scale."""
+    return {"error": "half a point", "": ""}.get(scale.name, "2 %")
+
+
 def _overall(
     contrast: Contrast,
     used: dict[str, Point],

@@ -12,6 +12,7 @@ from pruneexp.report.analysis.comparison import (
     Gap,
     Overall,
     Pair,
+    margin_words,
     pairs,
     rivals,
 )
@@ -177,7 +178,7 @@ def _over_all(found: Findings, pair: Pair, overall: Overall, called: dict[str, s
     if overall.better in (TIE, EQUAL):
         verdict = f"{ours} and {theirs} cannot be told apart"
     if overall.better == EQUAL:
-        verdict = f"{ours} and {theirs} are equal within {_margin(pair)}"
+        verdict = f"{ours} and {theirs} are equal within {margin_words(pair.scale)}"
     seeds = f"{overall.seeds} seed{'s' * (overall.seeds > 1)}"
     figures = overall.ratio or overall.difference
     assert figures is not None and figures.low is not None and figures.high is not None
@@ -217,10 +218,6 @@ def _would_tell(found: Findings, pair: Pair, overall: Overall) -> str:
             return text + "; no number of seeds worth running would tell what was seen."
         text += f"; {overall.needed} seeds would tell one as large as was seen."
     return text
-
-
-def _margin(pair: Pair) -> str:
-    return "half a point" if pair.scale.name == "error" else "2 %"
 
 
 def _between_words(found: Findings, pair: Pair, low: float, high: float) -> str:

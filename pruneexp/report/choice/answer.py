@@ -5,7 +5,6 @@ print(answer.text())
 answer.choices[0].pick.words
 """
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,18 +55,13 @@ class Answer:
         """What writes the file of the pick; nothing where there is none."""
         if choice.pick is None:
             return ""
-        run = told.best_run(choice.pick.point, self.metric)
-        words = ["pruneexp", "pack", run.fingerprint, *results_option(self.results)]
-        if choice.pick.point.values != "fp32":
-            words += ["--values", choice.pick.point.values]
-        words += ["--fold"] * choice.pick.folded
-        return shlex.join([*words, "-o", "model.pxp"])
+        return told.pack_command(choice.pick, self.metric, self.results)
 
     def text(self) -> str:
         """The answers as plain text, without the table."""
         lines: list[str] = []
         for choice in self.choices:
-            lines += [told.headline(choice, self.metric), told.how_sure(choice, self.metric)]
+            lines += [told.headline(choice, self.metric), told.how_sure(choice)]
             lines += [f"{line[0].upper()}{line[1:]}." for line in choice.lacking]
             lines += [self.pack_command(choice)]
         return "\n".join(filter(None, [*lines, self.crossover, *self.notes]))
@@ -99,11 +93,6 @@ class Answer:
             "crossover": self.crossover,
             "notes": self.notes,
         }
-
-
-def results_option(results: str) -> list[str]:
-    """`--results` for a folder that is not the usual one."""
-    return [] if results == "results" else ["--results", results]
 
 
 def answer(

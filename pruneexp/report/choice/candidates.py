@@ -43,22 +43,25 @@ class Candidate:
 def candidates(points: Sequence[Point]) -> list[Candidate]:
     """All points whose file was measured, the smallest first."""
     found = []
+    several = len({point.family for point in points}) > 1
     alike: dict[str, list[Point]] = {}
     for point in points:
-        alike.setdefault(_words(point), []).append(point)
+        alike.setdefault(_words(point, several), []).append(point)
     for point in points:
         folded = point.file(folded=True) is not None
         file = point.file(folded=folded)
         if file is not None:
-            words = _words(point)
+            words = _words(point, several)
             if len(alike[words]) > 1:
                 words += f" ({_apart(point, alike[words])})"
             found.append(Candidate(point, float(file.bytes), folded, words))
     return sorted(found, key=lambda each: (each.bytes, each.key))
 
 
-def _words(point: Point) -> str:
+def _words(point: Point, several: bool) -> str:
+    """Kind and size, and the family where there are several."""
     size = f" {point.size}" if point.size else ""
+    size = f" {point.family}{size}" if several else size
     what = f"dense{size}"
     if point.kind == "sparse":
         what = f"sparse {point.label}" + (f" from{size}" if size else "")

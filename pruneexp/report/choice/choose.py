@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pruneexp.engine.record import Metric
-from pruneexp.report.analysis.comparison import margin_at
+from pruneexp.report.analysis.comparison import margin_at, margin_words
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.choice.beliefs import Beliefs, beliefs
 from pruneexp.report.choice.candidates import Candidate, Limits, candidates, contenders
@@ -33,12 +33,15 @@ class Certainty:
 
     Arguments:
         best: the probability that it is the best of all that keep within the limits.
-        near: that it lies no more than what makes no difference below the best.
+        near: that it lies no more than what makes no difference below the best; None also where
+            nothing is known of that.
+        margin: what makes no difference, in words; nothing where that is not known.
         reaches: where a value must be reached, that it does.
     """
 
     best: float | None
     near: float | None
+    margin: str = ""
     reaches: float | None = None
 
 
@@ -219,10 +222,11 @@ class Chooser:
     def _certainty(self, pick: Candidate, within: Sequence[Candidate]) -> Certainty:
         known = self.beliefs
         assert known is not None
-        margin = margin_at(known.mean(pick), known.scale) or 0.0
+        margin = margin_at(known.mean(pick), known.scale)
         return Certainty(
             best=known.probability_best(pick, within),
-            near=known.probability_near(pick, within, margin),
+            near=None if margin is None else known.probability_near(pick, within, margin),
+            margin=margin_words(known.scale),
         )
 
     def _tied(self, pick: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -239,7 +243,10 @@ class Chooser:
     def _smallest(self, limits: Limits, within: list[Candidate], known: Beliefs) -> Recommendation:
         """The smallest file that is believed to reach a value."""
         assert limits.at_least is not None
-        target = known.scale.forward(limits.at_least)
+        try:
+            target = known.scale.forward(limits.at_least)
+        except ValueError:  # no model reaches 100 % or more
+            target = math.inf
         good = [each for each in within if known.mean(each) >= target]
         if not good:
             best = max(within, key=self._rank)

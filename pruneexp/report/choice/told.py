@@ -1,12 +1,14 @@
 """A choice in sentences, and as a table of budgets."""
 
+import shlex
 from collections.abc import Sequence
 
 import pandas as pd
 
 from pruneexp.engine.record import Metric
+from pruneexp.report.analysis.comparison import margin_words
 from pruneexp.report.analysis.points import Point
-from pruneexp.report.choice.candidates import megabytes
+from pruneexp.report.choice.candidates import Candidate, megabytes
 from pruneexp.report.choice.choose import CERTAIN, Chooser, Recommendation, Step, Stretch
 from pruneexp.report.data.rows import Row
 from pruneexp.report.format import BLANK, Table, estimate, number
@@ -45,7 +47,7 @@ def headline(choice: Recommendation, metric: Metric) -> str:
     return f"For {limits}: {told}." if limits else f"{told[0].upper()}{told[1:]}."
 
 
-def how_sure(choice: Recommendation, metric: Metric) -> str:
+def how_sure(choice: Recommendation) -> str:
     """How sure the pick is, in a sentence or two; nothing where there is no pick."""
     if choice.pick is None or choice.certainty is None:
         return ""
@@ -59,7 +61,8 @@ def how_sure(choice: Recommendation, metric: Metric) -> str:
         return ""
     sure = f"It is the best of {choice.within} with probability {chance(known.best)}"
     if known.near is not None and known.best < CERTAIN:
-        sure += f", and no more than {_margin(metric)} below the best with {chance(known.near)}"
+        near = chance(known.near)
+        sure += f", and no more than {known.margin} below the best with {near}"
     if not choice.tied:
         return f"{sure}."
     named = ", ".join(each.words for each in choice.tied[:MOST_TIED])
@@ -67,10 +70,6 @@ def how_sure(choice: Recommendation, metric: Metric) -> str:
     named += f" and {more} more" if more > 0 else ""
     verb = "is" if len(choice.tied) == 1 else "are"
     return f"{sure}. A tie: {named} {verb} not worse beyond chance."
-
-
-def _margin(metric: Metric) -> str:
-    return "half a point" if metric.higher_is_better and metric.unit == "%" else "2 %"
 
 
 # --- which kind for which budget ----------------------------------------------------------------
@@ -103,6 +102,7 @@ def _span(stretch: Stretch) -> str:
 def budgets(chooser: Chooser, steps: Sequence[Step]) -> Table:
     """For each budget what to take: a row where the answer changes."""
     metric = chooser.metric
+    margin = margin_words(chooser.beliefs.scale) if chooser.beliefs else ""
     raw, cells = [], []
     for step in steps:
         choice = step.choice
@@ -146,9 +146,26 @@ def budgets(chooser: Chooser, steps: Sequence[Step]) -> Table:
         cells=cells,
         align="rlrrlr",
         caption="Chosen on validation, drawn towards its curve by as much as seeds leave open; "
-        "measured on test. MB: millions of bytes of the packed file. A row where the answer gains "
-        f"more than {_margin(metric)}.",
+        "measured on test. MB: millions of bytes of the packed file. A row where the answer gains"
+        + (f" more than {margin}." if margin else "."),
     )
+
+
+def pack_command(pick: Candidate, metric: Metric, results: str) -> str:
+    """What writes the file of a pick.
+
+    Arguments:
+        results: the folder of its runs, as a person names it.
+    """
+    run, values = best_run(pick.point, metric), pick.point.values
+    words = ["pruneexp", "pack", run.fingerprint, *results_option(results)]
+    words += ["--values", values] if values != "fp32" else []
+    return shlex.join([*words, *["--fold"] * pick.folded, "-o", "model.pxp"])
+
+
+def results_option(results: str) -> list[str]:
+    """`--results` for a folder that is not the usual one."""
+    return [] if results == "results" else ["--results", results]
 
 
 def best_run(point: Point, metric: Metric) -> Row:

@@ -1,8 +1,6 @@
 """What the interactive part of a page knows: points with their measurements, runs, and the answer
 for every budget. Plain data, each thing once."""
 
-import shlex
-from collections.abc import Sequence
 from typing import Any
 
 from pruneexp.engine import files
@@ -120,18 +118,19 @@ def _answer(
     def place(candidate: Candidate | None) -> int | None:
         return None if candidate is None else number[candidate.key]
 
-    run = told.best_run(pick.point, found.metric)
+    # A page may be published, so that it names no folder of this machine.
+    results = "results" if str(found.runs.store.results) == "results" else "RESULTS"
     return {
         "from": size,
         "pick": place(pick),
         "words": told.headline(choice, found.metric).partition(": ")[2],
-        "sure": told.how_sure(choice, found.metric),
+        "sure": told.how_sure(choice),
         "lacking": list(choice.lacking),
         "best": choice.certainty.best if choice.certainty else None,
         "tied": [place(each) for each in choice.tied],
         "dense": place(choice.best.get("dense")),
         "sparse": place(choice.best.get("sparse")),
-        "pack": pack_command(found, run, pick.point.values, pick.folded),
+        "pack": told.pack_command(pick, found.metric, results),
     }
 
 
@@ -144,17 +143,3 @@ def _layers(found: Findings, run: Row) -> list[list[Any]]:
         return []
     every = sizes.layers if sizes else []
     return [[each.name, each.weights, each.kept, each.position_bytes] for each in every]
-
-
-def pack_command(found: Findings, run: Row, values: str, folded: bool) -> str:
-    """What writes a run's file."""
-    words = ["pruneexp", "pack", run.fingerprint, *results_option(found)]
-    words += ["--values", values] if values != "fp32" else []
-    return shlex.join([*words, *["--fold"] * folded, "-o", "model.pxp"])
-
-
-def results_option(found: Findings) -> Sequence[str]:
-    """`--results` for a folder that is not the usual one; a relative one, since a page may be
-    published."""
-    results = str(found.runs.store.results)
-    return [] if results == "results" else ["--results", "RESULTS"]
