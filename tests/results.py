@@ -84,7 +84,58 @@ class Results:
         seconds: float | None = None,
         **what: Any,
     ) -> Record:
-        planned = self.ask(width, sparsity, **what)
+        return self._finished(
+            self.ask(width, sparsity, **what),
+            Counts(
+                parameters=max(10**6, nonzero),
+                prunable=max(10**6, nonzero),
+                nonzero=nonzero,
+                batch_norm=77,
+                groups=[],
+                multiply_adds=work and work[0],
+                sparse_multiply_adds=work and work[1],
+            ),
+            {metric.name: test} | ({} if top5 is None else {"top5": top5}),
+            data=data,
+            steps=steps,
+            metric=metric,
+            references=references,
+            history=history,
+            weighed=weighed,
+            seconds=seconds,
+        )
+
+    def finish_run(
+        self,
+        run: Run,
+        test: float,
+        *,
+        parameters: int = 10**6,
+        weighed: dict[str, Any] | None = None,
+    ) -> None:
+        """Any run, finished with this accuracy on test and a point more on validation."""
+        planned = Planned(fingerprint=fingerprint(run), name=name(run), run=asked(run))
+        self.plan.runs.append(planned)
+        self.runs[planned.name] = run
+        counts = Counts(
+            parameters=parameters, prunable=parameters, nonzero=1000, batch_norm=0, groups=[]
+        )
+        self._finished(planned, counts, {ACCURACY.name: test}, weighed=weighed)
+
+    def _finished(
+        self,
+        planned: Planned,
+        counts: Counts,
+        test: dict[str, float],
+        *,
+        data: str = "abcdef0123",
+        steps: int = 1000,
+        metric: Metric = ACCURACY,
+        references: dict[str, float] | None = None,
+        history: list[dict[str, Any]] | None = None,
+        weighed: dict[str, Any] | None = None,
+        seconds: float | None = None,
+    ) -> Record:
         record = Record(
             fingerprint=planned.fingerprint,
             name=planned.name,
@@ -104,17 +155,9 @@ class Results:
             chosen_by=metric,
             references=references or {},
             step=900,
-            valid={metric.name: test + 1},
-            test={metric.name: test} | ({} if top5 is None else {"top5": top5}),
-            counts=Counts(
-                parameters=max(10**6, nonzero),
-                prunable=max(10**6, nonzero),
-                nonzero=nonzero,
-                batch_norm=77,
-                groups=[],
-                multiply_adds=work and work[0],
-                sparse_multiply_adds=work and work[1],
-            ),
+            valid={metric.name: test[metric.name] + 1},
+            test=test,
+            counts=counts,
             checksums={"data": data},
             circumstances={"seconds": 30.0, "torch": "2.99", "device": "cpu"},
         )
@@ -130,50 +173,6 @@ class Results:
             files.save_json(folder.path / LATENCY, timed)
         folder.finish(record)
         return record
-
-    def finish_run(
-        self,
-        run: Run,
-        value: float,
-        metric: Metric = ACCURACY,
-        *,
-        parameters: int = 10**6,
-        weighed: dict[str, Any] | None = None,
-    ) -> None:
-        """Any run, finished with this value on validation and on test."""
-        called = name(run)
-        planned = Planned(fingerprint=fingerprint(run), name=called, run=asked(run))
-        self.plan.runs.append(planned)
-        if weighed is not None:
-            files.save_json(self.store.folder(called).path / BYTES, weighed)
-        record = Record(
-            fingerprint=fingerprint(run),
-            name=called,
-            configuration=asked(run),
-            parents={},
-            budget=Budget(
-                steps=10,
-                examples=90,
-                total_steps=10,
-                total_examples=90,
-                spent_steps=10,
-                spent_examples=90,
-            ),
-            seed=run.seed,
-            curve=describe(run),
-            metric=metric,
-            chosen_by=metric,
-            references={},
-            step=9,
-            valid={metric.name: value},
-            test={metric.name: value},
-            counts=Counts(
-                parameters=parameters, prunable=parameters, nonzero=1000, batch_norm=0, groups=[]
-            ),
-            checksums={"data": "abcdef0123"},
-            circumstances={},
-        )
-        self.store.folder(called).finish(record)
 
     def find(self) -> findings.Findings:
         return findings.find(self.plan, load.load(self.store, self.plan))

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent / "pruneexp"
 # docs/architecture.md tells what each holds. A package stands for all of its files but those that
 # are named with a layer of their own.
 LAYERS = [
-    {"printable", "seeds", "engine.files", "engine.signals", "engine.typed", "config.amounts"},
+    {"printable", "seeds", "engine.files", "engine.signals", "engine.typed", "config.amounts"}
+    | {"bisection"},
     {
         "config.recipe",
         "engine.record",
@@ -55,7 +56,7 @@ LAYERS = [
 ]
 PACKAGES = {"cli", "config"}  # their own __init__ holds nothing
 LIGHT = [
-    *("printable", "seeds"),
+    *("printable", "seeds", "bisection"),
     *("engine.record", "engine.files", "engine.signals", "engine.store", "engine.plan"),
     "engine.run_folder",
     *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers"),

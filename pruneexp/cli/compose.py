@@ -14,8 +14,6 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from omegaconf import DictConfig
@@ -72,8 +70,7 @@ def compose(words: list[str]) -> Composed:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Hydra raises about the same
-            with _mode_is_known() if any(word in SWEEPING for word in words) else nullcontext():
-                start(composed)()
+            start(composed)()
     except Invalid:
         raise
     except (*hydra_errors.EXPECTED, ValueError) as error:
@@ -83,21 +80,6 @@ def compose(words: list[str]) -> Composed:
         sys.argv = before
     assert isinstance(composed, Composed)
     return composed
-
-
-@contextmanager
-def _mode_is_known() -> Iterator[None]:
-    """Hydra composes everything once only to see which mode the configuration is for, and goes by
-    -m all the same. Where -m is given, spare that: a tenth of a second."""
-    from hydra._internal.hydra import Hydra
-
-    # Hydra has no setting for it; the method is put back below (mypy takes no assigned methods).
-    asked = Hydra.get_mode
-    Hydra.get_mode = lambda *arguments, **named: None  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Hydra.get_mode = asked  # type: ignore[method-assign]
 
 
 def _faults(words: list[str], error: Exception) -> list[Fault]:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,6 +35,9 @@ from pruneexp.config.short_forms import (
     expand,
 )
 
+if TYPE_CHECKING:
+    from pruneexp.cli.slices import Slice
+
 SEARCH = "search"  # the key of a grid that holds values to choose among
 MATCHED = "matched"  # the key of a grid whose sparse points are given rivals of their size
 PARENTS = "parents"  # the key of a grid whose budgets are met by parents of several sizes
@@ -43,29 +46,8 @@ OWN = (SEARCH, MATCHED, PARENTS)  # keys of a grid that are no axes
 # From a sparse point and the settings in which its rivals differ from it to the points, all as
 # overrides.
 Match = Callable[[Sequence[str], Sequence[dict[str, str]]], list[tuple[str, ...]]]
-# From a point with a budget and multiples of weights to the points of its levels, and to lines
-# about those that cannot be.
-Cut = Callable[[Sequence[str], Sequence[float]], "Levels"]
-
-
-class Levels(Protocol):
-    """What a `Cut` gives: `cli.slices.Slice`."""
-
-    @property
-    def budget(self) -> str: ...
-    @property
-    def levels(self) -> Sequence["LevelPoint"]: ...
-    @property
-    def impossible(self) -> Sequence[str]: ...
-
-
-class LevelPoint(Protocol):
-    """One of them: `cli.slices.Level`."""
-
-    @property
-    def times(self) -> float: ...
-    @property
-    def point(self) -> tuple[str, ...]: ...
+# From a point with a budget and multiples of weights to the levels of that budget.
+Cut = Callable[[Sequence[str], Sequence[float]], "Slice"]
 
 
 @dataclass(frozen=True, slots=True)

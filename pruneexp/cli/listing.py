@@ -17,10 +17,9 @@ from pruneexp.engine import files
 from pruneexp.engine.record import Record
 from pruneexp.engine.store import Store
 from pruneexp.report.data.all_runs import Listed, listed
+from pruneexp.report.format import BLANK
 
-ORDERS = ("best", "bytes", "nonzero", "name", "seconds")
 WIDE = 110  # columns from which on every detail fits
-BLANK = "–"
 
 
 def list_command(options: argparse.Namespace, store: Store) -> int:
@@ -55,8 +54,8 @@ def _is_wanted(row: Listed, options: argparse.Namespace) -> bool:
 
 
 def ordered(rows: list[Listed], by: str) -> list[Listed]:
-    """Rows in an order of `ORDERS`; what has no such value comes last. The best come first, task by
-    task, since metrics of several tasks cannot be compared."""
+    """Rows in one of the orders that `list` knows; what has no such value comes last. The best come
+    first, task by task, since metrics of several tasks cannot be compared."""
 
     def key(row: Listed) -> tuple[Any, ...]:
         if by == "best":

@@ -10,12 +10,13 @@ which nothing is pruned in the second.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from pruneexp.bisection import first
 from pruneexp.cli.grids import MATCHED
-from pruneexp.cli.points import Composer, read_point
+from pruneexp.cli.points import Composer, read_point, without
 from pruneexp.cli.sizes import Sizes
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
@@ -75,19 +76,19 @@ class Matcher:
 
     def _of_the_same_budget(self, point: tuple[str, ...], rival: dict[str, str]) -> tuple[str, ...]:
         """The dense point whose file fits the budget of a sparse one."""
-        own = _without(point, [*rival]) + tuple(f"{key}={value}" for key, value in rival.items())
+        own = without(point, [*rival]) + tuple(f"{key}={value}" for key, value in rival.items())
         overrides = _dense(own, read_point(self.composer, [*own]))
         dense = read_point(self.composer, [*overrides]).model.size_dial()
         assert dense is not None, overrides
         key = f"model.{dense.name}"
-        return (*_without(overrides, [key, "budget"]), f"{key}={dense.value:g}")
+        return (*without(overrides, [key, "budget"]), f"{key}={dense.value:g}")
 
     def _rival(
         self, point: tuple[str, ...], rival: dict[str, str], wanted: int
     ) -> tuple[tuple[str, ...], int]:
         """The smallest dense model not below a number of weights, as overrides, and its number."""
         assert self.sizes is not None
-        own = _without(point, [*rival])
+        own = without(point, [*rival])
         own += tuple(f"{key}={value}" for key, value in rival.items())
         overrides = _dense(own, read_point(self.composer, [*own]))
         dense = read_point(self.composer, [*overrides])
@@ -99,12 +100,12 @@ class Matcher:
             return _known(self.sizes, replace(dense, model=dense.model.resized(dial.at(number))))
 
         most = max(1, round(dial.value / dial.step))
-        number = _first(1, most, lambda number: weights(number) >= wanted)
+        number = first(1, most, lambda number: weights(number) >= wanted)
         if number is None:
             why = f"finds no {dial.name} up to {dial.value:g} with {wanted:,} weights, for "
             raise _refused(why + " ".join(point))
         full = f"model.{dial.name}"
-        return (*_without(overrides, [full]), f"{full}={dial.at(number):g}"), weights(number)
+        return (*without(overrides, [full]), f"{full}={dial.at(number):g}"), weights(number)
 
     def _moved(self, point: tuple[str, ...], run: Run, wanted: int) -> tuple[tuple[str, ...], int]:
         """The point with the sparsity that comes nearest to a number of weights, and its number."""
@@ -115,10 +116,10 @@ class Matcher:
                 self.sizes, replace(run, pruning=replace(pruning, sparsity=level / LEVELS))
             )
 
-        first = _first(0, LEVELS - 1, lambda level: weights(level) <= wanted) or 0
-        level = min((max(first - 1, 0), first), key=lambda level: abs(weights(level) - wanted))
+        fits = first(0, LEVELS - 1, lambda level: weights(level) <= wanted) or 0
+        level = min((max(fits - 1, 0), fits), key=lambda level: abs(weights(level) - wanted))
         key = "pruning.sparsity"
-        return (*_without(point, [key]), f"{key}={level / LEVELS:g}"), weights(level)
+        return (*without(point, [key]), f"{key}={level / LEVELS:g}"), weights(level)
 
 
 def _dense(point: tuple[str, ...], run: Run) -> tuple[str, ...]:
@@ -126,11 +127,7 @@ def _dense(point: tuple[str, ...], run: Run) -> tuple[str, ...]:
     if run.pruning.starts_from.word == "scratch":
         left = tuple(word for word in point if not re.match(r"pruning[./=]", word))
         return (*left, "pruning=none")
-    return (*_without(point, ["pruning.sparsity"]), "pruning.sparsity=0")
-
-
-def _without(point: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(word for word in point if word.partition("=")[0] not in keys)
+    return (*without(point, ["pruning.sparsity"]), "pruning.sparsity=0")
 
 
 def _known(sizes: Sizes | None, run: Run) -> int:
@@ -138,16 +135,6 @@ def _known(sizes: Sizes | None, run: Run) -> int:
     weights = sizes.nonzero(run)
     assert weights is not None, run
     return weights
-
-
-def _first(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
-    """The lowest number from `low` to `high` from which on it holds; None where it never does."""
-    if not holds(high):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low
 
 
 def _refused(why: str) -> Invalid:

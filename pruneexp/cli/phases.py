@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from pruneexp.cli.grids import Grids, GridSlice, Search
 from pruneexp.cli.points import read_chosen, read_seeds, read_trials
-from pruneexp.cli.search import MOST_GROWTH, Tried, choose, grown
+from pruneexp.cli.search import MOST_GROWTH, Tried, choose, finished_record, grown
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
-from pruneexp.engine import files
 from pruneexp.engine.record import Metric, Plan, Trial
 from pruneexp.engine.store import Store
 
@@ -190,13 +189,13 @@ class _Rounds:
         for place, count in self.begun.items():
             search = replace(self._search(place), seeds=self._search(place).seeds[:count])
             runs = read_chosen(self.phases.grids, [search], found.trials)
-            records = [_record(self.phases.store, run) for run in runs]
-            if not records or None in records:
+            records = [finished_record(self.phases.store, run) for run in runs]
+            known = [record for record in records if record is not None]
+            if not known or len(known) < len(records):
                 self.failed.add(place)
                 continue
-            known = [record for record in records if record is not None]
-            metric = known[0][0]
-            measured[place] = [value for _, value in known]
+            metric = known[0].chosen_by
+            measured[place] = [record.valid[metric.name] for record in known]
         if metric is None:
             return {}, None
         scale = scale_of(metric, [value for each in measured.values() for value in each])
@@ -217,15 +216,3 @@ class _Rounds:
                     "nearer to the best are worse than it"
                 )
         return planned
-
-
-def _record(store: Store, run: Run) -> tuple[Metric, float] | None:
-    """A finished run's metric and its value on validation."""
-    folder = store.folder(name(run))
-    try:
-        record = folder.record() if folder.status() == "finished" else None
-    except files.Damaged:
-        return None
-    if record is None:
-        return None
-    return record.chosen_by, record.valid[record.chosen_by.name]

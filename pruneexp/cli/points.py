@@ -113,6 +113,11 @@ def read_point(composer: "Composer", point: list[str]) -> Run:
         raise Invalid([fault or Fault("sweep", str(error))]) from error
 
 
+def without(point: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """A point without what it says of these keys."""
+    return tuple(word for word in point if word.partition("=")[0] not in keys)
+
+
 def demand_one_size(overrides: Sequence[str]) -> None:
     """Raise `Invalid` where a budget and what it settles are both given."""
     given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)

@@ -20,8 +20,8 @@ import numpy as np
 
 from pruneexp.report.analysis.statistics import SeedModel
 from pruneexp.report.choice.beliefs import shrunken
+from pruneexp.report.choice.choose import CERTAIN
 
-CERTAIN = 0.95
 LEAST_SEEDS = 3
 AHEAD = 2  # levels after the best that get seeds with it
 DENSE = 0  # the number of the dense model's level

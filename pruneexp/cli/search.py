@@ -41,7 +41,7 @@ def choose(store: Store, tried: Sequence[Tried]) -> list[Trial]:
     for a point all of whose trials failed."""
     by_point: dict[str, list[tuple[Tried, Record | None]]] = {}
     for one in tried:
-        by_point.setdefault(words(one.search), []).append((one, _record(store, one.run)))
+        by_point.setdefault(words(one.search), []).append((one, finished_record(store, one.run)))
     trials: list[Trial] = []
     for point, ones in by_point.items():
         best = _best([record for _, record in ones])
@@ -61,7 +61,8 @@ def choose(store: Store, tried: Sequence[Tried]) -> list[Trial]:
     return trials
 
 
-def _record(store: Store, run: Run) -> Record | None:
+def finished_record(store: Store, run: Run) -> Record | None:
+    """The run's record; None where it is not finished, or cannot be read."""
     folder = store.folder(name(run))
     try:
         return folder.record() if folder.status() == "finished" else None

@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pruneexp.bisection import first
 from pruneexp.cli.grids import PARENTS
-from pruneexp.cli.points import Composer, read_point
+from pruneexp.cli.points import Composer, read_point, without
 from pruneexp.config import amounts
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run
@@ -79,7 +80,7 @@ class Slicer:
         dial = dense.model.size_dial()
         assert dial is not None, dense.model  # a budget was met by it
         key = f"model.{dial.name}"
-        others = _without(bare, ["budget", key])
+        others = without(bare, ["budget", key])
         levels = [Level(1.0, (*others, "pruning=none", f"{key}={dial.value:g}"))]
         limit = amounts.bytes_in_words(dense_bytes(dense, least=True))
         impossible: list[str] = []
@@ -88,7 +89,7 @@ class Slicer:
             if parent is None:
                 impossible.append(f"{budget}, parent of {each:g} times: there is no such size")
                 continue
-            words = _without(point, ["budget", key])
+            words = without(point, ["budget", key])
             made = (*words, f"{key}={parent:g}", f"budget={limit}")
             try:
                 read_point(self.composer, [*made])
@@ -102,8 +103,6 @@ class Slicer:
 
 def _larger(dense: Run, times: float) -> float | None:
     """The size of the smallest network with so many times the weights."""
-    from pruneexp.measure.expected import first
-
     dial = dense.model.size_dial()
     assert dial is not None, dense.model
     wanted = times * _weights(dense)
@@ -113,11 +112,10 @@ def _larger(dense: Run, times: float) -> float | None:
 
     low = max(1, round(dial.value / dial.step))
     most = low
-    while weights(most) < wanted:
-        if most >= dial.steps:
-            return None
+    while weights(most) < wanted and most < dial.steps:
         most = min(2 * most, dial.steps)
-    return dial.at(first(low, most, lambda number: weights(number) >= wanted))
+    number = first(low, most, lambda number: weights(number) >= wanted)
+    return None if number is None else dial.at(number)
 
 
 def _weights(run: Run) -> int:
@@ -126,7 +124,3 @@ def _weights(run: Run) -> int:
     known = nonzero(run, network(run))
     assert known is not None, run
     return known
-
-
-def _without(point: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(word for word in point if word.partition("=")[0] not in keys)

@@ -119,8 +119,8 @@ def packed_as(record: Record, sizes: "PackedSizes | None") -> str:
     """Options of `pruneexp pack` that write the file which `outcome` speaks of."""
     met = record.file_budget
     values = met.values if met else record.curve.values
-    folded = sizes is not None and sizes.batch_norm_folded is not None
-    return f" --values {values}" * (values != "fp32") + " --fold" * folded
+    folds = sizes is not None and sizes.folds
+    return f" --values {values}" * (values != "fp32") + " --fold" * folds
 
 
 def _file(record: Record, sizes: "PackedSizes", asked: str) -> str:
@@ -128,12 +128,10 @@ def _file(record: Record, sizes: "PackedSizes", asked: str) -> str:
     written."""
     met = record.file_budget
     values = met.values if met else record.curve.values
-    folded = sizes.batch_norm_folded is not None
-    state = sizes.state(folded)
-    file = state.values.get(values) if state else None
+    file = sizes.shipped(values)
     if file is None:
         return ""
-    words = f"{file.bytes:,} bytes packed as {values}" + ", batch-norm folded" * folded
+    words = f"{file.bytes:,} bytes packed as {values}" + ", batch-norm folded" * sizes.folds
     limit = met.budget if met else bytes_of(asked) if asked else None
     if limit is not None:
         side = "below" if file.bytes <= limit else "above"

@@ -314,7 +314,8 @@ class Stage:
         """Bytes that the notes of the run's file may take, before it is measured."""
         task, fit = self.task, getattr(self, "fit", None)
         rows = fit.state.history if fit else []  # masks may be settled before the first step
-        measured = [key[6:] for row in rows for key in row if key.startswith("valid_")]
+        valid = "valid_"
+        measured = [k.removeprefix(valid) for row in rows for k in row if k.startswith(valid)]
         measured = measured or [*task.evaluate(self.model, "valid")]
         return longest_notes(
             name(self.run),

@@ -59,12 +59,10 @@ def met(run: Run, sizes: PackedSizes | None) -> FileBudgetMet | None:
     if budget is None or sizes is None:
         return None
     values = values_of(run, budget)
-    folded = sizes.batch_norm_folded is not None
-    state = sizes.state(folded)
-    file = state.values.get(values) if state is not None else None
+    file = sizes.shipped(values)
     if file is None:
         return None
-    return FileBudgetMet(budget=budget.bytes, values=values, folded=folded, bytes=file.bytes)
+    return FileBudgetMet(budget=budget.bytes, values=values, folded=sizes.folds, bytes=file.bytes)
 
 
 def told(run: Run, met: FileBudgetMet | None) -> str:

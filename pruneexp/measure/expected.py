@@ -6,12 +6,12 @@ its masks lay at random. The masks themselves settle it at their last update.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from json import dumps
 
 from torch import nn
 
+from pruneexp.bisection import first
 from pruneexp.config import amounts
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run
@@ -63,6 +63,7 @@ def expected(run: Run, model: nn.Module) -> Pruning:
         raise Invalid([Fault("budget", why)])
     low = least_level(pruning, model)
     level = first(low, LEVELS - 1, lambda level: bytes_at(level) <= budget.bytes)
+    assert level is not None  # the highest fits
     return pruning.at(level / LEVELS)
 
 
@@ -112,11 +113,3 @@ def network_words(run: Run) -> str:
     """A run's network as messages name it: "lstm_lm of 64 units"."""
     sizes = [size.long_words for size in run.model.sizes() if size.heading]
     return " of ".join([run.model.word, *sizes])
-
-
-def first(low: int, high: int, holds: Callable[[int], bool]) -> int:
-    """The lowest number from `low` to `high` from which on it holds; it must at `high`."""
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low

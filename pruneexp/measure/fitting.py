@@ -6,6 +6,7 @@ will settle, or for a dense run the largest network of its family that meets it.
 
 from dataclasses import replace
 
+from pruneexp.bisection import first
 from pruneexp.config import amounts
 from pruneexp.config.recipe import Fault, Invalid, asked, digest
 from pruneexp.config.run import Run
@@ -16,7 +17,6 @@ from pruneexp.measure.expected import (
     NOTES_LEAST,
     alike,
     expected,
-    first,
     least_level,
     network_words,
     notes_room,
@@ -70,10 +70,10 @@ def _resized(run: Run, bare: Run) -> Run:
     most = 1
     while most < dial.steps and size(at(most)) <= limit:
         most = min(2 * most, dial.steps)
-    if size(at(most)) <= limit:
+    too_large = first(1, most, lambda number: size(at(number)) > limit)
+    if too_large is None:
         why = f"={words} holds more than the largest {bare.model.word}, model.{dial.name}="
         raise Invalid([Fault(key, why + f"{dial.most:g}")])
-    too_large = first(1, most, lambda number: size(at(number)) > limit)
     if too_large == 1:
         unit = "bytes" if run.budget else "weights"
         why = f"={words} is below the smallest {bare.model.word}, {size(at(1)):,} {unit} at "
@@ -109,9 +109,9 @@ def _at_most(run: Run, most: int, words: str) -> Run:
     if count(model, {}, 0).nonzero <= most:
         why = f"={words} holds all of {network_words(run)}; take a larger one, or pruning=none"
         raise Invalid([Fault("nonzero", why)])
-    if kept(LEVELS - 1) > most:
-        why = f"={words} is below the {kept(LEVELS - 1):,} weights that are not pruned in "
-        raise Invalid([Fault("nonzero", why + f"{network_words(run)}; take a smaller one")])
     low = least_level(run.pruning, model)
     level = first(low, LEVELS - 1, lambda level: kept(level) <= most)
+    if level is None:
+        why = f"={words} is below the {kept(LEVELS - 1):,} weights that are not pruned in "
+        raise Invalid([Fault("nonzero", why + f"{network_words(run)}; take a smaller one")])
     return replace(run, pruning=run.pruning.at(level / LEVELS))

@@ -80,6 +80,15 @@ class PackedSizes:
     layers: list[PackedLayer] = field(default_factory=list)
     refused: dict[str, Line] = field(default_factory=dict)
 
+    @property
+    def folds(self) -> bool:
+        """Whether batch-norm can be folded."""
+        return self.batch_norm_folded is not None
+
+    def shipped(self, values: str) -> PackedFile | None:
+        """The file with values of this type, batch-norm folded where it can be."""
+        return (self.batch_norm_folded or self.batch_norm_kept).values.get(values)
+
     def state(self, folded: bool) -> PackedState | None:
         """One of both states."""
         return self.batch_norm_folded if folded else self.batch_norm_kept

@@ -13,7 +13,7 @@ import pandas as pd
 from pruneexp.engine import files
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.store import Store
-from pruneexp.report.data.facts import Facts, ShownFile
+from pruneexp.report.data.facts import Facts
 from pruneexp.report.data.index import Index
 
 
@@ -138,8 +138,5 @@ def _trait(facts: Facts, key: str) -> Iterator[str]:
 
 def _bytes(facts: Facts, values: str) -> int | None:
     """Of the packed file, batch-norm folded where it can be."""
-    if facts.packed is None:
-        return None
-    state = facts.packed.batch_norm_folded or facts.packed.batch_norm_kept
-    file: ShownFile | None = state.values.get(values)
+    file = facts.packed.shipped(values) if facts.packed else None
     return None if file is None else int(file.bytes)

@@ -51,6 +51,15 @@ class ShownSizes:
     batch_norm_kept: ShownState
     batch_norm_folded: ShownState | None
 
+    @property
+    def folds(self) -> bool:
+        """Whether batch-norm can be folded."""
+        return self.batch_norm_folded is not None
+
+    def shipped(self, values: str) -> ShownFile | None:
+        """The file with values of this type, batch-norm folded where it can be."""
+        return (self.batch_norm_folded or self.batch_norm_kept).values.get(values)
+
     def state(self, folded: bool) -> ShownState | None:
         """One of both states."""
         return self.batch_norm_folded if folded else self.batch_norm_kept
