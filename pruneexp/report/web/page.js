@@ -218,7 +218,7 @@
     for (const tick of ticks(x0, x1, log))
       svg.append(
         drawn("line", { class: "grid", x1: across(tick), x2: across(tick), y1: TOP, y2: HEIGHT - BOTTOM }),
-        drawn("text", { x: across(tick), y: HEIGHT - BOTTOM + 18, "text-anchor": "middle", class: "soft" }, write(tick)),
+        drawn("text", { x: across(tick), y: HEIGHT - BOTTOM + 18, "text-anchor": "middle", class: "soft" }, write(tick).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "")),
       );
     for (const tick of ticks(y0, y1, false))
       svg.append(
