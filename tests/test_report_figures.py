@@ -226,6 +226,21 @@ class TestSchedule:
         assert rate.texts[0].get_text() == "seed 0 of each, markers: validations"
         assert {to_hex(line.get_color()) for line in rate.lines} == {style.GREY}
 
+    def test_in_words_it_says_what_masking_cost(self, results: Results) -> None:
+        rows = [
+            {**row, "valid_accuracy": valid} if valid else row
+            for row, valid in zip(history(0.95, end=70.0), [0, 60.0, 20.0, *[0.0] * 7], strict=True)
+        ]
+        results.finish(9_000, 80.0, 1.0, history=history(0.0))
+        results.finish(1_000, 70.0, 1.0, 0.9, history=history(0.9, end=70.0))
+        found = results.find()
+        never = "The most sparse run, 90 %, ends at 70.0 of validation and never fell on its way."
+        assert figures.alternative("schedule", found).endswith(never)
+        results.finish(1_000, 70.0, 1.0, 0.95, history=rows)
+        told = figures.alternative("schedule", results.find())
+        assert "The most sparse run, 95 %, ends at 70.0 of validation" in told
+        assert told.endswith("it fell from 60.0 to 20.0 by step 3.")
+
     def test_no_name_lies_on_another(self, results: Results) -> None:
         for number in range(6):
             row = history(0.9, end=80.0 + number / 10)

@@ -50,7 +50,7 @@ def read(store: Store, rows: Sequence[Row], metric: str) -> Histories:
     same = len({row.sparsity for row in chosen if row.kind == "sparse"}) == 1
     histories = Histories(shown=[], pruned=len(pruned), warnings=[])
     for row in chosen:
-        words = [percent(row.sparsity)]
+        words = [percent(round(row.sparsity, 3))]
         if row.kind == "dense":
             words = [f"dense {row.size}".strip()]
         elif several:

@@ -23,6 +23,7 @@ from matplotlib.text import Text
 
 from pruneexp.printable import printable
 from pruneexp.report.analysis.findings import Findings
+from pruneexp.report.figures import words
 from pruneexp.report.figures.positions import positions
 from pruneexp.report.figures.schedule import schedule
 from pruneexp.report.figures.sizes import AXES, against
@@ -47,31 +48,21 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawing:
-    """A figure: what draws it (None where there is nothing to draw), and what it shows in words,
-    behind the report's title, for those who cannot see it."""
+    """A figure: what draws it (None where there is nothing to draw), and what it shows and says in
+    words, behind the report's title, for those who cannot see it."""
 
     draw: Callable[[Findings], Figure | None]
     words: Callable[[Findings], str]
 
 
-def _against(name: str, found: Findings) -> str:
-    return f"test {found.metric.label} against {AXES[name].against}"
-
-
 FIGURES: dict[str, Drawing] = {
-    **{name: Drawing(draw=partial(against, name), words=partial(_against, name)) for name in AXES},
-    "slices": Drawing(
-        draw=draw_slices,
-        words=lambda found: f"test {found.metric.label} against the parent's size at equal bytes",
-    ),
-    "positions": Drawing(
-        draw=positions,
-        words=lambda found: "bits of positions against sparsity, encoding by encoding",
-    ),
-    "schedule": Drawing(
-        draw=schedule,
-        words=lambda found: "learning rate, sparsity and validation over steps",
-    ),
+    **{
+        name: Drawing(draw=partial(against, name), words=partial(words.curves, name))
+        for name in AXES
+    },
+    "slices": Drawing(draw=draw_slices, words=words.parents),
+    "positions": Drawing(draw=positions, words=words.positions),
+    "schedule": Drawing(draw=schedule, words=words.training),
 }
 
 

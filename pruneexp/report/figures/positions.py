@@ -1,36 +1,24 @@
 """What positions take, encoding by encoding, against sparsity."""
 
 import math
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
-from pruneexp.report.figures.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    bare,
-    powers,
-    title,
-)
+from pruneexp.report.figures.style import BLACK, GREY, VERMILION, bare, powers, title
 from pruneexp.report.format import percent
 
 INCHES = (7.0, 5.2)
 MOST_TICKS = 10  # sparsities that are written at the axis
-# Words for each encoding that is shown, its colour and its dashes; the table of positions has more.
-# The smallest is a band behind the others.
-LOOKS = {
-    "csr": ("CSR, 32-bit columns", GREY, "-"),
+# Words for each encoding that is shown, its colour and its dashes: what the paper counted in greys,
+# and the smallest as a band behind them; the table of positions has more.
+LOOKS: dict[str, tuple[str, str, Any]] = {
+    "csr": ("CSR, 32-bit columns", GREY, (0, (4, 1.5))),
     "bitmask": ("bit-mask", BLACK, "-"),
-    "runs4": ("4-bit runs and fillers", PURPLE, "-"),
-    "escape4": ("4-bit runs, escapes", ORANGE, "-"),
-    "golomb": ("Golomb", SKY, "-"),
+    "runs4": ("4-bit runs and fillers", GREY, "-"),
     "auto": ("the smallest (auto)", VERMILION, "-"),
 }
 
@@ -38,7 +26,7 @@ LOOKS = {
 def positions(found: Findings) -> Figure | None:
     """Bits a prunable weight on logarithmic axes. Nothing where they were not measured, or where
     there is but one sparsity."""
-    curve = _longest(found) if found.bytes_are_known else []
+    curve = longest(found) if found.bytes_are_known else []
     if len({point.sparsity for point in curve}) < 2:
         return None
     figure = Figure(figsize=INCHES, layout="constrained")
@@ -51,14 +39,14 @@ def positions(found: Findings) -> Figure | None:
         look = band if encoding == "auto" else line
         axes.plot(kept, bits, color=colour, ls=dashes, label=words, **look)
     bound = [8 * point.bound_bytes / point.prunable or math.nan for point in curve]
-    axes.plot(kept, bound, color=BLUE, ls=(0, (1, 1.2)), lw=2, label="bound log2 C(n, k)")
+    axes.plot(kept, bound, color=BLACK, ls=(0, (1, 1.2)), lw=2, label="bound log2 C(n, k)")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.invert_xaxis()
     axes.margins(x=0.08)
     step = -(-len(kept) // MOST_TICKS)
     axes.xaxis.set_major_locator(FixedLocator(kept[::-step]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(1 - share)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(round(1 - share, 3))))
     axes.xaxis.set_minor_locator(NullLocator())
     powers(axes.yaxis, *axes.get_ylim(), lambda value: f"{value:g}")
     bare(axes)
@@ -76,8 +64,8 @@ def _sparse(found: Findings) -> list[list[Point]]:
     return [curve for curve in found.curves.values() if curve[0].kind == "sparse"]
 
 
-def _longest(found: Findings) -> list[Point]:
-    """The sparse curve with most sparsities; the first of several."""
+def longest(found: Findings) -> list[Point]:
+    """The sparse curve with most sparsities, which the figure shows; the first of several."""
     shown = [[point for point in curve if _has_a_place(point)] for curve in _sparse(found)]
     curve = max(shown, key=lambda curve: len({point.sparsity for point in curve}), default=[])
     return sorted(curve, key=lambda point: point.sparsity)

@@ -51,15 +51,19 @@ class Axis:
         read: the size of a point; None where it was not measured, and then there is no figure.
         words: under the axis.
         write: a value at a tick.
+        unit: behind a value in the alternative text.
         against: in the alternative text.
         settings: where all models have one size, their settings are shown side by side.
+        published: published values lie under ours, since a model of theirs has the same size.
     """
 
     read: Callable[[Point], float | None]
     words: Callable[[Findings], str]
     against: str
     write: Callable[[float], str] = _number
+    unit: str = ""
     settings: bool = False
+    published: bool = False
 
 
 def _example(found: Findings) -> str:
@@ -90,12 +94,15 @@ AXES: dict[str, Axis] = {
         write=_count,
         against="parameters",
         settings=True,
+        published=True,
     ),
     # Where some values take fewer bits, `written` has what those weigh.
     "megabytes": Axis(
         read=lambda point: point.megabytes if point.values == "fp32" else None,
         words=lambda found: f"size (MB, {BYTES_PER_WEIGHT} bytes a non-zero weight)",
         against="megabytes",
+        unit=" MB",
+        published=True,
     ),
     "multiply_adds": Axis(
         read=lambda point: point.sparse_multiply_adds,
@@ -104,7 +111,10 @@ AXES: dict[str, Axis] = {
         against="multiply-adds",
     ),
     "written": Axis(
-        read=lambda point: point.written, words=_written, against="bytes really written"
+        read=lambda point: point.written,
+        words=_written,
+        against="bytes really written",
+        unit=" MB",
     ),
     "trained": Axis(
         read=lambda point: point.trained_nonzero,
@@ -112,7 +122,9 @@ AXES: dict[str, Axis] = {
         write=_count,
         against="the mean of non-zero parameters over training",
     ),
-    "latency": Axis(read=lambda point: point.milliseconds, words=_time, against="milliseconds"),
+    "latency": Axis(
+        read=lambda point: point.milliseconds, words=_time, against="milliseconds", unit=" ms"
+    ),
 }
 
 
@@ -146,6 +158,8 @@ def _curves(found: Findings, axis: Axis) -> Figure:
     ink: list[np.ndarray] = []
     for (name, curve), look in zip(found.curves.items(), _looks(found), strict=True):
         ink += _draw(axes, name, curve, size, look)
+    if axis.published:
+        ink += _published(axes, found, size)
     columns = max(1, LEGEND_LETTERS // (max(map(len, found.curves)) + 8))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     axes.margins(y=0.12)
@@ -283,6 +297,31 @@ def _draw(
             x, middle, half, fmt="none", ecolor=colour, capsize=3, elinewidth=1.1, zorder=3
         )
         ink += list(np.stack([np.stack([x, x], 1), np.stack([middle - half, middle + half], 1)], 2))
+    return ink
+
+
+def _published(axes: Axes, found: Findings, size: Callable[[Point], float]) -> list[np.ndarray]:
+    """What a paper printed of the same models, as hollow markers under ours."""
+    ink, named = [], False
+    for curve, look in zip(found.curves.values(), _looks(found), strict=True):
+        printed = [(size(point), point.published) for point in curve if point.published is not None]
+        if not printed:
+            continue
+        places = np.array(sorted(printed))
+        axes.plot(
+            *places.T,
+            color=look.colour,
+            alpha=0.55,
+            lw=0.9,
+            ls=DASHES[2],
+            marker=look.marker,
+            markersize=8,
+            markerfacecolor="none",
+            zorder=2,
+            label=None if named else "published (hollow)",
+        )
+        named = True
+        ink.append(places)
     return ink
 
 
