@@ -68,6 +68,11 @@ format: $(READY) ## format the code and mend what the linter can
 bench: $(READY) ## measure speed as ratios against named alternatives
 	$(BIN)/python scripts/bench
 
+.PHONY: docs
+docs: $(READY) ## build the documentation as a site, build/site/index.html
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m scripts.site
+
 # The results that are committed. What is interrupted goes on, and what is committed counts as made.
 
 .PHONY: results

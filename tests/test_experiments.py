@@ -4,6 +4,7 @@ package makes itself, the others on a handful of pictures and sentences in the o
 import gzip
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,16 @@ def test_every_point_is_another_run_and_takes_a_step(
 def test_bytes_are_of_runs_that_table_2_trains(table: str, twin: str, rows: int) -> None:
     mine = {name(run) for run in runs(f"{table}{twin}")}
     assert len(mine) == rows and mine <= {name(run) for run in runs(f"table2{twin}")}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_file_opens_with_its_command_its_cost_and_what_to_expect(experiment: str) -> None:
+    first, *rest = (CONF / "experiment" / f"{experiment}.yaml").read_text().splitlines()
+    assert first == "# @package _global_"
+    head = list(takewhile(lambda line: line.startswith("# "), rest))
+    said = {key: text for key, _, text in (line[2:].partition(": ") for line in head)}
+    program, command, own, *words = said["Command"].split()
+    assert (program, command, own) == ("pruneexp", "run", f"experiment={experiment}")
+    assert compose([own, *words]).grids is not None
+    assert said["Cost"] and said["Expected"]
+    assert head[0] != f"# Command: {said['Command']}"  # but what it asks
