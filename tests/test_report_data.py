@@ -258,6 +258,30 @@ class TestWhatWasSpent:
         assert given["sparse"].trials == 0
         assert "settings chosen by 3 trials, 2,000 steps beside these runs" in str(given["dense"])
 
+    def test_of_a_search_that_has_not_ended_the_best_so_far_is_shown(
+        self, results: Results
+    ) -> None:
+        key = "pruning.start.rate"
+        for rate, test in ((0.1, 60.0), (0.3, 64.0), (1.0, 62.0)):
+            results.finish(1_000, test, 1.0, 0.9, start=FromDense(rate=rate))
+        for seed in (0, 1):  # which an earlier round made
+            results.finish(1_000, 70.0 + seed, 1.0, 0.5, start=FromDense(rate=0.3), seed=seed)
+        *trials, first, second = results.plan.runs
+        for planned in (*trials, first):
+            planned.trial_of = "90 %" if planned is not first else "50 %"
+        for planned in results.plan.runs:
+            planned.chosen = [key]
+        trials[0].as_it_is = True  # also asked for as it is, by another point
+        runs = load.load(results.store, results.plan)
+        told = [(row.series, row.sparsity, row.name) for row in runs.rows]
+        assert told == [
+            ("sparse, rate 0.1", 0.9, trials[0].name),
+            ("sparse, rate searched", 0.9, trials[1].name),
+            ("sparse, rate searched", 0.5, first.name),
+            ("sparse, rate searched", 0.5, second.name),
+        ]
+        assert any("of 2 points the best trial on validation so far" in w for w in runs.warnings)
+
     def test_a_searched_point_and_the_same_point_as_it_is_are_two_curves(
         self, results: Results
     ) -> None:

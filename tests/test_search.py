@@ -207,6 +207,26 @@ def test_a_search_from_yaml_to_report(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in store.runs.glob("*/record.json")} == before
 
 
+def test_a_search_that_is_stopped_tells_points_from_trials(tmp_path: Path) -> None:
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "searched.yaml").write_text(
+        "# @package _global_\n"
+        "hydra:\n"
+        "  mode: MULTIRUN\n"
+        "  sweeper:\n"
+        "    union:\n"
+        "      - {pruning: none, seed: '0,1', search: {training.learning_rate: '0.02,0.2'}}\n"
+    )
+    words = ["run", "--config-dir", "conf", "experiment=searched", *TINY, "hours=0.0000001"]
+    pruneexp(*words, cwd=tmp_path)
+    store = Store(tmp_path / "results")
+    plan = store.find_plan(store.plan_names()[0])
+    assert len(plan.runs) == 2 and not plan.trials
+    assert {one.trial_of for one in plan.runs} == {plan.runs[0].trial_of} != {""}
+    assert all(one.chosen == ["training.learning_rate"] for one in plan.runs)
+
+
 def test_the_names_of_trials_are_those_of_ordinary_runs() -> None:
     composed = compose(["-m", "training.learning_rate=0.1", "seed=3"])
     assert composed.grids is not None

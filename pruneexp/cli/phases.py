@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pruneexp.cli.grids import Grids, GridSlice, Search
 from pruneexp.cli.points import read_chosen, read_seeds, read_trials
-from pruneexp.cli.search import MOST_GROWTH, Tried, choose, finished_record, grown
+from pruneexp.cli.search import MOST_GROWTH, Tried, choose, finished_record, grown, words
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.config.run import Run, name
 from pruneexp.engine.record import Metric, Plan, Trial
@@ -61,17 +61,21 @@ class Phases:
             return found.plan, True
         return self.finished(found, found.searches, others)
 
-    def tried(self, searches: Sequence[Search], others: Sequence[Run]) -> "Found":
+    def tried(
+        self, searches: Sequence[Search], others: Sequence[Run], points: Sequence[Run] = ()
+    ) -> "Found":
         """Make the trials of these searches, whose axes grow where a chosen value lies at an end.
 
         Arguments:
             others: runs that are made beside them.
+            points: runs of earlier rounds, with the values that were chosen then.
         """
         searches = list(searches)
         longest = max((len(v) for search in searches for v in search.axes.values()), default=0)
         while True:
             tried = read_trials(self.grids, searches)
-            planned = self.plan([*others, *(one.run for one in tried)], [])
+            planned = self.plan([*others, *points, *(one.run for one in tried)], [])
+            _mark_trials(planned, tried, {name(run) for run in others}, {*map(name, points)})
             if self.make(planned):
                 return Found(searches, [], tried, planned, stopped=True)
             trials = choose(self.store, tried)
@@ -102,6 +106,21 @@ class Phases:
         return planned, self.make(planned)
 
 
+def _mark_trials(
+    planned: Plan, tried: Sequence[Tried], fixed: set[str], searched: set[str]
+) -> None:
+    """Say in a plan which of its runs a point chooses between, so that a report on a search that
+    has not ended shows the best of each point so far."""
+    keys = sorted({key for one in tried for key in one.search.axes})
+    if not keys:
+        return
+    points = {name(one.run): words(one.search) for one in tried}
+    for one in planned.runs:
+        one.trial_of = points.get(one.name, "")
+        one.chosen = keys if one.name in points or one.name in searched else []
+        one.as_it_is = bool(one.chosen) and one.name in fixed
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the trials of some searches came to."""
@@ -121,6 +140,7 @@ class _Rounds:
     slices: list[GridSlice]
     begun: dict[tuple[int, int], int] = field(default_factory=dict)  # level of slice -> seeds
     failed: set[tuple[int, int]] = field(default_factory=set)
+    made: list[Run] = field(default_factory=list)  # of points, by earlier rounds
 
     def through(self) -> tuple[Plan, bool]:
         from pruneexp.cli.rounds import following  # with the report's statistics, which are heavy
@@ -133,7 +153,7 @@ class _Rounds:
             self._begin(number, following([[] for _ in one.times], 1, 0.0))
         while True:
             places = sorted(self.begun)
-            found = phases.tried([self._search(place) for place in places], others)
+            found = phases.tried([self._search(place) for place in places], others, self.made)
             if found.stopped:
                 return self._told(found.plan, ended=False), True
             for place, search in zip(places, found.searches, strict=True):
@@ -142,6 +162,7 @@ class _Rounds:
                 replace(self._search(place), seeds=self._search(place).seeds[: self.begun[place]])
                 for place in places
             ]
+            self.made = read_chosen(phases.grids, asked, found.trials)
             planned, stopped = phases.finished(found, asked, others)
             if stopped or not self._next(found):
                 return self._told(planned, ended=not stopped), stopped

@@ -262,6 +262,7 @@ class Planned:
     parents: dict[str, Name] = field(default_factory=dict)  # names of runs it waits for, by role
     wanted: bool = True  # False: only here because another run starts from it
     chosen: list[Line] = field(default_factory=list)  # keys that validation chose for its point
+    trial_of: Line = ""  # the point that chooses between this run and others, until it has
     as_it_is: bool = False  # whether it is also asked for with these values, by another point
 
 

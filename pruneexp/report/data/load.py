@@ -4,7 +4,7 @@ Nothing that lies in a folder stops a report; what cannot be read is named with 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -70,6 +70,7 @@ def load(store: Store, plan: Plan) -> Runs:
     warnings: list[str] = []
     index = Index(store)
     facts = list(_facts(store, plan, wanted.values(), index, missing, warnings))
+    facts = _best_so_far(facts, wanted, warnings)
     metric = facts[0].metric if facts else None
     missing += [
         Missing(
@@ -105,6 +106,32 @@ def load(store: Store, plan: Plan) -> Runs:
         trials=plan.trials,
         store=store,
     )
+
+
+def _best_so_far(
+    facts: Sequence[Facts], wanted: Mapping[str, Planned], warnings: list[str]
+) -> list[Facts]:
+    """Of each point that has not chosen its settings yet, the best trial on validation."""
+    trials: dict[str, list[Facts]] = {}
+    for each in facts:
+        if (point := wanted[each.name].trial_of) and _is_searched(each):
+            trials.setdefault(point, []).append(each)
+    best = [
+        (max if ones[0].metric.higher_is_better else min)(ones, key=lambda one: one.valid)
+        for ones in trials.values()
+    ]
+    if best:
+        points = f"{len(best)} point{'s' * (len(best) > 1)}"
+        warnings.append(
+            f"The search of this plan has not ended: of {points} the best trial on validation so "
+            "far is shown."
+        )
+    left = {id(one) for ones in trials.values() for one in ones} - {id(one) for one in best}
+    return [each for each in facts if id(each) not in left]
+
+
+def _is_searched(facts: Facts) -> bool:
+    return any(trait.value == SEARCHED for trait in facts.curve.traits)
 
 
 def _searched(facts: Facts, chosen: Sequence[str]) -> Facts:
