@@ -145,10 +145,56 @@ class PerLayer(Allocation):
         return min(fitting, default=1.0)
 
 
+@dataclass(kw_only=True, slots=True)
+class Erk(Allocation):
+    """Erdős-Rényi kernel (Evci et al. 2020): a layer's density goes with the sum of its dimensions
+    over their product, so that thin layers keep more. A layer that would keep more than it has
+    stays dense, the largest first, and the rest is solved again; the total is exact.
+
+    A recurrent layer whose weights are ranked together counts as one matrix of its inputs and
+    states; `pruning.scope.recurrent=apart` takes two.
+    """
+
+    word: ClassVar[str] = "erk"
+
+    def levels(self, groups: Sequence[Group], final: float) -> list[float]:
+        kept = _shares(
+            [_dimensions(group) / group.unit for group in groups],
+            [group.units for group in groups],
+            sum(group.units for group in groups) - count(final, sum(g.units for g in groups)),
+        )
+        return [1 - number / group.units for number, group in zip(kept, groups, strict=True)]
+
+
+def _dimensions(group: Group) -> int:
+    """The sum of a group's dimensions; of several matrices with the same outputs, side by side."""
+    first, *others = group.shapes.values()
+    return sum(first) + sum(shape[1] for shape in others)
+
+
+def _shares(weights: Sequence[float], most: Sequence[int], total: int) -> list[int]:
+    """Whole numbers that go with `weights`, none above its `most`, and add up to `total`."""
+    full: set[int] = set()
+    while True:
+        open_ = [n for n in range(len(weights)) if n not in full]
+        left = total - sum(most[n] for n in full)
+        each = left / sum(weights[n] for n in open_) if open_ else 0.0
+        above = [n for n in open_ if each * weights[n] > most[n]]
+        if not above:
+            break
+        full.add(max(above, key=lambda n: each * weights[n] / most[n]))
+    exact = [most[n] if n in full else each * weights[n] for n in range(len(weights))]
+    shares = [math.floor(share) for share in exact]
+    rest = sorted(open_, key=lambda n: shares[n] - exact[n])
+    for n in rest[: total - sum(shares)]:
+        shares[n] += 1
+    return shares
+
+
 def count(sparsity: float, weights: int) -> int:
     """How many of `weights` are masked: floor(s * n + 1/2), where s is the number as it is written.
     0.7 of 45 are 31.5, so 32; as a double, 0.7 is a little less, and 31 would come out."""
     return math.floor(Fraction(repr(float(sparsity))) * weights + Fraction(1, 2))
 
 
-OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global)
+OPTIONS: tuple[type[Allocation], ...] = (Uniform, PerLayer, LayerwiseConstant, Global, Erk)

@@ -4,6 +4,7 @@ To add a criterion: a class here (or in a file beside this one) that defines `sc
 `OPTIONS`, a YAML in conf/pruning/criterion/. docs/extending.md has a worked example.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -64,6 +65,26 @@ class Magnitude(Criterion):
 
 
 @dataclass(kw_only=True, slots=True)
+class RootMeanSquare(Criterion):
+    """Absolute values over the root mean square of their group, so that one threshold over all
+    groups (`pruning/allocation=global`) does not empty those whose weights are small throughout.
+    Masked weights count with the value they had. Within one group it ranks as `magnitude` does."""
+
+    word: ClassVar[str] = "rms"
+
+    def scores(
+        self,
+        weights: "Sequence[Tensor]",
+        gradients: "Sequence[Tensor | None]",
+        generators: "Sequence[np.random.Generator]",
+    ) -> "list[Tensor]":
+        count = sum(weight.numel() for weight in weights)
+        squares = sum(float(weight.double().square().sum()) for weight in weights)
+        scale = math.sqrt(squares / count) if count else 0.0
+        return [weight.abs() / (scale or 1.0) for weight in weights]
+
+
+@dataclass(kw_only=True, slots=True)
 class Random(Criterion):
     """Scores that are drawn once, so that a pruned weight stays pruned: the control of Gale et al.
     2019."""
@@ -84,4 +105,4 @@ class Random(Criterion):
         ]
 
 
-OPTIONS: tuple[type[Criterion], ...] = (Magnitude, Random)
+OPTIONS: tuple[type[Criterion], ...] = (Magnitude, RootMeanSquare, Random)

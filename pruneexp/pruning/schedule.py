@@ -4,6 +4,7 @@ To add a schedule: a class that defines `sparsity`, an entry in config/options.p
 conf/pruning/schedule/.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -136,8 +137,52 @@ class OneShot(Schedule):
         demand(self, begin=(0 <= self.begin <= 1, "a fraction of the run in [0, 1]"))
 
 
+@dataclass(kw_only=True, slots=True)
+class Rounds(Schedule):
+    """Prune and retrain, several times over (Han et al. 2015): each round removes the same share
+    of what is left, and is followed by as many steps as the others.
+
+        Rounds(rounds=2).at(0, 100, 0.75)    # 0.5, and at step 50 half of what is left
+
+    Arguments:
+        begin: the fraction of the stage at which the first round is; a stage from a trained model
+            begins with one.
+        rounds: how many.
+    """
+
+    word: ClassVar[str] = "rounds"
+    begin: float = 0.0
+    rounds: int = 5
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            begin=(0 <= self.begin < 1, "a fraction of the run in [0, 1)"),
+            rounds=(self.rounds >= 1, "a number of rounds of 1 or more"),
+        )
+
+    def span(self, steps: int) -> tuple[int, int]:
+        first = _at(self.begin, steps)
+        return first, first + math.ceil((steps - first) * (self.rounds - 1) / self.rounds)
+
+    def updates(self, steps: int, parts: int = 1) -> list[int]:
+        between = max(1, self.rounds - 1)
+        cut = [self.part(steps, part, parts) for part in range(parts)]
+        return sorted(
+            {
+                first + math.ceil((last - first) * number / between)
+                for first, last in cut
+                for number in range(self.rounds)
+            }
+        )
+
+    def sparsity(self, final: float, progress: float) -> float:
+        done = 1 + math.floor(progress * (self.rounds - 1) + 1e-9)
+        return 1 - (1 - final) ** (done / self.rounds)
+
+
 def _at(fraction: float, steps: int) -> int:
     return int(fraction * steps + 0.5)
 
 
-OPTIONS: tuple[type[Schedule], ...] = (Cubic, Linear, OneShot)
+OPTIONS: tuple[type[Schedule], ...] = (Cubic, Linear, OneShot, Rounds)
