@@ -63,6 +63,7 @@ LIGHT = [
     *("config.recipe", "config.factory", "config.run", "config.curve", "config.options"),
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
+    *("pruning.method", "pruning.gradual", "pruning.sparse_training"),
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
     *("storage", "storage.archive", "measure.packed_sizes", "report"),
     *("config.location", "config.read", "config.short_forms", "config.amounts"),

@@ -28,7 +28,7 @@ import torch
 from pruneexp.engine import distributed
 from pruneexp.engine.execute import execute
 from pruneexp.models import CustomModel
-from pruneexp.pruning.gradual import GradualPruner
+from pruneexp.pruning.gradual_pruner import GradualPruner
 from pruneexp.training.fit import Fit
 from tests.conftest import tiny_gradual, tiny_run
 

@@ -1,322 +1,187 @@
-"""Gradual pruning on live tensors.
+"""Gradual pruning: a schedule, a score, and the parts that they go with."""
 
-Weights are zeroed in place and the values they had are kept beside them. That equals an explicit
-weight * mask with frozen masked values bit for bit, for every optimiser that sees masked gradients
-and for weight decay that acts on weight * mask (tests/test_pruning.py), and the model stays plain.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
-import json
-import warnings
-from dataclasses import replace
-from typing import Any
+from pruneexp.config import amounts
+from pruneexp.config.recipe import Dial, Fault, Invalid, added, demand, either
+from pruneexp.pruning.allocation import Allocation, Uniform
+from pruneexp.pruning.criterion import Criterion, Magnitude
+from pruneexp.pruning.group import Group, MaskPlan, groups_of
+from pruneexp.pruning.method import NO_ANCESTORS, FileBudget, Groups, Pruning
+from pruneexp.pruning.schedule import Cubic, Schedule
+from pruneexp.pruning.scope import ModelScope, Scope
+from pruneexp.pruning.start import Scratch, Start
+from pruneexp.pruning.structure import Single, Structure
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import nn
 
-from pruneexp import seeds
-from pruneexp.config.recipe import Fault, Invalid, asked
-from pruneexp.pruning import Gradual
-from pruneexp.pruning.attached import (
-    Attached,
-    EmptyTensor,
-    NotPrunable,
-    demand_equal_masks,
-    unwrapped,
-)
-from pruneexp.pruning.pruner import Pruner, demand_alike
-from pruneexp.pruning.ranking import keep_highest
-from pruneexp.pruning.settling import MaskSize, Settling, least_sparsity
+    from pruneexp.engine.lineage import Ancestor
+    from pruneexp.engine.store import Store
+    from pruneexp.pruning.pruner import Pruner
 
 
-class GradualPruner(Pruner):
-    """Raises the sparsity of a model's weights as a `Gradual` recipe says.
+@dataclass(kw_only=True, slots=True)
+class Gradual(Pruning):
+    """Gradual magnitude pruning as in section 3 of Zhu and Gupta 2017, and what other schedules,
+    scopes, criteria, structures and allocations make of it.
 
-    A method that chooses masks in another way may inherit from it and override `choose`.
+        pruner = Gradual(sparsity=0.9).attach(model, steps=1000)
+
+    Arguments:
+        sparsity: the share of the weights in scope that is masked at the end; null where a budget
+            settles it.
+        budget: what the packed file may take, such as 200kB: the sparsity is settled at the last
+            update of the masks. `budget=200kB` is its short form.
+        budget_values: the type of values in that file; the run's own without.
+        revive: masked weights are ranked by the value they had when masked, so that they may come
+            back; False masks for good.
+        start: the weights to begin with, and steps and rate of a stage of its own.
+        schedule: how much is masked when.
+        scope: which tensors are pruned, and which of them are ranked together.
+        criterion: the score of a weight; the lowest go first.
+        structure: single weights, n of m, or blocks.
+        allocation: the sparsity of each group.
     """
 
-    def __init__(self, model: nn.Module, recipe: Gradual, *, steps: int, seed: int) -> None:
-        if type(steps) is not int or steps < 1:
-            raise Invalid([Fault("steps", f"takes a whole number above 0, got {steps!r}")])
-        model = unwrapped(model)
-        self.recipe = recipe
-        self._asked = json.dumps(asked(recipe), sort_keys=True)
-        self._settling: Settling | None = None
-        self.steps = steps
-        self.seed = seed
-        self.step = 0
-        self.groups = recipe.ranked_groups(model)
-        self.names = [name for group in self.groups for name in group.shapes]
-        self.attached = Attached(model, self.names)
-        self.weights: list[Tensor] = list(self.attached.weights.values())
-        # 1 kept, 0 masked, in the weights' own type and memory order: a product with a boolean
-        # takes ten times as long.
-        self.kept = [torch.ones_like(weight) for weight in self.weights]
-        self.before = [weight.detach().clone() for weight in self.weights]  # values when masked
-        self.gradients: list[Tensor | None] = [None] * len(self.weights)
-        self.masked = 0
-        self._lbfgs: torch.optim.LBFGS | None = None
-        self._saw_gradient: bool | None = None  # since masks were chosen last; None: not asked
-        self._prunable = sum(group.weights for group in self.groups)
-        self._numbers = _tensor_numbers([len(group.shapes) for group in self.groups])
-        self._updates = set(recipe.allocation.updates(recipe.schedule, self.groups, steps))
-        self._last_update = max(self._updates)
-        recipe.plan(self.groups, steps)  # refuses a sparsity that masks nothing
-        if recipe.criterion.uses_gradients and 0 in self._updates:
-            why = "takes a fraction above 0: there is no gradient before the first step, and "
-            why += f"criterion {recipe.criterion.word} needs one"
-            raise Invalid([Fault("pruning.schedule.begin", why)])
-        self._update()
+    word: ClassVar[str] = "gradual"
+    sparsity: float | None = 0.8
+    budget: str = added(default="", before="")
+    budget_values: str = added(default="", before="")
+    revive: bool = True
+    start: Start = field(default_factory=Scratch)
+    schedule: Schedule = field(default_factory=Cubic)
+    scope: Scope = field(default_factory=ModelScope)
+    criterion: Criterion = field(default_factory=Magnitude)
+    structure: Structure = field(default_factory=Single)
+    allocation: Allocation = field(default_factory=Uniform)
 
-    @property
-    def sparsity(self) -> float:
-        return self.masked / self._prunable
-
-    @property
-    def settled(self) -> bool:
-        return self.step >= self._last_update
-
-    def use(self, optimiser: torch.optim.Optimizer) -> None:
-        if all(callable(getattr(optimiser, name, None)) for name in ("train", "eval")):
-            raise NotPrunable(
-                f"{type(optimiser).__name__} is schedule-free: it evaluates an average of weights "
-                "that masks do not reach; use the same optimiser with a schedule"
-            )
-        self._lbfgs = optimiser if isinstance(optimiser, torch.optim.LBFGS) else None
-
-    def after_backward(self) -> None:
-        super().after_backward()
-        self._saw_gradient = bool(self._saw_gradient) or any(
-            weight.grad is not None for weight in self.weights
-        )
-        if self.recipe.criterion.uses_gradients and self.step + 1 in self._updates:
-            self.gradients = [
-                None if weight.grad is None else weight.grad.clone() for weight in self.weights
-            ]
-        if self.masked:
-            pairs = [
-                (weight.grad, kept)
-                for weight, kept in zip(self.weights, self.kept, strict=True)
-                if weight.grad is not None
-            ]
-            if pairs:  # a step whose loss passes the pruned layers by leaves none
-                gradients, masks = zip(*pairs, strict=True)
-                torch._foreach_mul_(gradients, masks)
-
-    def after_step(self, *, zeros_moved: bool = True) -> None:
-        if self.masked and not self.gradients_ready:
-            self._demand_no_gradient()
-        self.gradients_ready = False
-        self.step += 1
-        # Momentum, or weight decay in an optimiser's own way, may have moved zeros.
-        if self.masked and zeros_moved:
-            with torch.no_grad():
-                try:
-                    torch._foreach_mul_(self.weights, self.kept)
-                except RuntimeError:
-                    self.attached.check()  # names the tensor that has another shape or place now
-                    raise
-        self._update()
-
-    def _demand_no_gradient(self) -> None:
-        """The step was made without `after_backward`; that is no matter if nothing was learned."""
-        for name, weight in self.attached.weights.items():
-            if weight.grad is not None:
-                raise NotPrunable(
-                    f"step {self.step + 1} was made without after_backward(), so that {name} got "
-                    "gradients of masked weights; call it after backward(), before gradients are "
-                    "clipped"
-                )
-
-    def _demand_gradient(self) -> None:
-        """Raise where tensors that are trained got no gradient since masks were chosen last."""
-        trained = [name for name, w in self.attached.weights.items() if w.requires_grad]
-        if self._saw_gradient is False and trained:
-            raise NotPrunable(
-                f"{trained[0]} and all other pruned weights had no gradient since masks were "
-                f"chosen last (step {self.step} now): a copy of the model is trained, or a loss "
-                "that passes it by; attach the pruner to the model that is trained"
-            )
-
-    @torch.no_grad()
-    def _update(self) -> None:
-        """Choose new masks if this step is one of the schedule's."""
-        if self.step not in self._updates:
+    def __post_init__(self) -> None:
+        if self.budget:
+            self._take_budget()
             return
-        self.attached.check()
-        self._demand_gradient()
-        self._saw_gradient = None
-        for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
-            before.copy_(torch.where(kept.bool(), weight, before))
-        if self._settling is not None and self.settled:
-            self._settle(self._settling)
-        for number, mask in self.choose().items():
-            self.kept[number].copy_(mask)
-        for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
-            weight.copy_(torch.where(kept.bool(), before, 0))
-        demand_equal_masks(self.kept)
-        self.gradients = [None] * len(self.weights)
-        if self._lbfgs is not None:  # its history would span two sets of masks
-            self._lbfgs.state.clear()
+        initial = self.schedule.initial
+        if self.sparsity is None:
+            raise Invalid([Fault("sparsity", "takes null with a budget only, got null")])
+        demand(self, sparsity=(0 <= self.sparsity < 1, "a number in [0, 1)"))
+        if initial > self.sparsity > 0:
+            takes = f"takes a number not above pruning.sparsity={self.sparsity:g}, got {initial:g}"
+            raise Invalid([Fault("schedule.initial_sparsity", takes)])
 
-    def settle_by(self, size: MaskSize, limit: int) -> None:
-        self._settling = Settling(size, limit)
-        if self.settled:  # the one update is that before the first step, and is past
-            self._update()
+    def _take_budget(self) -> None:
+        """Write the budget as it is always written, so that 0.2MB and 200kB are one run."""
+        from pruneexp.storage import values  # imports numpy, which help does without
 
-    def _settle(self, settling: Settling) -> None:
-        before = self.recipe
+        try:
+            self.budget = amounts.bytes_in_words(amounts.bytes_of(self.budget))
+        except ValueError as error:
+            raise Invalid([Fault("budget", str(error))]) from None
+        if (share := self.structure.only_sparsity()) is not None:
+            why = f"={self.budget} cannot settle the sparsity of pruning/structure="
+            raise Invalid([Fault("budget", why + f"{self.structure.word}, which is {share:g}")])
+        known = self.budget_values in ("", *values.WORDS)
+        demand(self, budget_values=(known, either(values.WORDS)))
+        self.sparsity = None
 
-        def size(sparsity: float) -> int:
-            self.recipe = replace(before, sparsity=sparsity)
-            chosen = self.choose()
-            return settling.size({self.names[n]: mask.bool() for n, mask in chosen.items()})
+    @property
+    def prunes(self) -> bool:
+        return self.sparsity is None or self.sparsity > 0
 
-        # What is masked for good cannot come back.
-        lowest = before.schedule.initial
-        if self.masked and not before.revive:
-            lowest = before.final
-        found = least_sparsity(size, settling.limit, start=before.final, lowest=lowest)
-        self.recipe = replace(before, sparsity=found)
+    @property
+    def starts_from(self) -> Start:
+        return self.start
 
-    def choose(self) -> dict[int, Tensor]:
-        """The masks of this step by number of tensor; `self.masked` becomes what they mask."""
-        recipe, structure = self.recipe, self.recipe.structure
-        pools = recipe.allocation.pools(self.groups)
-        counts = recipe.allocation.masked(
-            self.groups, recipe.schedule, recipe.final, self.step, self.steps
-        )
-        self.masked = 0
-        chosen: dict[int, Tensor] = {}
-        for pool, count in zip(pools, counts, strict=True):
-            numbers = [number for group in pool for number in self._numbers[group]]
-            self.masked += count * self.groups[pool[0]].unit
-            if count == 0:  # what stays dense need not fit the structure
-                chosen |= {number: torch.ones_like(self.kept[number]) for number in numbers}
-                continue
-            scores = [score for group in pool for score in self._scores(group)]
-            try:
-                kept = keep_highest([structure.ranked(score) for score in scores], count)
-            except FloatingPointError:
-                bad = [n for n, score in zip(numbers, scores, strict=True) if score.isnan().any()]
-                names = ", ".join(self.names[number] for number in bad)
-                raise FloatingPointError(
-                    f"{names}: scores that are not numbers (NaN) at step {self.step}; a smaller "
-                    "learning rate or clipped gradients may help"
-                ) from None
-            for number, units in zip(numbers, kept, strict=True):
-                chosen[number] = structure.mask(units, tuple(self.kept[number].shape))
-        return chosen
+    @property
+    def final(self) -> float:
+        """The sparsity that it ends at. A method with a budget has none before its masks are
+        settled; ask `measure.fitting.expected`."""
+        if self.sparsity is None:
+            raise AssertionError("a budget settles the sparsity; ask measure.fitting.expected")
+        return self.sparsity
 
-    def _scores(self, group: int) -> list[Tensor]:
-        """What ranks the weights of a group's tensors; without `revive`, masked weights lie below
-        all others."""
-        numbers = self._numbers[group]
-        scores = self.recipe.criterion.scores(
-            [self.before[number] for number in numbers],
-            [self.gradients[number] for number in numbers],
-            [seeds.generator(self.seed, "random criterion", number) for number in numbers],
-        )
-        if not self.recipe.revive:
-            scores = [
-                torch.where(self.kept[number].bool(), score, -torch.inf)
-                for number, score in zip(numbers, scores, strict=True)
-            ]
-        return scores
+    def file_budget(self) -> FileBudget | None:
+        if not self.budget:
+            return None
+        return FileBudget(amounts.bytes_of(self.budget), self.budget_values)
 
-    def masks(self) -> dict[str, Tensor]:
-        return {name: kept.bool() for name, kept in zip(self.names, self.kept, strict=True)}
+    def within(self, budget: str, values: str = "") -> "Pruning":
+        return replace(self, budget=budget, budget_values=values)
 
-    def finish(self) -> dict[str, Tensor]:
-        if not self.settled:
-            raise NotPrunable(
-                f"this is step {self.step}, and the masks are final at step {self._last_update} of "
-                f"{self.steps}; call finish() then, or attach with fewer steps. Steps are counted "
-                "by after_step()"
-            )
-        self.attached.check()
-        self._demand_gradient()
-        masks = self.masks()
-        self._demand_as_planned(masks)
-        with torch.no_grad():  # a negative weight times 0 is -0.0, which a file would keep
-            for weight, name in zip(self.weights, self.names, strict=True):
-                weight.masked_fill_(~masks[name], 0)
-        self.attached.release()
-        super().finish()
-        if empty := [name for name, kept in masks.items() if not kept.any()]:
-            warnings.warn(
-                f"no weight of {', '.join(empty)} is left, so that nothing passes through; "
-                "allocation=PerLayer(at_most={...}) keeps more of a layer, scope=Named(exclude="
-                "[...]) all",
-                EmptyTensor,
-                stacklevel=2,
-            )
-        return masks
+    def for_values(self, values: str) -> "Pruning":
+        if not self.budget or self.budget_values or values == "fp32":
+            return self
+        return replace(self, budget_values=values)
 
-    def _demand_as_planned(self, masks: dict[str, Tensor]) -> None:
-        """Raise `NotPrunable` where another number is masked than planned, or is not zero."""
-        counts = self.recipe.allocation.masked(
-            self.groups, self.recipe.schedule, self.recipe.final, self.steps, self.steps
-        )
-        pools = self.recipe.allocation.pools(self.groups)
-        for pool, count in zip(pools, counts, strict=True):
-            planned = count * self.groups[pool[0]].unit
-            numbers = [number for group in pool for number in self._numbers[group]]
-            names = [self.names[number] for number in numbers]
-            achieved = sum(int((~masks[name]).sum()) for name in names)
-            moved = sum(
-                int(torch.count_nonzero(self.weights[number][~masks[self.names[number]]]))
-                for number in numbers
-            )
-            if achieved != planned:
-                raise NotPrunable(f"{', '.join(names)}: {achieved} masked, {planned} planned")
-            if moved:
-                raise NotPrunable(
-                    f"{', '.join(names)}: {moved} masked weights are not zero; call after_step() "
-                    "after each step of the optimiser, and change no weights by other means"
-                )
+    def at(self, sparsity: float) -> "Pruning":
+        return replace(self, sparsity=sparsity, budget="", budget_values="")
 
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "recipe": self._asked,
-            "steps": self.steps,
-            "seed": self.seed,
-            "step": self.step,
-            "kept": self.masks(),
-            "before": {
-                name: before.clone() for name, before in zip(self.names, self.before, strict=True)
-            },
-            **({"sparsity": self.recipe.final} if self._settling else {}),
-        }
+    def settled(self, store: "Store") -> "Pruning":
+        return self if self.start.is_settled else replace(self, start=self.start.settled(store))
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(f"a pruner's state holds {', '.join(own)}; got {', '.join(state)}")
-        for key in ("recipe", "steps", "seed"):
-            if state[key] != own[key]:
-                raise ValueError(
-                    f"the state is of a pruner with {key} {state[key]}, and this one was attached "
-                    f"with {own[key]}; attach it as that one was"
-                )
-        step = state["step"]
-        if type(step) is not int or not 0 <= step <= self.steps:
-            raise ValueError(f"step takes a whole number from 0 to {self.steps}, got {step!r}")
-        for key in ("kept", "before"):
-            demand_alike(key, state[key], own[key])
-        self.step = step
-        if self._settling:
-            self.recipe = replace(self.recipe, sparsity=state["sparsity"])
-        for name, kept, before in zip(self.names, self.kept, self.before, strict=True):
-            kept.copy_(state["kept"][name])
-            before.copy_(state["before"][name])
-        self.masked = sum(int((~state["kept"][name]).sum()) for name in self.names)
-        self._saw_gradient = None
+    def dial(self) -> Dial:
+        if self.sparsity is None:
+            return Dial("budget", float(amounts.bytes_of(self.budget)), self.budget)
+        return Dial("sparsity", self.sparsity, f"{100 * self.sparsity:g} %")
 
+    def groups(self, model: "nn.Module") -> Groups:
+        return self.scope.groups(model)
 
-def _tensor_numbers(sizes: list[int]) -> list[list[int]]:
-    """The numbers of each group's tensors, where tensors are numbered through all groups."""
-    numbers, first = [], 0
-    for size in sizes:
-        numbers.append(list(range(first, first + size)))
-        first += size
-    return numbers
+    def ranked_groups(self, model: "nn.Module") -> list[Group]:
+        groups = [
+            replace(group, unit=self.structure.unit(next(iter(group.shapes.values()))))
+            for group in groups_of(model, self.groups(model))
+        ]
+        levels = self.allocation.levels(groups, self.final)
+        for group, level in zip(groups, levels, strict=True):
+            self.structure.check(group, level)
+        return groups
+
+    def plan(self, groups: Sequence[Group], steps: int) -> MaskPlan:
+        counts = self.allocation.masked(groups, self.schedule, self.final, steps, steps)
+        by_group: dict[str, int | None] = {}
+        total = 0
+        for pool, count in zip(self.allocation.pools(groups), counts, strict=True):
+            masked = count * groups[pool[0]].unit
+            total += masked
+            known = len(pool) == 1 or count == 0
+            by_group |= {groups[number].name: masked if known else None for number in pool}
+        if self.final > 0 and total == 0:
+            weights = sum(group.weights for group in groups)
+            why = f"={self.final:g} masks none of the {weights:,} weights in scope"
+            raise Invalid([Fault("pruning.sparsity", why)])
+        return MaskPlan(total, {group.name: by_group[group.name] for group in groups})
+
+    def rule(self, group: str | None, groups: Groups) -> str:
+        if group is None:
+            return f"kept: not in scope {self.scope.word}"
+        together = " with its group" if len(groups[group]) > 1 else ""
+        several = [Group(name, {}) for name in groups]
+        if len(groups) > 1 and len(self.allocation.pools(several)) == 1:
+            together = " with all"
+        return f"pruned: {self.criterion.word}{together}"
+
+    def attach(
+        self,
+        model: "nn.Module",
+        *,
+        steps: int,
+        seed: int = 0,
+        ancestors: "Mapping[str, Ancestor]" = NO_ANCESTORS,
+    ) -> "Pruner":
+        from pruneexp.pruning.gradual_pruner import GradualPruner
+
+        return GradualPruner(model, self, steps=steps, seed=seed)
+
+    def label(self) -> str:
+        how_much = self.budget if self.sparsity is None else f"s{self.sparsity:g}"
+        if self.budget_values:
+            how_much += f"-as-{self.budget_values}"
+        words = [how_much, *filter(None, [self.start.label()])]
+        for part in (self.schedule, self.scope, self.criterion, self.structure, self.allocation):
+            if part.word not in ("cubic", "model", "magnitude", "single", "uniform"):
+                words.append(part.word)
+        if self.scope.recurrent != "together":
+            words.append(self.scope.recurrent)
+        return "-".join(words)
