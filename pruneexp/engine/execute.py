@@ -299,6 +299,8 @@ class Stage:
             watch=self._watch,
             stop=self.caller.stop,
         )
+        if self.saved is None and self.run.last is self.run.pruning:
+            fit.begin_with(self.run.pruning.first_state(self.ancestors))
         if self.saved is not None:
             if self.saved["facts"]["data"] != self.task.checksum:
                 raise ValueError(

@@ -110,6 +110,18 @@ class Ancestor:
             state = self.state(step)
             initial_weights.load_state(network, state["model"], f"{self.folder.path} step {step}")
 
+    def load_first(self, network: "nn.Module", purpose: str) -> None:
+        """Put fresh weights into a network, drawn for a purpose from this run's seed: "initial
+        weights" are those that it began with itself."""
+        import torch
+
+        from pruneexp import seeds
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.draw(self.run.seed, purpose))
+            fresh = self.run.model.build(self.run.task.shape())
+        network.load_state_dict(fresh.state_dict())
+
     def state(self, step: int) -> dict[str, Any]:
         """All that the run was after `step` steps: model, optimiser, pruner and so on."""
         from pruneexp.training.fit import unpack

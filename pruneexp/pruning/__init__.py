@@ -5,6 +5,7 @@ names and numbers; the pruners, in the files whose names end so, do the work on 
 """
 
 from pruneexp.pruning.criterion import Criterion, Magnitude, Random
+from pruneexp.pruning.found_mask import Lottery, NewWeights
 from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.method import NO_ANCESTORS, Dense, FileBudget, Groups, Pruning
 from pruneexp.pruning.sparse_training import SET, RigL
@@ -18,10 +19,12 @@ __all__ = [
     "FileBudget",
     "Gradual",
     "Groups",
+    "Lottery",
     "Magnitude",
+    "NewWeights",
     "Pruning",
     "Random",
     "RigL",
 ]
 
-OPTIONS: tuple[type[Pruning], ...] = (Dense, Gradual, RigL, SET)
+OPTIONS: tuple[type[Pruning], ...] = (Dense, Gradual, RigL, SET, Lottery, NewWeights)

@@ -21,7 +21,8 @@ class Criterion(Recipe):
     """Scores weights; those with the lowest scores are masked first.
 
     A subclass defines `scores`. One that needs gradients sets `uses_gradients`; the pruner then
-    keeps the dense gradients of the step before each mask update.
+    keeps the dense gradients of the step before each mask update. One that sums something up over
+    all steps sets `sums_up` too and defines `added`.
 
         class Largest(Criterion):
             word: ClassVar[str] = "largest"
@@ -31,6 +32,16 @@ class Criterion(Recipe):
     """
 
     uses_gradients: ClassVar[bool] = False
+    sums_up: ClassVar[bool] = False
+
+    def added(self, weight: "Tensor", gradient: "Tensor") -> "Tensor":
+        """What a step adds to the sum of a tensor, for a criterion that `sums_up`.
+
+        Arguments:
+            weight: values as they rank, also where they are masked.
+            gradient: of this step, before masking.
+        """
+        raise NotImplementedError(f"{type(self).__name__} adds nothing up")
 
     def scores(
         self,
@@ -43,7 +54,7 @@ class Criterion(Recipe):
         Arguments:
             weights: values as they rank: masked weights have the value they had when masked.
             gradients: of the last step, before masking; all None without `uses_gradients`, and
-                where a weight had none.
+                where a weight had none. Of a criterion that `sums_up`, its sums.
             generators: one for each tensor, for whatever is drawn; the same draws at each update.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no scores")
@@ -85,6 +96,32 @@ class RootMeanSquare(Criterion):
 
 
 @dataclass(kw_only=True, slots=True)
+class Movement(Criterion):
+    """Weights that move towards zero go first (Sanh et al. 2020): the score is the sum over all
+    steps of minus weight times gradient, for masked weights too, taken straight through the mask.
+    A factor on it, such as a rate of its own, would change no rank. Meant for fine-tuning trained
+    models; its paper leaves embeddings alone (`pruning/scope=named`)."""
+
+    word: ClassVar[str] = "movement"
+    uses_gradients: ClassVar[bool] = True
+    sums_up: ClassVar[bool] = True
+
+    def added(self, weight: "Tensor", gradient: "Tensor") -> "Tensor":
+        return -weight * gradient
+
+    def scores(
+        self,
+        weights: "Sequence[Tensor]",
+        gradients: "Sequence[Tensor | None]",
+        generators: "Sequence[np.random.Generator]",
+    ) -> "list[Tensor]":
+        return [
+            weight * 0 if summed is None else summed
+            for weight, summed in zip(weights, gradients, strict=True)
+        ]
+
+
+@dataclass(kw_only=True, slots=True)
 class Random(Criterion):
     """Scores that are drawn once, so that a pruned weight stays pruned: the control of Gale et al.
     2019."""
@@ -105,4 +142,4 @@ class Random(Criterion):
         ]
 
 
-OPTIONS: tuple[type[Criterion], ...] = (Magnitude, RootMeanSquare, Random)
+OPTIONS: tuple[type[Criterion], ...] = (Magnitude, RootMeanSquare, Movement, Random)

@@ -53,6 +53,8 @@ class GradualPruner(Pruner):
         self.kept = [torch.ones_like(weight) for weight in self.weights]
         self.before = [weight.detach().clone() for weight in self.weights]  # values when masked
         self.gradients: list[Tensor | None] = [None] * len(self.weights)
+        summed = self.weights if recipe.criterion.sums_up else []
+        self.sums = [torch.zeros_like(weight, requires_grad=False) for weight in summed]
         self.masked = 0
         self._lbfgs: torch.optim.LBFGS | None = None
         self._saw_gradient: bool | None = None  # since masks were chosen last; None: not asked
@@ -88,7 +90,9 @@ class GradualPruner(Pruner):
         self._saw_gradient = bool(self._saw_gradient) or any(
             weight.grad is not None for weight in self.weights
         )
-        if self.recipe.criterion.uses_gradients and self.step + 1 in self._updates:
+        if self.sums:
+            self._sum_up()
+        elif self.recipe.criterion.uses_gradients and self.step + 1 in self._updates:
             self.gradients = [
                 None if weight.grad is None else weight.grad.clone() for weight in self.weights
             ]
@@ -101,6 +105,16 @@ class GradualPruner(Pruner):
             if pairs:  # a step whose loss passes the pruned layers by leaves none
                 gradients, masks = zip(*pairs, strict=True)
                 torch._foreach_mul_(gradients, masks)
+
+    @torch.no_grad()
+    def _sum_up(self) -> None:
+        """Add this step to the sums of the criterion."""
+        for weight, kept, before, summed in zip(
+            self.weights, self.kept, self.before, self.sums, strict=True
+        ):
+            if weight.grad is not None:
+                values = torch.where(kept.bool(), weight, before)
+                summed += self.recipe.criterion.added(values, weight.grad)
 
     def after_step(self, *, zeros_moved: bool = True) -> None:
         if self.masked and not self.gradients_ready:
@@ -213,7 +227,7 @@ class GradualPruner(Pruner):
         numbers = self._numbers[group]
         scores = self.recipe.criterion.scores(
             [self.before[number] for number in numbers],
-            [self.gradients[number] for number in numbers],
+            [(self.sums or self.gradients)[number] for number in numbers],
             [seeds.generator(self.seed, "random criterion", number) for number in numbers],
         )
         if not self.recipe.revive:
@@ -286,7 +300,11 @@ class GradualPruner(Pruner):
                 name: before.clone() for name, before in zip(self.names, self.before, strict=True)
             },
             **({"sparsity": self.recipe.final} if self._settling else {}),
+            **({"sums": self._sums()} if self.sums else {}),
         }
+
+    def _sums(self) -> dict[str, Tensor]:
+        return {n: summed.clone() for n, summed in zip(self.names, self.sums, strict=True)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         own = self.state_dict()
@@ -301,7 +319,7 @@ class GradualPruner(Pruner):
         step = state["step"]
         if type(step) is not int or not 0 <= step <= self.steps:
             raise ValueError(f"step takes a whole number from 0 to {self.steps}, got {step!r}")
-        for key in ("kept", "before"):
+        for key in own.keys() & {"kept", "before", "sums"}:
             demand_alike(key, state[key], own[key])
         self.step = step
         if self._settling:
@@ -309,6 +327,8 @@ class GradualPruner(Pruner):
         for name, kept, before in zip(self.names, self.kept, self.before, strict=True):
             kept.copy_(state["kept"][name])
             before.copy_(state["before"][name])
+        for name, summed in zip(self.names if self.sums else [], self.sums, strict=True):
+            summed.copy_(state["sums"][name])
         self.masked = sum(int((~state["kept"][name]).sum()) for name in self.names)
         self._saw_gradient = None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.recipe import Dial, Fault, Invalid, Recipe
 from pruneexp.pruning.group import Group, MaskPlan, groups_of
@@ -66,6 +66,12 @@ class Pruning(Recipe):
     ) -> None:
         """Put the weights that the run begins with into the fresh network that `model` built."""
         self.starts_from.load(network, model, ancestors)
+
+    def first_state(self, ancestors: "Mapping[str, Ancestor]") -> "dict[str, Any] | None":
+        """The state of another run that this one goes on from, as `Ancestor.state` gives it: its
+        optimiser, its step and its place in the data, with the weights that `load` has put into the
+        network. None for a stage that begins at step 0."""
+        return None
 
     def settled(self, store: "Store") -> "Pruning":
         """The same method with what a run's name depends on looked up. Raises `Invalid`."""

@@ -352,6 +352,13 @@ class Fit:
         )
         return file.getvalue()
 
+    def begin_with(self, state: dict[str, Any] | None) -> None:
+        """Go on from the state of another run: its optimiser, its step and its place in the data.
+        Network and pruner stay as they are. None begins at step 0."""
+        if state is not None:
+            own = {"model": self.model.state_dict(), "pruner": self.pruner.state_dict()}
+            self.go_on_from({**state, **own, "best": None, "history": [], "seconds": 0.0})
+
     def go_on_from(self, saved: dict[str, Any]) -> None:
         """Take up a checkpoint that `unpack` read."""
         self.model.load_state_dict(saved["model"])
