@@ -294,7 +294,7 @@ class Stage:
                 "data": self.task.checksum,
             },
             save=self.folder.save_checkpoint,
-            keep_steps=self.run.keep_steps,
+            keep_steps={*self.run.keep_steps, *self.run.last.kept_steps(self.steps)},
             keep=self.folder.save_state,
             watch=self._watch,
             stop=self.caller.stop,

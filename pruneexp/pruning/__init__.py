@@ -9,8 +9,10 @@ from pruneexp.pruning.found_mask import Lottery, NewWeights
 from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.method import NO_ANCESTORS, Dense, FileBudget, Groups, Pruning
 from pruneexp.pruning.sparse_training import SET, RigL
+from pruneexp.pruning.stochastic import L0, VariationalDropout
 
 __all__ = [
+    "L0",
     "NO_ANCESTORS",
     "OPTIONS",
     "SET",
@@ -25,6 +27,10 @@ __all__ = [
     "Pruning",
     "Random",
     "RigL",
+    "VariationalDropout",
 ]
 
-OPTIONS: tuple[type[Pruning], ...] = (Dense, Gradual, RigL, SET, Lottery, NewWeights)
+OPTIONS: tuple[type[Pruning], ...] = (
+    *(Dense, Gradual, RigL, SET, Lottery, NewWeights),
+    *(VariationalDropout, L0),
+)

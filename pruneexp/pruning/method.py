@@ -67,6 +67,11 @@ class Pruning(Recipe):
         """Put the weights that the run begins with into the fresh network that `model` built."""
         self.starts_from.load(network, model, ancestors)
 
+    def kept_steps(self, steps: int) -> list[int]:
+        """The steps of a stage after which the whole state is kept, whatever the run asks, since
+        other runs of this method go on from there."""
+        return []
+
     def first_state(self, ancestors: "Mapping[str, Ancestor]") -> "dict[str, Any] | None":
         """The state of another run that this one goes on from, as `Ancestor.state` gives it: its
         optimiser, its step and its place in the data, with the weights that `load` has put into the

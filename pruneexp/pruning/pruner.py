@@ -1,6 +1,7 @@
 """What a training loop sees of pruning: a few calls and a little state."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -37,6 +38,10 @@ class Pruner:
     """Whether `after_backward` has been called for the step to come."""
 
     _hooks: "Sequence[Callable[[], None]]" = ()  # what takes the optimiser's hooks away again
+
+    re_estimates_batch_norm: bool = False
+    """Whether running averages of batch-norm were taken under noise, and are to be taken anew
+    before a final state is measured."""
 
     skips_step: bool = False
     """Whether the optimiser must not step this time; asked after each `after_backward`."""
@@ -98,6 +103,20 @@ class Pruner:
 
         hooks = optimiser.register_step_pre_hook(before), optimiser.register_step_post_hook(after)
         self._hooks = [*self._hooks, *(hook.remove for hook in hooks)]
+
+    def use_data(self, examples: int | None, terms: float = 1.0) -> None:
+        """Say how many training examples there are, which a penalty over all of them is divided
+        by. Call it before the first step of a method that has one.
+
+        Arguments:
+            terms: how many losses of single examples the loss adds up, where it is no mean: of a
+                language model whose loss is summed over 20 words, 20.
+        """
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Inside, a model in training mode computes what it will after training, for methods that
+        draw."""
+        return nullcontext()
 
     def penalty(self) -> Tensor | None:
         """What is added to the loss at this step; None for nothing."""

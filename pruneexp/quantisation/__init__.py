@@ -55,6 +55,10 @@ class Quantisation(Recipe):
         """The run whose weights are made smaller, under the role "weights"."""
         return {}
 
+    def kept_steps(self, steps: int) -> list[int]:
+        """The steps after which the whole state is kept, whatever the run asks."""
+        return []
+
     def load(
         self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
     ) -> None:

@@ -3,7 +3,7 @@
 import io
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
@@ -19,7 +19,7 @@ from pruneexp.engine.record import LARGEST_VALUE, Progress
 from pruneexp.pruning.attached import EmptyTensor
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.tasks.loaded import Carry, LoadedTask
-from pruneexp.training import Training
+from pruneexp.training import Training, batch_norm
 from pruneexp.training.average import Average
 from pruneexp.training.parameter_groups import parameter_groups
 from pruneexp.training.precision import Precision
@@ -91,7 +91,7 @@ class Fit:
         rate: float,
         facts: dict[str, Any] | None = None,
         save: Callable[[bytes], None] = lambda payload: None,
-        keep_steps: Sequence[int] = (),
+        keep_steps: Iterable[int] = (),
         keep: Callable[[int, bytes], None] = lambda step, payload: None,
         watch: Callable[[Progress], None] = lambda progress: None,
         stop: Callable[[], bool] = lambda: False,
@@ -105,6 +105,7 @@ class Fit:
             parameter_groups(model, recipe.optimiser, undecayed=pruner.parameters()), rate
         )
         pruner.use(self.optimiser)
+        pruner.use_data(task.training_examples(), 1 / task.shown(1.0))
         self.precision = Precision(recipe.precision, task.setting.device)
         self.average = None if recipe.average is None else Average(model, recipe.average)
         # What the batches go through; `model` is the plain network inside.
@@ -245,6 +246,9 @@ class Fit:
     def _validate(self) -> None:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
         distributed.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
+        if self.pruner.settled and self.pruner.re_estimates_batch_norm:
+            with self.pruner.quiet():
+                batch_norm.estimate(self.model, self.task)
         if self.average is None:
             self._measure_and_choose()
             return
