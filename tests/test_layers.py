@@ -64,7 +64,7 @@ LIGHT = [
     *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.method", "pruning.gradual", "pruning.sparse_training"),
-    *("pruning.found_mask", "pruning.stochastic"),
+    *("pruning.found_mask", "pruning.stochastic", "pruning.two_phase"),
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
     *("storage", "storage.archive", "measure.packed_sizes", "report"),
     *("config.location", "config.read", "config.short_forms", "config.amounts"),

@@ -10,6 +10,7 @@ from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.method import NO_ANCESTORS, Dense, FileBudget, Groups, Pruning
 from pruneexp.pruning.sparse_training import SET, RigL
 from pruneexp.pruning.stochastic import L0, VariationalDropout
+from pruneexp.pruning.two_phase import TwoPhase
 
 __all__ = [
     "L0",
@@ -27,10 +28,11 @@ __all__ = [
     "Pruning",
     "Random",
     "RigL",
+    "TwoPhase",
     "VariationalDropout",
 ]
 
 OPTIONS: tuple[type[Pruning], ...] = (
-    *(Dense, Gradual, RigL, SET, Lottery, NewWeights),
+    *(Dense, Gradual, TwoPhase, RigL, SET, Lottery, NewWeights),
     *(VariationalDropout, L0),
 )

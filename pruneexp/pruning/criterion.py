@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Recipe
+from pruneexp.config.recipe import Recipe, demand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,8 @@ class Criterion(Recipe):
 
     A subclass defines `scores`. One that needs gradients sets `uses_gradients`; the pruner then
     keeps the dense gradients of the step before each mask update. One that sums something up over
-    all steps sets `sums_up` too and defines `added`.
+    all steps sets `sums_up` too and defines `added`. One that measures weights on training examples
+    says how many in `measured_examples`; `scores` then gets the mean squares of their gradients.
 
         class Largest(Criterion):
             word: ClassVar[str] = "largest"
@@ -33,6 +34,11 @@ class Criterion(Recipe):
 
     uses_gradients: ClassVar[bool] = False
     sums_up: ClassVar[bool] = False
+
+    @property
+    def measured_examples(self) -> int:
+        """How many training examples weights are measured on at each update; 0 for none."""
+        return 0
 
     def added(self, weight: "Tensor", gradient: "Tensor") -> "Tensor":
         """What a step adds to the sum of a tensor, for a criterion that `sums_up`.
@@ -54,7 +60,8 @@ class Criterion(Recipe):
         Arguments:
             weights: values as they rank: masked weights have the value they had when masked.
             gradients: of the last step, before masking; all None without `uses_gradients`, and
-                where a weight had none. Of a criterion that `sums_up`, its sums.
+                where a weight had none. Of a criterion that `sums_up`, its sums; of one with
+                `measured_examples`, the mean squares of single examples' gradients.
             generators: one for each tensor, for whatever is drawn; the same draws at each update.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no scores")
@@ -122,6 +129,39 @@ class Movement(Criterion):
 
 
 @dataclass(kw_only=True, slots=True)
+class SecondOrder(Criterion):
+    """Optimal brain damage (LeCun et al. 1990): half of h w^2, what removing a weight costs to
+    second order, with the diagonal of the Fisher information for h: the mean over examples of the
+    squared gradient of a single example's loss, whose target is drawn from the model. An example is
+    a picture, or a stretch of `training.unroll` words.
+
+    Arguments:
+        examples: training examples that are measured at each update of the masks.
+    """
+
+    word: ClassVar[str] = "second_order"
+    examples: int = 256
+
+    def __post_init__(self) -> None:
+        demand(self, examples=(self.examples >= 1, "a number of examples of 1 or more"))
+
+    @property
+    def measured_examples(self) -> int:
+        return self.examples
+
+    def scores(
+        self,
+        weights: "Sequence[Tensor]",
+        gradients: "Sequence[Tensor | None]",
+        generators: "Sequence[np.random.Generator]",
+    ) -> "list[Tensor]":
+        return [
+            weight * 0 if squares is None else squares * weight.square() / 2
+            for weight, squares in zip(weights, gradients, strict=True)
+        ]
+
+
+@dataclass(kw_only=True, slots=True)
 class Random(Criterion):
     """Scores that are drawn once, so that a pruned weight stays pruned: the control of Gale et al.
     2019."""
@@ -142,4 +182,6 @@ class Random(Criterion):
         ]
 
 
-OPTIONS: tuple[type[Criterion], ...] = (Magnitude, RootMeanSquare, Movement, Random)
+OPTIONS: tuple[type[Criterion], ...] = (
+    *(Magnitude, RootMeanSquare, Movement, SecondOrder, Random),
+)

@@ -7,6 +7,7 @@ and for weight decay that acts on weight * mask (tests/test_pruning.py), and the
 
 import json
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,8 @@ from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.pruner import Pruner, demand_alike
 from pruneexp.pruning.ranking import keep_highest
 from pruneexp.pruning.settling import MaskSize, Settling, least_sparsity
+
+Losses = Callable[[nn.Module, int], Iterator[Tensor]]
 
 
 class GradualPruner(Pruner):
@@ -56,6 +59,7 @@ class GradualPruner(Pruner):
         summed = self.weights if recipe.criterion.sums_up else []
         self.sums = [torch.zeros_like(weight, requires_grad=False) for weight in summed]
         self.masked = 0
+        self._losses: Losses | None = None  # of single examples, for a criterion that wants them
         self._lbfgs: torch.optim.LBFGS | None = None
         self._saw_gradient: bool | None = None  # since masks were chosen last; None: not asked
         self._prunable = sum(group.weights for group in self.groups)
@@ -156,11 +160,16 @@ class GradualPruner(Pruner):
         """Choose new masks if this step is one of the schedule's."""
         if self.step not in self._updates:
             return
+        measured = self.recipe.criterion.measured_examples
+        if measured and self._losses is None and self.step == 0:
+            return  # `use_examples` comes before the first step
         self.attached.check()
         self._demand_gradient()
         self._saw_gradient = None
         for weight, kept, before in zip(self.weights, self.kept, self.before, strict=True):
             before.copy_(torch.where(kept.bool(), weight, before))
+        if measured:
+            self._measure(measured)
         if self._settling is not None and self.settled:
             self._settle(self._settling)
         for number, mask in self.choose().items():
@@ -171,6 +180,35 @@ class GradualPruner(Pruner):
         self.gradients = [None] * len(self.weights)
         if self._lbfgs is not None:  # its history would span two sets of masks
             self._lbfgs.state.clear()
+
+    def use_examples(self, losses: "Losses") -> None:
+        self._losses = losses
+        if self.recipe.criterion.measured_examples and self.step == 0:
+            self._update()
+
+    def _measure(self, examples: int) -> None:
+        """Mean squares of single examples' gradients, in eval mode and without dropout."""
+        word = self.recipe.criterion.word
+        if self._losses is None:
+            raise NotPrunable(
+                f"criterion {word} measures weights on single training examples; call "
+                "pruner.use_examples(losses) before the first step"
+            )
+        model, count = self.attached.model, 0
+        squares = [torch.zeros_like(weight, requires_grad=False) for weight in self.weights]
+        modes = {layer: layer.training for layer in model.modules()}
+        for layer in modes:  # cuDNN differentiates recurrent layers in training mode alone
+            layer.training = isinstance(layer, nn.RNNBase) and not layer.dropout
+        with torch.enable_grad():
+            for loss in self._losses(model, examples):
+                count += 1
+                gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
+                for sum_, gradient in zip(squares, gradients, strict=True):
+                    if gradient is not None:
+                        sum_ += gradient.square()
+        for layer, training in modes.items():
+            layer.training = training
+        self.gradients = [sum_ / max(1, count) for sum_ in squares]
 
     def settle_by(self, size: MaskSize, limit: int) -> None:
         self._settling = Settling(size, limit)

@@ -1,6 +1,6 @@
 """What a training loop sees of pruning: a few calls and a little state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -111,6 +111,15 @@ class Pruner:
         Arguments:
             terms: how many losses of single examples the loss adds up, where it is no mean: of a
                 language model whose loss is summed over 20 words, 20.
+        """
+
+    def use_examples(self, losses: "Callable[[nn.Module, int], Iterator[Tensor]]") -> None:
+        """Give a method that measures weights on training examples their losses. Call it before the
+        first step.
+
+        Arguments:
+            losses: from the model and a number of examples to the loss of each, one after the
+                other, each with a graph of its own.
         """
 
     def quiet(self) -> AbstractContextManager[None]:

@@ -17,7 +17,7 @@ from pruneexp.data.batches import Place
 from pruneexp.engine import distributed
 from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import Metric, Usage
-from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
+from pruneexp.tasks.loaded import Carry, LoadedTask, Setting, sampled_loss
 from pruneexp.tasks.shape import ImageShape
 
 Batch = tuple[Tensor, Tensor]
@@ -159,6 +159,16 @@ class Classification(LoadedTask):
             nn.functional.cross_entropy(each, labels, label_smoothing=smoothing) for each in scores
         ]
         return losses[0] + _auxiliary(model) * losses[1], None
+
+    def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
+        """Of single pictures, with classes that are drawn."""
+        pictures = (
+            picture.unsqueeze(0)
+            for batch in self.batches(0, -(-count // self.setting.batch_size))
+            for picture in self._moved(batch)[0]
+        )
+        for number, picture in zip(range(count), pictures, strict=False):
+            yield sampled_loss(model(picture), self.setting.seed, number)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine import distributed
 from pruneexp.engine.outcomes import Outcomes, by_sentence
 from pruneexp.engine.record import Metric, Usage
-from pruneexp.tasks.loaded import Carry, LoadedTask, Setting
+from pruneexp.tasks.loaded import Carry, LoadedTask, Setting, sampled_loss
 
 Batch = tuple[Tensor, Tensor, bool]  # words, the words after them, and whether an epoch begins
 EVALUATION_WORDS = 500  # read at once in an evaluation; any number gives the same sum
@@ -89,6 +89,18 @@ class LanguageModelling(LoadedTask):
             scores.flatten(0, 1), after.flatten(), label_smoothing=self.setting.label_smoothing
         )
         return loss * len(words), _detached(state)
+
+    def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
+        """Of single stretches of `training.unroll` words, each read from the beginning, with words
+        that are drawn; a stretch's loss is the sum over its words."""
+        stretches = (
+            words[:, stream : stream + 1]
+            for words, _, _ in self.batches(0, -(-count // self.setting.batch_size))
+            for stream in range(words.shape[1])
+        )
+        for number, words in zip(range(count), stretches, strict=False):
+            scores, _ = model(words, None)
+            yield sampled_loss(scores.flatten(0, 1), self.setting.seed, number)
 
     def shown(self, loss: float) -> float:
         return loss / self.setting.unroll

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruneexp import seeds
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import Metric, Usage
@@ -94,6 +95,14 @@ class LoadedTask:
         """What is differentiated, and what the next step starts from."""
         raise NotImplementedError(f"{type(self).__name__} does not say how")
 
+    def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
+        """The loss of each of the first training examples, one after the other and with a graph of
+        its own, where targets can be drawn with the chances that the model gives them: of a
+        trained model, the squares of their gradients say how much each weight matters. The model is
+        in eval mode."""
+        why = "needs losses of single examples, which this task does not give"
+        raise Invalid([Fault("pruning.criterion", why)])
+
     def shown(self, loss: float) -> float:
         """The loss as people compare it: a mean over examples."""
         return loss
@@ -119,3 +128,17 @@ class LoadedTask:
     def references(self) -> dict[str, float]:
         """What the metric could be at best on this very test split, where that is known."""
         return {}
+
+
+def sampled_loss(scores: Tensor, seed: int, number: int) -> Tensor:
+    """The cross-entropy of scores with classes that are drawn with the chances that they give.
+
+    Arguments:
+        scores: of one example, (places, classes).
+        seed: of the run.
+        number: of the example; each has draws of its own.
+    """
+    generator = torch.Generator().manual_seed(seeds.draw(seed, "sampled classes", number))
+    chances = torch.softmax(scores.detach().float().cpu(), 1)
+    drawn = torch.multinomial(chances, 1, generator=generator)[:, 0].to(scores.device)
+    return nn.functional.cross_entropy(scores, drawn, reduction="sum")

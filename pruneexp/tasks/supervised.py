@@ -97,6 +97,14 @@ class Supervised(LoadedTask):
         inputs, targets = batch
         return self.loss_of(_called(model, inputs), targets), None
 
+    def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
+        """Of single examples with their own targets, since what a loss of one's own is the
+        logarithm of is not known."""
+        for batch in self.batches(0, -(-count // self.setting.batch_size)):
+            for part in self.parts(batch, self.setting.batch_size)[:count]:
+                yield self.loss(model, part, None)[0]
+            count -= self.setting.batch_size
+
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, split: str) -> dict[str, float]:
         """The mean of the loss and of each metric over a whole split."""

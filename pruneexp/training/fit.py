@@ -106,6 +106,7 @@ class Fit:
         )
         pruner.use(self.optimiser)
         pruner.use_data(task.training_examples(), 1 / task.shown(1.0))
+        pruner.use_examples(task.example_losses)
         self.precision = Precision(recipe.precision, task.setting.device)
         self.average = None if recipe.average is None else Average(model, recipe.average)
         # What the batches go through; `model` is the plain network inside.
