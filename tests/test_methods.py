@@ -87,7 +87,7 @@ CASES += [
 
 
 def slow(family: str, method: str, part: str) -> bool:
-    """What `make test-slow` adds: the largest family, and parts with methods that share a pruner."""
+    """What `make test-slow` adds: the largest family, and parts with methods of one pruner."""
     return family == "resnet" or (bool(part) and method not in ("gradual", "rigl", "lottery"))
 
 
