@@ -10,7 +10,7 @@ import yaml
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine.record import Metric
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1
-from pruneexp.pruning import Random
+from pruneexp.pruning import L0, Lottery, Random, RigL
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import ModelScope, Named
 from pruneexp.quantisation import Rounding
@@ -29,7 +29,8 @@ NAMES = ("sparse_above_dense", "mobilenet_75_above_half_width")  # of the ways t
 
 def test_every_endpoint_has_a_claim_and_every_claim_says_where_it_stands() -> None:
     assert {claim.endpoint for claim in CLAIM.values()} == set(ENDPOINTS)
-    assert all("Zhu and Gupta 2017" in claim.source for claim in CLAIM.values())
+    papers = ("Zhu and Gupta 2017", "Gale et al. 2019")
+    assert all(claim.source.startswith(papers) for claim in CLAIM.values())
 
 
 class TestComparisons:
@@ -148,6 +149,43 @@ class TestComparisons:
             path.write_text(yaml.safe_dump(data))
             with pytest.raises(Invalid, match=message):
                 claims.read_claims(tmp_path)
+
+
+class TestMethods:
+    """Gradual magnitude pruning beside other methods, at one size."""
+
+    def judged(self, results: Results, name: str, gap: float) -> list[claims.Verdict]:
+        for seed in range(3):
+            results.finish(1_000, 60.0 + 0.1 * seed, 1.0, 0.9, seed=seed)
+            run = results.runs[results.plan.runs[-1].name]
+            for method in (Lottery(sparsity=0.9), L0(sparsity=0.9), RigL(sparsity=0.9)):
+                test = 60.0 + gap + 0.1 * (seed % 2)
+                results.finish_run(replace(run, pruning=method), test)
+        return claims.judged([CLAIM[name]], results.find())
+
+    @pytest.mark.parametrize(
+        ("gap", "verdict"), [(-5.0, claims.FAILS), (0.1, claims.HOLDS), (-0.2, claims.HOLDS)]
+    )
+    def test_on_a_par_is_no_more_than_the_margin_below(
+        self, results: Results, gap: float, verdict: str
+    ) -> None:
+        (judged,) = self.judged(results, "magnitude_on_a_par", -gap)
+        assert judged.verdict == verdict
+        assert "gradual" in judged.curves and "l0" in judged.curves
+
+    @pytest.mark.parametrize(("gap", "verdict"), [(-5.0, claims.HOLDS), (5.0, claims.FAILS)])
+    def test_tickets_are_below(self, results: Results, gap: float, verdict: str) -> None:
+        (judged,) = self.judged(results, "lottery_and_scratch_below", gap)
+        assert judged.verdict == verdict and "lottery" in judged.curves
+
+    def test_other_methods_do_not_speak_for_magnitudes(self, results: Results) -> None:
+        for seed in range(3):
+            results.finish(1_000, 60.0, 0.5, seed=seed)
+            results.finish(4_000, 70.0, 1.0, seed=seed)
+        run = results.runs[results.plan.runs[-1].name]
+        for seed in range(3):
+            results.finish_run(replace(run, pruning=RigL(sparsity=0.9), seed=seed), 30.0)
+        assert claims.judged([CLAIM["sparse_above_dense"]], results.find()) == []
 
 
 def test_a_moved_sparsity_is_what_it_was_called(results: Results) -> None:

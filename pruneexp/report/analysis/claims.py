@@ -6,7 +6,7 @@ code; a new endpoint is a function there and an entry in `ENDPOINTS`.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,9 @@ class Claim:
         least_seeds: with fewer on either side, nothing can be told.
         budget: what makes two models comparable: nonzero or bytes.
         family: the word with which the families begin that it speaks of; all without.
-        criterion: of the sparse runs that it speaks of, such as magnitude; any without.
+        criterion: of the sparse runs that it speaks of, such as magnitude, or their method, such as
+            lottery; any without.
+        methods: that it holds against gradual magnitude pruning, each a criterion or a method.
         same_size: whether both points are of one size of model, as a sparse model and its parent.
         setting: the key of a setting, or the beginning of several, that the claim is about.
         first, second: values of that setting.
@@ -74,6 +76,7 @@ class Claim:
     budget: str = "nonzero"
     family: str = ""
     criterion: str = "magnitude"
+    methods: list[str] = field(default_factory=list)
     same_size: bool = False
     setting: str = ""
     first: str = ""
@@ -84,10 +87,10 @@ class Claim:
     worse: Place | None = None
 
     def speaks_of(self, point: Point) -> bool:
-        """Whether a point is of the family, and if sparse by the criterion, that it is about."""
+        """Whether a point is of the family, and if sparse by the criterion or the method, that it
+        is about."""
         return point.family.startswith(self.family) and (
-            point.kind == "dense"
-            or self.criterion in ("", point.setting("pruning.criterion") or "magnitude")
+            point.kind == "dense" or self.criterion in ("", point.method)
         )
 
     def margin(self, metric: Metric, level: float) -> float:
@@ -148,5 +151,6 @@ def judged(claims: list[Claim], found: "Findings") -> list[Verdict]:
     verdicts: list[Verdict] = []
     for claim in claims:
         told = ENDPOINTS[claim.endpoint](claim, found)
-        verdicts += told if len(told) > 1 else [replace(verdict, curves="") for verdict in told]
+        named = len(told) > 1 or claim.methods
+        verdicts += told if named else [replace(verdict, curves="") for verdict in told]
     return verdicts

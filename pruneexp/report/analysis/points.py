@@ -29,12 +29,20 @@ class Point(Row):
     @property
     def shares_parents(self) -> bool:
         """Whether its runs began with weights of others, which points beside it may share."""
-        return self.start != "scratch"
+        moved = self.steps == 0 and not self.quantised  # the threshold of one training
+        return self.start != "scratch" or moved
 
     def setting(self, key: str) -> Any:
         """A setting of its runs by its full key, such as pruning.schedule.interval; None where it
         has no such setting."""
         return next((trait.value for trait in self.curve.traits if trait.key == key), None)
+
+    @property
+    def method(self) -> str:
+        """What chose the weights that were removed: the criterion of gradual pruning, such as
+        magnitude, or the word of another method."""
+        word = str(self.setting("pruning") or "gradual")
+        return str(self.setting("pruning.criterion") or "magnitude") if word == "gradual" else word
 
     @property
     def key(self) -> str:

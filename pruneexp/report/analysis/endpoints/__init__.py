@@ -11,6 +11,8 @@ from pruneexp.report.analysis.claims import Claim, Verdict
 from pruneexp.report.analysis.endpoints.curves import (
     curve_not_below,
     gap_grows_with_size,
+    magnitude_above,
+    magnitude_not_below,
     sparse_above_dense,
 )
 from pruneexp.report.analysis.endpoints.points import (
@@ -37,6 +39,8 @@ ENDPOINTS: dict[str, Endpoint] = {
     "sparse_above_dense": sparse_above_dense,
     "gap_grows_with_size": gap_grows_with_size,
     "curve_not_below": curve_not_below,
+    "magnitude_not_below": magnitude_not_below,
+    "magnitude_above": magnitude_above,
     "point_above_point": point_above_point,
     "point_not_below": point_not_below,
     "points_equal": points_equal,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from pruneexp.engine.record import MEGABYTE
 from pruneexp.report.analysis.claims import FAILS, HOLDS, Claim, Verdict
@@ -108,6 +109,43 @@ def curve_not_below(claim: Claim, found: Findings) -> list[Verdict]:
                 )
             )
     return verdicts
+
+
+def magnitude_not_below(claim: Claim, found: Findings) -> list[Verdict]:
+    """Whether gradual magnitude pruning is at most a margin below each of some methods."""
+    return _magnitude_against(claim, found, -1)
+
+
+def magnitude_above(claim: Claim, found: Findings) -> list[Verdict]:
+    """Whether gradual magnitude pruning is ahead of each of some methods, by more than a margin."""
+    return _magnitude_against(claim, found, 1)
+
+
+def _magnitude_against(claim: Claim, found: Findings, sign: int) -> list[Verdict]:
+    if not claim.methods:
+        raise claim.lacking("methods")
+    sparse = [curve for curve in found.curves.values() if curve[0].kind == "sparse"]
+    verdicts = []
+    for ours, theirs in product(filter(_is_magnitude, sparse), sparse):
+        if theirs[0].method not in claim.methods or not alike(ours[0], theirs[0]):
+            continue
+        pair = compare(ours, theirs, ("A", "B"), found.metric)
+        if pair.overall is None:
+            continue
+        verdict = verdict_of(pair.overall.found, sign * claim.margin_of_curves(pair.scale))
+        figures = f"{ratio_words(pair.overall, found)} at {sizes_of(pair.gaps)}"
+        needed = pair.overall.needed
+        verdicts.append(
+            conclude(claim, verdict, figures, seeds_of(pair.gaps), needed, ours, theirs)
+        )
+    return verdicts
+
+
+def _is_magnitude(curve: list[Point]) -> bool:
+    """Gradual magnitude pruning as in the paper, inside one training."""
+    point = curve[0]
+    schedule = point.setting("pruning.schedule") in (None, "cubic")
+    return point.method == "magnitude" and schedule and point.start == "scratch"
 
 
 def _of_dense(gap: Gap, found: Findings) -> str:
