@@ -33,7 +33,8 @@ LAYERS = [
     {"config.options"},
     {"config.read", "config.schemas", "cli.names", "cli.quoting", "cli.words", "cli.keys"},
     {"measure", "engine.device", "engine.failure", "cli.hydra_errors", "cli.grids"},
-    {"engine.lineage", "engine.data_identity", "engine.network", "engine.file_budget"},
+    {"engine.lineage", "engine.data_identity", "engine.network", "engine.file_budget"}
+    | {"engine.circumstances"},
     {"engine.execute"},
     {"engine", "report", "running", "integrations"},
     {

@@ -10,11 +10,13 @@ from pruneexp.config.options import OPTIONS
 from pruneexp.config.recipe import asked
 from pruneexp.config.run import Run
 from pruneexp.models import InceptionV3, MobileNetV1, Model, ResNet50
-from pruneexp.pruning import Dense, Gradual, Random
+from pruneexp.pruning import L0, Dense, Gradual, Random, RigL
 from pruneexp.pruning.allocation import Global, PerLayer
 from pruneexp.pruning.start import FromDense, FromFile, Scratch, Start
+from pruneexp.report import report
 from pruneexp.report.data import published_rows as published
 from pruneexp.report.format import short
+from pruneexp.report.output import tables
 from pruneexp.report.output.tables import comparison, table
 from pruneexp.tasks.pictures import ImageNet
 from pruneexp.training import Training
@@ -124,6 +126,55 @@ class TestBudgets:
         results.finish(500, 60.0, 1.0, 0.5, steps=3000)
         (warning,) = results.find().warnings
         assert "sparse was given 1,000 to 3,000 steps (9,000 to 27,000 examples)" in warning
+
+
+class TestCosts:
+    def finish(self, results: Results, method: Any, **told: Any) -> None:
+        run = results.runs[results.plan.runs[0].name]
+        results.finish_run(replace(run, pruning=method), 50.0)
+        self.tell(results, **told)
+
+    def tell(self, results: Results, **told: Any) -> None:
+        """Put costs into the last run's record."""
+        folder = results.store.folder(results.plan.runs[-1].name)
+        record = folder.record_or_fail()
+        record.circumstances |= told
+        record.circumstances = {k: v for k, v in record.circumstances.items() if v is not None}
+        folder.finish(record)
+
+    def test_multiples_of_gradual_magnitude_pruning(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 1.0, 0.9)
+        self.tell(results, seconds_a_step=0.02, peak_bytes=2e8, own_parameters=0)
+        self.finish(
+            results, L0(sparsity=0.9), seconds_a_step=0.05, peak_bytes=3e8, own_parameters=5e5
+        )
+        self.finish(results, RigL(sparsity=0.9), seconds_a_step=None, seconds=None)
+        made = tables.costs(results.find())
+        assert made is not None
+        assert [cells[1:] for cells in made.cells] == [
+            ["0.0200", "1.00", "1.00", "0.00"],
+            ["0.0500", "2.50", "1.50", "0.50"],
+            ["–", "–", "–", "–"],
+        ]
+        assert "What each method costs" in report(results.store, results.plan).text()
+
+    def test_records_from_before_tell_their_seconds(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 1.0, 0.9)
+        self.finish(results, L0(sparsity=0.9))
+        made = tables.costs(results.find())
+        assert made is not None
+        assert [cells[1] for cells in made.cells] == ["0.0300", "0.0300"]  # 30 over 1,000 steps
+
+    @pytest.mark.parametrize("forged", ["1", -1.0, 1e300])
+    def test_what_cannot_be_a_cost_is_none(self, results: Results, forged: Any) -> None:
+        results.finish(1_000, 60.0, 1.0, 0.9)
+        self.finish(results, L0(sparsity=0.9), peak_bytes=forged)
+        made = tables.costs(results.find())
+        assert made is not None and made.cells[1][3] == "–"
+
+    def test_nothing_without_another_method(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 1.0, 0.9)
+        assert tables.costs(results.find()) is None
 
 
 class TestWork:

@@ -5,16 +5,13 @@ It finds or makes the runs that this one is made from, loads data, builds and pr
 writes the record last.
 """
 
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -22,7 +19,7 @@ from pruneexp.config.curve import describe
 from pruneexp.config.factory import demand_own_python
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.config.run import Run, fingerprint, name
-from pruneexp.engine import distributed, file_budget, files
+from pruneexp.engine import circumstances, distributed, file_budget, files
 from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
@@ -226,6 +223,7 @@ class Stage:
         self._watch(Progress(steps=self.steps))
         self.saved = distributed.agree(self._checkpoint)
         self.device, self.threads = settle_device(self.run, self.saved)
+        circumstances.forget_peak(self.device)
         self.task = self._task()
         self.model = build(self.run, self.device)
         check_model(self.model, self.run.task.shape(), self.run.training.batch_size)
@@ -360,20 +358,14 @@ class Stage:
             self.caller.say(f"multiply-adds of {self.run.model.word} are not known ({why})")
             return None
 
-    def _circumstances(self) -> dict[str, Any]:
-        """What may differ between equal runs."""
-        on_gpu = self.device.type == "cuda"
-        return {
-            "seconds": round(self.fit.seconds(), 2),
-            "resumed_at": self.saved["step"] if self.saved else 0,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "device": torch.cuda.get_device_name(self.device) if on_gpu else self.device.type,
-            "threads": self.threads,
-            "ranks": distributed.count(),
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),  # a text of its own kind
-            "pruneexp": version("pruneexp"),
-        }
+    def _circumstances(self) -> circumstances.Circumstances:
+        return circumstances.circumstances(
+            self.fit,
+            self.pruner,
+            resumed_at=self.saved["step"] if self.saved else 0,
+            threads=self.threads,
+            ancestors=self.ancestors,
+        )
 
     def _write(self, record: Record, masks: dict[str, Tensor], outcomes: Outcomes | None) -> None:
         """History, weights, masks, what they weigh, what came of each test item, and last the

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pruneexp.engine import files
 from pruneexp.engine.record import (
     BYTES_VERSION,
+    LARGEST_VALUE,
     LATENCY_VERSION,
     MEGABYTE,
     Budget,
@@ -21,6 +22,7 @@ from pruneexp.engine.record import (
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.published_rows import Published, published
 
+COSTS = ("seconds_a_step", "own_parameters", "peak_bytes")  # of circumstances
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")  # of circumstances, for the page
 
 
@@ -96,6 +98,7 @@ class Facts:
     budget: Budget
     data: str
     seconds: float | None
+    costs: dict[str, float]  # of training: seconds a step, the method's parameters, memory
     versions: dict[str, str]
     empty: list[str]
     published: Published
@@ -134,6 +137,7 @@ def facts_of(record: Record, packed: ShownSizes | None, timed: Timed | None) -> 
         budget=record.budget,
         data=record.checksums.get("data", ""),
         seconds=seconds if isinstance(seconds, int | float) else None,
+        costs=_costs(record),
         versions={
             key: str(record.circumstances[key]) for key in VERSIONS if key in record.circumstances
         },
@@ -142,6 +146,20 @@ def facts_of(record: Record, packed: ShownSizes | None, timed: Timed | None) -> 
         packed=packed,
         timed=timed,
     )
+
+
+def _costs(record: Record) -> dict[str, float]:
+    """What a step of training took, as the record tells it; a record from before it did tells the
+    seconds of all steps."""
+    told = {key: record.circumstances.get(key) for key in COSTS}
+    seconds = record.circumstances.get("seconds")
+    if told["seconds_a_step"] is None and record.budget.steps and isinstance(seconds, int | float):
+        told["seconds_a_step"] = seconds / record.budget.steps
+    return {
+        key: float(value)
+        for key, value in told.items()
+        if isinstance(value, int | float) and 0 <= value <= LARGEST_VALUE
+    }
 
 
 def packed_of(data: dict[str, Any]) -> ShownSizes | None:

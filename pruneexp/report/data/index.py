@@ -29,7 +29,7 @@ from pruneexp.report.data.published_rows import FOLDER
 
 T = TypeVar("T")
 NAME = "report-index.json"
-SCHEMA = 2  # raised when an entry holds something else
+SCHEMA = 3  # raised when an entry holds something else
 
 
 class Index:

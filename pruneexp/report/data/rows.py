@@ -72,6 +72,12 @@ def _mean_file(files: Sequence[ShownFile]) -> ShownFile:
     )
 
 
+def mean_costs(costs: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of each cost that all seeds tell, the mean."""
+    shared = set.intersection(*(set(each) for each in costs))
+    return {key: fmean(each[key] for each in costs) for key in costs[0] if key in shared}
+
+
 # --- rows --------------------------------------------------------------------------------------
 
 RUNS, POINTS = "runs", "points"  # the CSV files of all runs and of the table of points
@@ -138,6 +144,7 @@ class Row:
     # Non-zero weights in the mean over all steps that the weights have seen, from the history.
     trained_nonzero: float | None = field(metadata=known(mean_if_all, RUNS, POINTS))
     milliseconds: float | None = field(metadata=known(mean_if_all))  # of one example at batch 1
+    costs: dict[str, float] = field(metadata=known(mean_costs))  # of training, as a record tells it
 
 
 def row(facts: Facts, series: str, size: str) -> Row:
@@ -186,6 +193,7 @@ def row(facts: Facts, series: str, size: str) -> Row:
         packed=facts.packed,
         trained_nonzero=None,
         milliseconds=facts.timed.milliseconds if facts.timed else None,
+        costs=facts.costs,
     )
 
 

@@ -11,7 +11,7 @@ from pruneexp.report.escape import for_markdown
 from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.comparison_tables import comparison_of, rivals
-from pruneexp.report.output.tables import choice, slices, table, trials
+from pruneexp.report.output.tables import choice, costs, slices, table, trials
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -85,6 +85,9 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
+    dear = costs(found)
+    if dear is not None:
+        blocks += [Heading(text="What each method costs"), Grid(table=dear)]
     tried = trials(found)
     if tried is not None:
         blocks += [Heading(text="How settings were chosen"), Grid(table=tried)]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pruneexp.engine.record import MEGABYTE
 from pruneexp.report import format
+from pruneexp.report.analysis.costs import costs as analysed_costs
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.analysis.slices import slices as analysed
@@ -213,6 +214,33 @@ def budgets(found: Findings) -> Table:
     )
 
 
+def costs(found: Findings) -> Table | None:
+    """What each method costs in training, beside gradual magnitude pruning."""
+    made = analysed_costs(found)
+    if not made:
+        return None
+    names = ["series", "seconds_a_step", "times_magnitude", "memory_times_magnitude", "own"]
+
+    def blank(value: float | None, digits: int) -> str:
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    return Table(
+        raw=pd.DataFrame(
+            [[c.series, c.seconds, c.times, c.memory, c.own] for c in made], columns=names
+        ),
+        header=["Series", "Seconds a step", "× magnitude", "memory ×", "own parameters"],
+        cells=[
+            [c.series, blank(c.seconds, 4), blank(c.times, 2), blank(c.memory, 2), blank(c.own, 2)]
+            for c in made
+        ],
+        align="lrrrr",
+        caption="Of training, in the mean over a curve's runs, with validations; memory: the most "
+        "in use; own parameters: those of the method that are trained, for each of the model's. "
+        "Runs may have shared a machine with others. A threshold that is moved costs what its "
+        "training did.",
+    )
+
+
 def runs(found: Findings) -> Table:
     """Every finished run."""
     frame = found.runs.frame.drop(columns="point")
@@ -320,6 +348,7 @@ TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "rivals": rivals,
     "overall": overall,
     "budgets": budgets,
+    "costs": costs,
     "runs": runs,
     "trials": trials,
     "choice": choice,

@@ -7,6 +7,7 @@ from itertools import product
 from pruneexp.engine.record import MEGABYTE
 from pruneexp.report.analysis.claims import FAILS, HOLDS, Claim, Verdict
 from pruneexp.report.analysis.comparison import Gap, Pair, compare
+from pruneexp.report.analysis.costs import is_magnitude
 from pruneexp.report.analysis.endpoints.verdicts import (
     alike,
     conclude,
@@ -126,7 +127,7 @@ def _magnitude_against(claim: Claim, found: Findings, sign: int) -> list[Verdict
         raise claim.lacking("methods")
     sparse = [curve for curve in found.curves.values() if curve[0].kind == "sparse"]
     verdicts = []
-    for ours, theirs in product(filter(_is_magnitude, sparse), sparse):
+    for ours, theirs in product(filter(is_magnitude, sparse), sparse):
         if theirs[0].method not in claim.methods or not alike(ours[0], theirs[0]):
             continue
         pair = compare(ours, theirs, ("A", "B"), found.metric)
@@ -139,13 +140,6 @@ def _magnitude_against(claim: Claim, found: Findings, sign: int) -> list[Verdict
             conclude(claim, verdict, figures, seeds_of(pair.gaps), needed, ours, theirs)
         )
     return verdicts
-
-
-def _is_magnitude(curve: list[Point]) -> bool:
-    """Gradual magnitude pruning as in the paper, inside one training."""
-    point = curve[0]
-    schedule = point.setting("pruning.schedule") in (None, "cubic")
-    return point.method == "magnitude" and schedule and point.start == "scratch"
 
 
 def _of_dense(gap: Gap, found: Findings) -> str:
