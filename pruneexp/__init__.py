@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from pruneexp.engine.execute import execute as execute
     from pruneexp.engine.record import Metric as Metric
     from pruneexp.measure.planned import size as size
+    from pruneexp.pruning import L0 as L0
+    from pruneexp.pruning import SET as SET
     from pruneexp.pruning import Dense as Dense
     from pruneexp.pruning import Gradual as Gradual
     from pruneexp.pruning import Pruning as Pruning
+    from pruneexp.pruning import RigL as RigL
+    from pruneexp.pruning import VariationalDropout as VariationalDropout
     from pruneexp.pruning.allocation import Allocation as Allocation
+    from pruneexp.pruning.allocation import Erk as Erk
     from pruneexp.pruning.allocation import Global as Global
     from pruneexp.pruning.allocation import LayerwiseConstant as LayerwiseConstant
     from pruneexp.pruning.allocation import PerLayer as PerLayer
@@ -28,11 +33,15 @@ if TYPE_CHECKING:
     from pruneexp.pruning.attached import NotPrunable as NotPrunable
     from pruneexp.pruning.criterion import Criterion as Criterion
     from pruneexp.pruning.criterion import Magnitude as Magnitude
+    from pruneexp.pruning.criterion import Movement as Movement
     from pruneexp.pruning.criterion import Random as Random
+    from pruneexp.pruning.criterion import RootMeanSquare as RootMeanSquare
+    from pruneexp.pruning.criterion import SecondOrder as SecondOrder
     from pruneexp.pruning.pruner import Pruner as Pruner
     from pruneexp.pruning.schedule import Cubic as Cubic
     from pruneexp.pruning.schedule import Linear as Linear
     from pruneexp.pruning.schedule import OneShot as OneShot
+    from pruneexp.pruning.schedule import Rounds as Rounds
     from pruneexp.pruning.schedule import Schedule as Schedule
     from pruneexp.pruning.scope import All as All
     from pruneexp.pruning.scope import ModelScope as ModelScope
@@ -83,6 +92,15 @@ _MODULES = {
     "NOfM": "pruning.structure",
     "Single": "pruning.structure",
     "Structure": "pruning.structure",
+    "Erk": "pruning.allocation",
+    "L0": "pruning",
+    "Movement": "pruning.criterion",
+    "RigL": "pruning",
+    "RootMeanSquare": "pruning.criterion",
+    "Rounds": "pruning.schedule",
+    "SET": "pruning",
+    "SecondOrder": "pruning.criterion",
+    "VariationalDropout": "pruning",
     "choose": "report.choice.answer",
     "runs": "report.data.all_runs",
     "load": "running.load",

@@ -239,6 +239,20 @@ class TestBoth:
         twin.weight.data.fill_(0)
         assert layer(torch.ones(1, 3)).abs().sum() > 0
 
+    @pytest.mark.parametrize("decay", [0.0, 0.1])
+    def test_an_optimiser_gets_the_methods_own_parameters(self, method: Any, decay: float) -> None:
+        """In the group without weight decay, which a scheduler of its rate knows, if there is
+        one."""
+        layer = nn.Linear(3, 3)
+        pruner = attached(layer, method(scope=All()))
+        optimiser = torch.optim.AdamW(layer.parameters(), weight_decay=decay)
+        for _ in range(2):
+            pruner.use(optimiser)  # once
+        groups = optimiser.param_groups
+        assert len(groups) == (2 if decay else 1)
+        assert groups[-1]["weight_decay"] == 0 and pruner.own["weight"] is groups[-1]["params"][-1]
+        assert sum(len(group["params"]) for group in groups) == 3
+
     def test_penalty_needs_to_know_the_data(self, method: Any) -> None:
         pruner = method(scope=All(), ramp="none").attach(nn.Linear(3, 3), steps=10)
         with pytest.raises(NotPrunable, match="use_data"):

@@ -30,6 +30,14 @@ def attach(
     return pruner
 
 
+def examples(loader: Any) -> int | None:
+    """How many training examples a loader has; None where it does not say."""
+    try:
+        return len(loader.dataset)
+    except (AttributeError, TypeError, NotImplementedError):
+        return None
+
+
 def mask_before_clipping(accelerator: Any, pruner: Pruner) -> None:
     """Let accelerate's clipping mask gradients first, so that the norm counts none of masked
     weights. A second pruner takes the place of the first."""

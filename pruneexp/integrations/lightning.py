@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from pruneexp.integrations import attach, finished
+from pruneexp.integrations import attach, examples, finished
 from pruneexp.pruning import Pruning
 from pruneexp.pruning.attached import NotPrunable
 from pruneexp.pruning.pruner import Pruner
@@ -46,6 +46,7 @@ class PruningCallback(Callback):
             self.recipe, pl_module, steps=int(steps), seed=self.seed, state=self._state
         )
         self.pruner.use(trainer.optimizers[0])
+        self.pruner.use_data(examples(trainer.train_dataloader))
         self._state, self._steps = None, trainer.global_step
 
     def on_before_optimizer_step(
@@ -53,6 +54,7 @@ class PruningCallback(Callback):
     ) -> None:
         assert self.pruner is not None
         self.pruner.after_backward()
+        self.pruner.leave_out(optimizer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *_: Any, **__: Any

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from pruneexp.integrations import attach, finished, mask_before_clipping
+from pruneexp.integrations import attach, examples, finished, mask_before_clipping
 from pruneexp.pruning import Pruning
 from pruneexp.pruning.attached import NotPrunable
 from pruneexp.pruning.pruner import Pruner
@@ -55,12 +55,15 @@ class TrainerPruning(TrainerCallback):
             self.recipe, kwargs["model"], steps=state.max_steps, seed=self.seed, state=saved
         )
         self.pruner.use(getattr(kwargs["optimizer"], "optimizer", kwargs["optimizer"]))
+        self.pruner.use_data(examples(kwargs.get("train_dataloader")))
         mask_before_clipping(self.trainer.accelerator, self.pruner)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.pruner is not None
         if not self.pruner.gradients_ready:
             self.pruner.after_backward()
+        optimiser = kwargs["optimizer"]
+        self.pruner.leave_out(getattr(optimiser, "optimizer", optimiser))
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         assert self.pruner is not None

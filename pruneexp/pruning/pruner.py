@@ -91,11 +91,7 @@ class Pruner:
         def before(*_: Any) -> None:
             if not self.gradients_ready:
                 self.after_backward()
-            if self.skips_step:
-                raise NotPrunable(
-                    "this method leaves out steps, which an optimiser's hook cannot; call "
-                    "after_backward(), ask skips_step, and call after_step() in the loop instead"
-                )
+            self.leave_out(optimiser)
 
         def after(*_: Any) -> None:
             self.after_step()
@@ -126,6 +122,14 @@ class Pruner:
         """Inside, a model in training mode computes what it will after training, for methods that
         draw."""
         return nullcontext()
+
+    def leave_out(self, optimiser: torch.optim.Optimizer) -> None:
+        """Let the optimiser's next step move nothing where the method skips it, for loops that make
+        it anyway: a weight without a gradient stays, and so does what the optimiser knows of it."""
+        if self.skips_step:
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     def penalty(self) -> Tensor | None:
         """What is added to the loss at this step; None for nothing."""

@@ -127,6 +127,25 @@ class StochasticPruner(Pruner):
     def parameters(self) -> Sequence[nn.Parameter]:
         return list(self.own.values())
 
+    def use(self, optimiser: torch.optim.Optimizer) -> None:
+        """Give the optimiser the method's own parameters, unless it has them: in a group without
+        weight decay if there is one, whose rate a scheduler may follow, else in a group of their
+        own."""
+        if all(callable(getattr(optimiser, name, None)) for name in ("train", "eval")):
+            raise NotPrunable(
+                f"{type(optimiser).__name__} is schedule-free: it evaluates an average of weights "
+                "that masks do not reach; use the same optimiser with a schedule"
+            )
+        known = {id(each) for group in optimiser.param_groups for each in group["params"]}
+        missing = [own for own in self.own.values() if id(own) not in known]
+        if not missing:
+            return
+        free = [group for group in optimiser.param_groups if not group.get("weight_decay", 0)]
+        if free:
+            free[-1]["params"] += missing
+        else:
+            optimiser.add_param_group({"params": missing, "weight_decay": 0.0})
+
     def use_data(self, examples: int | None, terms: float = 1.0) -> None:
         self._examples, self._terms = examples, terms
 
