@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "site"
 SETTINGS = ROOT / "docs" / "conf.py"
 # In the order of the sidebar; the rest of a folder follows by name.
-GUIDES = ("choosing", "library", "commands", "extending", "presets", "imagenet")
+GUIDES = ("choosing", "methods", "library", "commands", "extending", "presets", "imagenet")
 BACKGROUND = ("architecture", "format", "log")
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
