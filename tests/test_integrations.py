@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruneexp import Cubic, Gradual
+from pruneexp import L0, All, Cubic, Gradual, RigL, VariationalDropout
 from pruneexp.pruning.pruner import Pruner
 
 RECIPE = Gradual(sparsity=0.75, schedule=Cubic(begin=0.2, end=0.7, interval=1))
@@ -216,3 +216,101 @@ def test_the_trainer_of_transformers_masks_before_it_clips_and_resumes(tmp_path:
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-4"))
     for mine, theirs in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+METHODS = [
+    RigL(sparsity=0.75, interval=2, end=0.8),
+    L0(penalty=1e-3, scope=All()),
+    VariationalDropout(penalty=1e-3, scope=All()),
+]
+
+
+@pytest.mark.parametrize("recipe", METHODS, ids=lambda recipe: recipe.word)
+def test_other_methods_in_lightning(recipe: Any, tmp_path: Path) -> None:
+    """As in a loop by hand: steps that a move replaces move nothing, and the optimiser trains the
+    method's own parameters."""
+    pytest.importorskip("lightning")
+    from lightning.pytorch import LightningModule, Trainer
+
+    from pruneexp.integrations.lightning import PruningCallback
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch: Any, number: int) -> Tensor:
+            torch.manual_seed(number)  # of what is drawn
+            inputs, wanted = batch
+            return nn.functional.mse_loss(self.net(inputs), wanted)
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), 0.5, momentum=0.9)
+
+    batches = torch.utils.data.DataLoader(epoch(), batch_size=None)
+    pruning = PruningCallback(recipe)
+    Trainer(
+        max_steps=STEPS,
+        callbacks=[pruning],
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+    ).fit(module := Module(), batches)
+
+    model = network()
+    pruner = recipe.attach(model, steps=STEPS)
+    optimiser = torch.optim.SGD(model.parameters(), 0.5, momentum=0.9)
+    pruner.use(optimiser)
+    pruner.use_data(examples=8)
+    for step in range(STEPS):
+        inputs, wanted = epoch()[step % 8]
+        torch.manual_seed(step % 8)
+        optimiser.zero_grad()
+        nn.functional.mse_loss(model(inputs), wanted).backward()
+        pruner.after_backward()
+        if not pruner.skips_step:
+            optimiser.step()
+        pruner.after_step()
+    masks = pruner.finish()
+    theirs = {name.removeprefix("net."): mask for name, mask in pruning.masks.items()}
+    assert all(torch.equal(theirs[name], masks[name]) for name in masks)
+    assert all(map(torch.equal, module.parameters(), model.parameters()))
+
+
+@pytest.mark.parametrize("recipe", METHODS[:2], ids=lambda recipe: recipe.word)
+def test_other_methods_in_the_trainer_of_transformers(recipe: Any, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from pruneexp.integrations.transformers import prune
+
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=13, n_positions=8, n_embd=8, n_layer=1, n_head=2, bos_token_id=0
+    )
+    words = torch.randint(13, (80, 8), generator=torch.Generator().manual_seed(2))
+    arguments = transformers.TrainingArguments(
+        tmp_path,
+        max_steps=STEPS,
+        per_device_train_batch_size=8,
+        learning_rate=0.01,
+        save_strategy="no",
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    rows = [{"input_ids": row, "labels": row} for row in words]
+    trainer = transformers.Trainer(
+        transformers.GPT2LMHeadModel(config), arguments, train_dataset=rows
+    )
+    pruning = prune(trainer, recipe)
+    trainer.train()
+    assert pruning.masks
+    weights = dict(trainer.model.named_parameters())
+    assert all(not weights[name][~kept].any() for name, kept in pruning.masks.items())
+    if recipe.word == "rigl":
+        masked = sum(int((~kept).sum()) for kept in pruning.masks.values())
+        every = sum(kept.numel() for kept in pruning.masks.values())
+        assert masked / every == pytest.approx(0.75, abs=0.01)
