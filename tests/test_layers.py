@@ -23,7 +23,7 @@ LAYERS = [
         "cli.console",
     },
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
-    | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes"},
+    | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes", "measure.layer_losses"},
     {"engine.store", "engine.run_folder", "tasks", "models"},
     {"storage"},
     {"pruning"},
@@ -66,8 +66,9 @@ LIGHT = [
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.method", "pruning.gradual", "pruning.sparse_training"),
     *("pruning.found_mask", "pruning.stochastic", "pruning.two_phase"),
+    "pruning.sensitivity",
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
-    *("storage", "storage.archive", "measure.packed_sizes", "report"),
+    *("storage", "storage.archive", "measure.packed_sizes", "measure.layer_losses", "report"),
     *("config.location", "config.read", "config.short_forms", "config.amounts"),
     "pruning.settling",
     *("cli.main", "cli.messages", "cli.commands", "cli.arguments", "cli.hydra_errors", "cli.live"),
@@ -150,6 +151,7 @@ def test_the_report_reads_records_only() -> None:
                     "engine.files",
                 )
                 allowed += ("engine.run_folder", "engine.typed", "engine.outcomes", "printable")
+                allowed += ("measure.layer_losses",)
                 assert other.startswith("report") or other in allowed, f"{name} imports {other}"
 
 

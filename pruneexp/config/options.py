@@ -9,6 +9,7 @@ from pruneexp.config.recipe import Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import launchers
 from pruneexp.pruning import allocation, criterion, schedule, scope, start, structure
+from pruneexp.pruning.sensitivity import Sensitivity
 from pruneexp.training import decay, optimiser
 
 OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
@@ -23,7 +24,7 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "pruning/start": start.OPTIONS,
     "pruning/criterion": criterion.OPTIONS,
     "pruning/structure": structure.OPTIONS,
-    "pruning/allocation": allocation.OPTIONS,
+    "pruning/allocation": (*allocation.OPTIONS, Sensitivity),
     "quantisation": quantisation.OPTIONS,
     "hydra/launcher": launchers.OPTIONS,
 }

@@ -29,7 +29,7 @@ from pruneexp.engine.network import build, setting
 from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Progress, Record
 from pruneexp.engine.run_folder import RunFolder
-from pruneexp.measure import packed
+from pruneexp.measure import packed, sensitivity
 from pruneexp.measure.counts import count_masks, multiply_adds
 from pruneexp.printable import printable
 from pruneexp.storage.pack import longest_notes
@@ -228,7 +228,10 @@ class Stage:
         self.model = build(self.run, self.device)
         check_model(self.model, self.run.task.shape(), self.run.training.batch_size)
         self.run.last.load(self.model, self.run.model, self.ancestors)
-        self.pruner = file_budget.attached(self.run, self.model, self.ancestors, self._notes_room)
+        last = sensitivity.prepared(self.run.last, self.ancestors, self.task)
+        self.pruner = file_budget.attached(
+            self.run, self.model, self.ancestors, self._notes_room, last
+        )
         self.fit = self._fit()
         chosen = self.fit.run()
         testing = Progress(step=self.steps, steps=self.steps, stage="testing")

@@ -12,7 +12,9 @@ from pruneexp.engine.record import FileBudgetMet
 from pruneexp.measure.expected import expected, values_of
 from pruneexp.measure.file_size import FileSize
 from pruneexp.measure.packed_sizes import PackedSizes
+from pruneexp.pruning import Pruning
 from pruneexp.pruning.pruner import Pruner
+from pruneexp.quantisation import Quantisation
 
 if TYPE_CHECKING:
     from pruneexp.engine.lineage import Ancestor
@@ -22,7 +24,11 @@ NEAR = 0.01  # below the budget; a file that is smaller still is told
 
 
 def attached(
-    run: Run, model: nn.Module, ancestors: "Mapping[str, Ancestor]", notes: Callable[[], int]
+    run: Run,
+    model: nn.Module,
+    ancestors: "Mapping[str, Ancestor]",
+    notes: Callable[[], int],
+    last: Pruning | Quantisation,
 ) -> Pruner:
     """What prunes or rounds the network in the run's own stage.
 
@@ -30,10 +36,12 @@ def attached(
         model: with its first weights.
         ancestors: the runs that it is made from, by role.
         notes: gives the bytes that the notes of its file may take, once masks are settled.
+        last: what the run's own stage does, with what was measured for it.
     """
     budget = run.pruning.file_budget()
     by_budget = budget is not None and not run.quantisation.active
-    last = expected(run, model) if by_budget else run.last
+    if by_budget:
+        last = expected(run, model)
     pruner = last.attach(model, steps=run.steps, seed=run.seed, ancestors=ancestors)
     if budget is None or not by_budget:
         return pruner

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pruneexp.config.recipe import Fault, Invalid, Recipe, demand
 from pruneexp.pruning.group import Group
 from pruneexp.pruning.schedule import Schedule
+
+if TYPE_CHECKING:
+    from pruneexp.config.run import Run
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,6 +37,15 @@ class Allocation(Recipe):
             def levels(self, groups, final):
                 return [final / 2, *[final] * (len(groups) - 1)]
     """
+
+    @property
+    def is_known(self) -> bool:
+        """Whether levels follow from shapes alone, or what they follow from has been measured."""
+        return True
+
+    def parents(self, run: "Run") -> "dict[str, Run]":
+        """The runs that must be finished first, by role, such as one whose layers are measured."""
+        return {}
 
     def levels(self, groups: Sequence[Group], final: float) -> list[float]:
         """The final sparsity of each group; of a pool's groups all alike. Raises `Invalid`."""

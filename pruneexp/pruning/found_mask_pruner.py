@@ -46,7 +46,6 @@ class FoundMaskPruner(GradualPruner):
             sparsity=finder.sparsity,
             schedule=OneShot(begin=0.0),
             scope=finder.scope,
-            allocation=finder.allocation,
         )
         super().__init__(model, at_once, steps=steps, seed=seed)
 

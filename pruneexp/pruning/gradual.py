@@ -1,6 +1,6 @@
 """Gradual pruning: a schedule, a score, and the parts that they go with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +18,7 @@ from pruneexp.pruning.structure import Single, Structure
 if TYPE_CHECKING:
     from torch import nn
 
+    from pruneexp.config.run import Run
     from pruneexp.engine.lineage import Ancestor
     from pruneexp.engine.store import Store
     from pruneexp.pruning.pruner import Pruner
@@ -81,6 +82,9 @@ class Gradual(Pruning):
         if (share := self.structure.only_sparsity()) is not None:
             why = f"={self.budget} cannot settle the sparsity of pruning/structure="
             raise Invalid([Fault("budget", why + f"{self.structure.word}, which is {share:g}")])
+        if not self.allocation.is_known:
+            why = f"={self.budget} cannot settle what is measured before training, as with "
+            raise Invalid([Fault("budget", f"{why}pruning/allocation={self.allocation.word}")])
         known = self.budget_values in ("", *values.WORDS)
         demand(self, budget_values=(known, either(values.WORDS)))
         self.sparsity = None
@@ -120,6 +124,9 @@ class Gradual(Pruning):
     def settled(self, store: "Store") -> "Pruning":
         return self if self.start.is_settled else replace(self, start=self.start.settled(store))
 
+    def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
+        return self.start.parents(run, find) | self.allocation.parents(run)
+
     def dial(self) -> Dial:
         if self.sparsity is None:
             return Dial("budget", float(amounts.bytes_of(self.budget)), self.budget)
@@ -145,7 +152,7 @@ class Gradual(Pruning):
         for pool, count in zip(self.allocation.pools(groups), counts, strict=True):
             masked = count * groups[pool[0]].unit
             total += masked
-            known = len(pool) == 1 or count == 0
+            known = (len(pool) == 1 or count == 0) and self.allocation.is_known
             by_group |= {groups[number].name: masked if known else None for number in pool}
         if self.final > 0 and total == 0:
             weights = sum(group.weights for group in groups)

@@ -40,6 +40,9 @@ class GradualPruner(Pruner):
     def __init__(self, model: nn.Module, recipe: Gradual, *, steps: int, seed: int) -> None:
         if type(steps) is not int or steps < 1:
             raise Invalid([Fault("steps", f"takes a whole number above 0, got {steps!r}")])
+        if not recipe.allocation.is_known:
+            why = "is measured before a run is trained; in a loop of your own give increases={...}"
+            raise Invalid([Fault(f"pruning.allocation={recipe.allocation.word}", why)])
         model = unwrapped(model)
         self.recipe = recipe
         self._asked = json.dumps(asked(recipe), sort_keys=True)

@@ -68,6 +68,7 @@ class SparseTraining(Pruning):
             ),
             end=(0 < self.end <= 1, "a fraction of the run in (0, 1]"),
             anneal=(self.anneal in ANNEALS, either(ANNEALS)),
+            allocation=(self.allocation.is_known, "one that is known before training"),
         )
 
     @property

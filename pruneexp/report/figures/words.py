@@ -8,6 +8,7 @@ from pruneexp.report.choice import told
 from pruneexp.report.choice.choose import chooser_of
 from pruneexp.report.data.histories import History
 from pruneexp.report.figures.positions import longest
+from pruneexp.report.figures.sensitivity import most_sensitive
 from pruneexp.report.figures.sizes import AXES, Axis
 from pruneexp.report.format import percent, span
 
@@ -65,6 +66,12 @@ def positions(found: Findings) -> str:
 def _bits(point: Point, encoding: str) -> float:
     file = point.encoded(encoding)
     return 0.0 if file is None else 8 * (file.position_bytes + file.filler_bytes) / point.prunable
+
+
+def sensitivity(found: Findings) -> str:
+    """Of the heat map of layers."""
+    what = "what each layer, pruned alone to a level, adds to the loss on validation"
+    return _sentences([what, most_sensitive(found)])
 
 
 def training(found: Findings) -> str:
