@@ -253,11 +253,16 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
         ),
         (
             ["pruning=none", "pruning.sparsity=0.5"],
-            ["pruning.sparsity is no key with pruning=none; gradual has it"],
+            [
+                "pruning.sparsity is no key with pruning=none; gradual, rigl, set, lottery, "
+                "scratch, variational_dropout and l0 have it"
+            ],
         ),
         (
             ["pruning/schedule=cubik"],
-            ["pruning/schedule takes cubic, linear or one_shot, got cubik (did you mean cubic?)"],
+            [
+                "pruning/schedule takes cubic, linear, one_shot or rounds, got cubik (did you mean cubic?)"
+            ],
         ),
         (
             ["pruning/schedul=cubic"],

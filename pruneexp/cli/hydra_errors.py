@@ -136,9 +136,8 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
         having = [o.word for o in OPTIONS.get(group, ()) if leaf in {f.name for f in fields(o)}]
         if having and is_part(kind):
             has = "have" if len(having) > 1 else "has"
-            return Fault(
-                key, f"is no key with {group}={kind.word}; {' and '.join(having)} {has} it"
-            )
+            words = " and ".join(filter(None, [", ".join(having[:-1]), having[-1]]))
+            return Fault(key, f"is no key with {group}={kind.word}; {words} {has} it")
         if "." not in key:
             return _unknown(key)
         return no_key(key, [item.name for item in fields(kind if is_part(kind) else Run)])
