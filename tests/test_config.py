@@ -261,7 +261,8 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
         (
             ["pruning/schedule=cubik"],
             [
-                "pruning/schedule takes cubic, linear, one_shot or rounds, got cubik (did you mean cubic?)"
+                "pruning/schedule takes cubic, linear, one_shot or rounds, got cubik (did you mean "
+                "cubic?)"
             ],
         ),
         (
