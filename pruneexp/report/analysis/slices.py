@@ -15,7 +15,9 @@ from pruneexp.report.analysis.statistics import SeedModel, scale_of
 if TYPE_CHECKING:
     from pruneexp.report.analysis.findings import Findings
 
-BELOW = 0.02  # a budget may lie this much below the file of the dense model that it is of
+# How far a budget may lie from the file of the dense model that it is of: below it by what a weight
+# takes, above it by a few bytes of notes, where another learning rate was chosen for that model.
+NEAR = 0.02
 LEAST_SEEDS = 2  # of the dense model and of the best
 PAPER = (5.0, 10.0)  # Zhu and Gupta 2017: sparse models of large parents, five to ten times smaller
 
@@ -73,9 +75,9 @@ def _dense(found: "Findings", budget: float, family: str, quantised: str) -> Poi
         if point.kind == "dense"
         and (point.family, point.quantised) == (family, quantised)
         and point.written is not None
-        and budget <= point.written * MEGABYTE <= budget * (1 + BELOW)
+        and abs(point.written * MEGABYTE / budget - 1) <= NEAR
     ]
-    return min(near, key=lambda point: point.written or 0.0, default=None)
+    return min(near, key=lambda p: abs((p.written or 0.0) * MEGABYTE - budget), default=None)
 
 
 def _slice(found: "Findings", budget: float, dense: Point, pruned: Sequence[Point]) -> BudgetSlice:
