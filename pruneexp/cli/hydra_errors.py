@@ -136,7 +136,7 @@ def _about_value(error: OmegaConfBaseException) -> Fault:
         having = [o.word for o in OPTIONS.get(group, ()) if leaf in {f.name for f in fields(o)}]
         if having and is_part(kind):
             has = "have" if len(having) > 1 else "has"
-            words = " and ".join(filter(None, [", ".join(having[:-1]), having[-1]]))
+            words = either(having, "and")
             return Fault(key, f"is no key with {group}={kind.word}; {words} {has} it")
         if "." not in key:
             return _unknown(key)

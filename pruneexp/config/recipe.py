@@ -242,9 +242,10 @@ def numbers(recipe: Recipe) -> Iterator[tuple[str, int | float]]:
     return walk("", asked(recipe))
 
 
-def either(words: Sequence[str]) -> str:
+def either(words: Sequence[str], last: str = "or") -> str:
     """Words as a list: a, b or c."""
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "nothing"
+    parts = filter(None, [", ".join(words[:-1]), words[-1]]) if words else ["nothing"]
+    return f" {last} ".join(parts)
 
 
 def digest(data: Any) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pruneexp.engine import distributed
+from pruneexp.engine.record import COSTS
 from pruneexp.pruning.start import WEIGHTS_OF
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pruneexp.training.fit import Fit
 
 Circumstances = dict[str, str | int | float | None]
-COSTS = ("seconds_a_step", "own_parameters", "peak_bytes")
 STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
 
 

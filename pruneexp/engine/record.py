@@ -266,6 +266,9 @@ class Planned:
     as_it_is: bool = False  # whether it is also asked for with these values, by another point
 
 
+COSTS = ("seconds_a_step", "own_parameters", "peak_bytes")  # of training, among circumstances
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
     """One run that was made to choose a setting of a point on validation.

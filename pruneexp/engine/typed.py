@@ -78,6 +78,7 @@ class Fingerprint:
 
 def typed(kind: type[T], data: Any) -> T:
     """`data` as a dataclass of this kind. Raises TypeError, which names the field."""
+    # mypy: a type of any kind is no Hashable to a cached function.
     value: T = reader(kind)(data, kind.__name__)  # type: ignore[arg-type]
     return value
 

@@ -1,7 +1,7 @@
 """Training under a mask that another run has found, frozen from the first step: lottery tickets,
 and the same masks with new weights."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ from pruneexp.pruning.group import Group, MaskPlan
 from pruneexp.pruning.method import NO_ANCESTORS, Groups, Pruning
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
+from pruneexp.pruning.start import finished
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pruneexp.engine.store import Store
     from pruneexp.models import Model
     from pruneexp.pruning.pruner import Pruner
-    from pruneexp.tasks.shape import Shape
 
 MASK_OF = "mask"  # the role of the run that found the mask
 
@@ -72,13 +72,8 @@ class FoundMask(Pruning):
     def settled(self, store: "Store") -> "Pruning":
         if self.fingerprint or not self.mask:
             return self
-        candidates = store.search(self.mask)
-        if len(candidates) == 1 and candidates[0].status() == "finished":
-            return replace(self, fingerprint=candidates[0].fingerprint)
-        why = f"there is no such run in {store.runs}"
-        if candidates:
-            why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in candidates)
-        raise Invalid([Fault("pruning.mask", f"takes a finished run, got {self.mask}: {why}")])
+        found = finished(store, self.mask, "pruning.mask", "a finished run")
+        return replace(self, fingerprint=found)
 
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
         finder = replace(run, pruning=self._finder(), keep="weights", keep_steps=[])
@@ -94,9 +89,6 @@ class FoundMask(Pruning):
 
     def dial(self) -> Dial | None:
         return None if self.sparsity is None else self._finder().dial()
-
-    def misfits(self, model: "Model", shape: "Shape") -> Iterator[Fault]:
-        yield from ()
 
     def groups(self, model: "nn.Module") -> Groups:
         return self.scope.groups(model)
@@ -124,12 +116,7 @@ class FoundMask(Pruning):
     ) -> "Pruner":
         from pruneexp.pruning.found_mask_pruner import FoundMaskPruner
 
-        if MASK_OF not in ancestors:
-            why = (
-                f"={self.word} takes the mask of a finished run, as ancestors={{{MASK_OF!r}: ...}}"
-            )
-            raise Invalid([Fault("pruning", why)])
-        masks = ancestors[MASK_OF].masks()
+        masks = self.ancestor(ancestors, MASK_OF).masks()
         return FoundMaskPruner(model, self._finder(), masks, steps=steps, seed=seed)
 
     def _label(self) -> list[str]:

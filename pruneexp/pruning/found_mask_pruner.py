@@ -57,10 +57,7 @@ class FoundMaskPruner(GradualPruner):
         Pruner.settle_by(self, size, limit)  # the mask is what it is
 
     def _demand_as_planned(self, masks: dict[str, Tensor]) -> None:
-        for name, found, weight in zip(self.names, self._found, self.weights, strict=True):
-            mask = masks[name]
-            if not torch.equal(mask.cpu(), found.bool().cpu()) or weight[~mask].any():
-                raise NotPrunable(
-                    f"{name}: masked weights are not zero; call after_step() after each step of "
-                    "the optimiser, and change no weights by other means"
-                )
+        for name, found in zip(self.names, self._found, strict=True):
+            if not torch.equal(masks[name].cpu(), found.bool().cpu()):
+                raise NotPrunable(f"{name} has another mask than the one that was found")
+        self._demand_zeros(masks)

@@ -24,7 +24,12 @@ from pruneexp.pruning.attached import (
     unwrapped,
 )
 from pruneexp.pruning.gradual import Gradual
-from pruneexp.pruning.pruner import Pruner, demand_alike
+from pruneexp.pruning.pruner import (
+    Pruner,
+    demand_alike,
+    demand_no_average,
+    demand_same_pruner,
+)
 from pruneexp.pruning.ranking import keep_highest
 from pruneexp.pruning.settling import MaskSize, Settling, least_sparsity
 
@@ -85,11 +90,7 @@ class GradualPruner(Pruner):
         return self.step >= self._last_update
 
     def use(self, optimiser: torch.optim.Optimizer) -> None:
-        if all(callable(getattr(optimiser, name, None)) for name in ("train", "eval")):
-            raise NotPrunable(
-                f"{type(optimiser).__name__} is schedule-free: it evaluates an average of weights "
-                "that masks do not reach; use the same optimiser with a schedule"
-            )
+        demand_no_average(optimiser)
         self._lbfgs = optimiser if isinstance(optimiser, torch.optim.LBFGS) else None
 
     def after_backward(self) -> None:
@@ -330,6 +331,15 @@ class GradualPruner(Pruner):
                     "after each step of the optimiser, and change no weights by other means"
                 )
 
+    def _demand_zeros(self, masks: dict[str, Tensor]) -> None:
+        """Raise `NotPrunable` where a masked weight is not zero."""
+        for name, weight in zip(self.names, self.weights, strict=True):
+            if weight[~masks[name]].any():
+                raise NotPrunable(
+                    f"{name}: masked weights are not zero; call after_step() after each step of "
+                    "the optimiser, and change no weights by other means"
+                )
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "recipe": self._asked,
@@ -349,20 +359,10 @@ class GradualPruner(Pruner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(f"a pruner's state holds {', '.join(own)}; got {', '.join(state)}")
-        for key in ("recipe", "steps", "seed"):
-            if state[key] != own[key]:
-                raise ValueError(
-                    f"the state is of a pruner with {key} {state[key]}, and this one was attached "
-                    f"with {own[key]}; attach it as that one was"
-                )
-        step = state["step"]
-        if type(step) is not int or not 0 <= step <= self.steps:
-            raise ValueError(f"step takes a whole number from 0 to {self.steps}, got {step!r}")
+        demand_same_pruner(state, own, "recipe", "steps", "seed")
         for key in own.keys() & {"kept", "before", "sums"}:
             demand_alike(key, state[key], own[key])
-        self.step = step
+        self.step = state["step"]
         if self._settling:
             self.recipe = replace(self.recipe, sparsity=state["sparsity"])
         for name, kept, before in zip(self.names, self.kept, self.before, strict=True):

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from pruneexp import seeds
 from pruneexp.pruning.replaced_forward import Replaced, instead, plain_forward
+from pruneexp.pruning.stochastic import L0
 from pruneexp.pruning.stochastic_pruner import StochasticPruner
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # Louizos et al. 2018
@@ -19,9 +20,11 @@ SPREAD = 0.01  # of log alpha at the start
 class L0Pruner(StochasticPruner):
     """Draws a gate for each weight and call, and for each occurrence of an embedding."""
 
+    recipe: L0
+
     def _first(self, number: int, weight: Tensor) -> Tensor:
         noise = seeds.generator(self.seed, "gates", number).normal(0, SPREAD, tuple(weight.shape))
-        start = self.recipe.log_alpha  # type: ignore[attr-defined]
+        start = self.recipe.log_alpha
         return start + torch.from_numpy(noise).to(weight)
 
     def _worth(self, name: str) -> Tensor:

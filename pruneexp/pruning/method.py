@@ -67,6 +67,13 @@ class Pruning(Recipe):
         """Put the weights that the run begins with into the fresh network that `model` built."""
         self.starts_from.load(network, model, ancestors)
 
+    def ancestor(self, ancestors: "Mapping[str, Ancestor]", role: str) -> "Ancestor":
+        """The finished run of a role that the method cannot do without."""
+        if role not in ancestors:
+            why = f"={self.word} needs a finished run, as ancestors={{{role!r}: ...}}"
+            raise Invalid([Fault("pruning", why)])
+        return ancestors[role]
+
     def kept_steps(self, steps: int) -> list[int]:
         """The steps of a stage after which the whole state is kept, whatever the run asks, since
         other runs of this method go on from there."""

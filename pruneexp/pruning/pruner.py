@@ -198,6 +198,31 @@ class Pruner:
         )
 
 
+def demand_no_average(optimiser: torch.optim.Optimizer) -> None:
+    """Raise `NotPrunable` for an optimiser that evaluates an average of its own."""
+    if all(callable(getattr(optimiser, name, None)) for name in ("train", "eval")):
+        raise NotPrunable(
+            f"{type(optimiser).__name__} is schedule-free: it evaluates an average of weights that "
+            "masks do not reach; use the same optimiser with a schedule"
+        )
+
+
+def demand_same_pruner(state: dict[str, Any], own: dict[str, Any], *facts: str) -> None:
+    """Raise ValueError for a state with other parts than `own`, of a pruner for which other facts
+    hold, or with a step that there cannot be."""
+    if state.keys() != own.keys():
+        raise ValueError(f"a pruner's state holds {', '.join(own)}; got {', '.join(state)}")
+    for key in facts:
+        if state[key] != own[key]:
+            raise ValueError(
+                f"the state is of a pruner with {key} {state[key]}, and this one was attached "
+                f"with {own[key]}; attach it as that one was"
+            )
+    step, steps = state["step"], own["steps"]
+    if type(step) is not int or not 0 <= step <= steps:
+        raise ValueError(f"step takes a whole number from 0 to {steps}, got {step!r}")
+
+
 def demand_alike(key: str, given: Any, own: dict[str, Tensor]) -> None:
     """Raise ValueError where these are not the same names with tensors of the same kind."""
     if not isinstance(given, dict) or given.keys() != own.keys():

@@ -104,8 +104,7 @@ class Ramp(Schedule):
     def updates(self, steps: int, parts: int = 1) -> list[int]:
         first, last = self.span(steps)
         ends = Schedule.updates(self, steps, parts)
-        interval = self.interval or max(1, min(100, (last - first) // 20))
-        return sorted({*range(first, last, interval), *ends})
+        return sorted({*range(first, last, steps_between(self.interval, last - first)), *ends})
 
     def sparsity(self, final: float, progress: float) -> float:
         initial = min(self.initial_sparsity, final)  # a control of sparsity 0 stays dense
@@ -179,6 +178,12 @@ class Rounds(Schedule):
     def sparsity(self, final: float, progress: float) -> float:
         done = 1 + math.floor(progress * (self.rounds - 1) + 1e-9)
         return 1 - (1 - final) ** (done / self.rounds)
+
+
+def steps_between(interval: int | None, span: int) -> int:
+    """The steps from one update to the next: as many as asked for, else 100, or a twentieth of the
+    span where that is less."""
+    return interval or max(1, min(100, span // 20))
 
 
 def _at(fraction: float, steps: int) -> int:

@@ -14,7 +14,7 @@ from pruneexp.pruning.criterion import Random
 from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.group import Group, MaskPlan
 from pruneexp.pruning.method import NO_ANCESTORS, Groups, Pruning
-from pruneexp.pruning.schedule import OneShot
+from pruneexp.pruning.schedule import OneShot, steps_between
 from pruneexp.pruning.scope import ModelScope, Scope
 from pruneexp.pruning.start import Scratch, Start
 
@@ -85,7 +85,7 @@ class SparseTraining(Pruning):
     def moves(self, steps: int) -> list[int]:
         """The steps at which the mask moves, of a stage of so many."""
         last = int(self.end * steps + 0.5)
-        interval = self.interval or max(1, min(100, last // 20))
+        interval = steps_between(self.interval, last)
         return [] if self.sparsity == 0 else list(range(interval, last + 1, interval))
 
     @property

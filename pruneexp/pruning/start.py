@@ -155,14 +155,8 @@ class FromRun(Trained):
     def settled(self, store: "Store") -> "Start":
         if self.fingerprint:
             return self
-        candidates = store.search(self.run)
-        if len(candidates) == 1 and candidates[0].status() == "finished":
-            return replace(self, fingerprint=candidates[0].fingerprint)
-        why = f"there is no such run in {store.runs}"
-        if candidates:
-            why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in candidates)
-        takes = "takes scratch, dense, torchvision:NAME, a finished run or a file of weights"
-        raise Invalid([Fault("pruning.start", f"{takes}, got {self.run}: {why}")])
+        takes = "scratch, dense, torchvision:NAME, a finished run or a file of weights"
+        return replace(self, fingerprint=finished(store, self.run, "pruning.start", takes))
 
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
         parent = find(self.fingerprint)
@@ -245,6 +239,22 @@ class FromTorchvision(Trained):
     def misfits(self, model: "Model", shape: "Shape") -> Iterator[Fault]:
         if why := model.unlike_torchvision(self.weights, shape):
             yield Fault("start.weights", f"={self.weights}: {why}")
+
+
+def finished(store: "Store", reference: str, key: str, takes: str) -> str:
+    """The fingerprint of a finished run that is named by its name, folder or fingerprint. Raises
+    `Invalid` where there is none, or several.
+
+    Arguments:
+        key, takes: the setting that names it, and what that takes.
+    """
+    candidates = store.search(reference)
+    if len(candidates) == 1 and candidates[0].status() == "finished":
+        return candidates[0].fingerprint
+    why = f"there is no such run in {store.runs}"
+    if candidates:
+        why = "; ".join(f"{folder.path.name} is {folder.status()}" for folder in candidates)
+    raise Invalid([Fault(key, f"takes {takes}, got {reference}: {why}")])
 
 
 OPTIONS: tuple[type[Start], ...] = (Scratch, FromDense, FromRun, FromFile, FromTorchvision)

@@ -12,7 +12,12 @@ from torch import Tensor, distributed, nn
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.pruning.allocation import count
 from pruneexp.pruning.attached import Attached, NotPrunable, unwrapped
-from pruneexp.pruning.pruner import Pruner, demand_alike
+from pruneexp.pruning.pruner import (
+    Pruner,
+    demand_alike,
+    demand_no_average,
+    demand_same_pruner,
+)
 from pruneexp.pruning.ranking import keep_highest
 from pruneexp.pruning.replaced_forward import Replaced
 from pruneexp.pruning.stochastic import Stochastic
@@ -131,11 +136,7 @@ class StochasticPruner(Pruner):
         """Give the optimiser the method's own parameters, unless it has them: in a group without
         weight decay if there is one, whose rate a scheduler may follow, else in a group of their
         own."""
-        if all(callable(getattr(optimiser, name, None)) for name in ("train", "eval")):
-            raise NotPrunable(
-                f"{type(optimiser).__name__} is schedule-free: it evaluates an average of weights "
-                "that masks do not reach; use the same optimiser with a schedule"
-            )
+        demand_no_average(optimiser)
         known = {id(each) for group in optimiser.param_groups for each in group["params"]}
         missing = [own for own in self.own.values() if id(own) not in known]
         if not missing:
@@ -233,19 +234,9 @@ class StochasticPruner(Pruner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(f"a pruner's state holds {', '.join(own)}; got {', '.join(state)}")
-        for key in ("recipe", "steps"):
-            if state[key] != own[key]:
-                raise ValueError(
-                    f"the state is of a pruner with {key} {state[key]}, and this one was attached "
-                    f"with {own[key]}; attach it as that one was"
-                )
-        step = state["step"]
-        if type(step) is not int or not 0 <= step <= self.steps:
-            raise ValueError(f"step takes a whole number from 0 to {self.steps}, got {step!r}")
+        demand_same_pruner(state, own, "recipe", "steps")
         self.take(state)
-        self.step = step
+        self.step = state["step"]
 
     @torch.no_grad()
     def take(self, state: dict[str, Any]) -> None:

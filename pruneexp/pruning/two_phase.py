@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Dial, Fault, Invalid, demand
+from pruneexp.config.recipe import Dial, demand
 from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.group import Group
 from pruneexp.pruning.method import NO_ANCESTORS, Dense, Groups, Pruning
@@ -103,10 +103,7 @@ class TwoPhase(Pruning):
     ) -> "Pruner":
         from pruneexp.pruning.two_phase_pruner import TwoPhasePruner
 
-        if LEVELS_OF not in ancestors:
-            why = f"={self.word} takes the weights of a dense run, as "
-            raise Invalid([Fault("pruning", f"{why}ancestors={{{LEVELS_OF!r}: ...}}")])
-        dense = dict(ancestors[LEVELS_OF].network().named_parameters())
+        dense = dict(self.ancestor(ancestors, LEVELS_OF).network().named_parameters())
         return TwoPhasePruner(model, self, dense, steps=steps, seed=seed)
 
     def label(self) -> str:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from pruneexp.pruning.attached import NotPrunable
 from pruneexp.pruning.replaced_forward import Replaced, instead, plain_forward
+from pruneexp.pruning.stochastic import VariationalDropout
 from pruneexp.pruning.stochastic_pruner import StochasticPruner
 
 TINY = 1e-8
@@ -20,15 +21,17 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class VariationalDropoutPruner(StochasticPruner):
     """Draws outputs of layers with the mean and the deviation that noise on the weights gives."""
 
+    recipe: VariationalDropout
+
     def _first(self, number: int, weight: Tensor) -> Tensor:
-        return torch.full_like(weight, self.recipe.log_variance)  # type: ignore[attr-defined]
+        return torch.full_like(weight, self.recipe.log_variance)
 
     def log_alpha(self, name: str) -> Tensor:
         """Of each weight the logarithm of its noise's variance over its square."""
         return self.own[name] - torch.log(self.weights[name].square() + TINY)
 
     def _worth(self, name: str) -> Tensor:
-        return self.recipe.threshold - self.log_alpha(name)  # type: ignore[attr-defined]
+        return self.recipe.threshold - self.log_alpha(name)
 
     def _cost(self, name: str) -> Tensor:
         """The divergence from the prior, of all weights of a tensor."""

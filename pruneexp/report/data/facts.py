@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pruneexp.engine import files
 from pruneexp.engine.record import (
     BYTES_VERSION,
+    COSTS,
     LARGEST_VALUE,
     LATENCY_VERSION,
     MEGABYTE,
@@ -22,7 +23,6 @@ from pruneexp.engine.record import (
 from pruneexp.engine.typed import typed
 from pruneexp.report.data.published_rows import Published, published
 
-COSTS = ("seconds_a_step", "own_parameters", "peak_bytes")  # of circumstances
 VERSIONS = ("pruneexp", "torch", "python", "device", "threads")  # of circumstances, for the page
 
 

@@ -33,7 +33,7 @@ def positions(found: Findings) -> Figure | None:
     axes = figure.add_subplot()
     kept = [1 - point.sparsity for point in curve]
     for encoding, (words, colour, dashes) in LOOKS.items():
-        bits = [_bits(point, encoding) for point in curve]
+        bits = [position_bits(point, encoding) for point in curve]
         band = {"lw": 7.0, "alpha": 0.4, "zorder": 1.8}
         line = {"lw": 1.3, "marker": "o", "markersize": 3}
         look = band if encoding == "auto" else line
@@ -73,10 +73,10 @@ def longest(found: Findings) -> list[Point]:
 
 def _has_a_place(point: Point) -> bool:
     """On axes of powers: some weights are kept, and their positions take something."""
-    return point.sparsity < 1 and point.prunable > 0 and _bits(point, "auto") > 0
+    return point.sparsity < 1 and point.prunable > 0 and position_bits(point, "auto") > 0
 
 
-def _bits(point: Point, encoding: str) -> float:
+def position_bits(point: Point, encoding: str) -> float:
     """Of positions and fillers, a prunable weight; an encoding that was refused has no line."""
     file = point.encoded(encoding)
     size = 0.0 if file is None else file.position_bytes + file.filler_bytes

@@ -1,13 +1,15 @@
 """What the figures show, in words, for those who cannot see them: what is drawn, and what comes out
 of it."""
 
+import math
+
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
 from pruneexp.report.analysis.slices import slices, verdict
 from pruneexp.report.choice import told
 from pruneexp.report.choice.choose import chooser_of
 from pruneexp.report.data.histories import History
-from pruneexp.report.figures.positions import longest
+from pruneexp.report.figures.positions import longest, position_bits
 from pruneexp.report.figures.sensitivity import most_sensitive
 from pruneexp.report.figures.sizes import AXES, Axis
 from pruneexp.report.format import percent, span
@@ -54,18 +56,13 @@ def positions(found: Findings) -> str:
     if curve:
         last = curve[-1]
         others = [
-            f"{_bits(last, encoding):.2g} in {words}"
+            f"{position_bits(last, encoding):.2g} in {words}"
             for encoding, words in PAPER_ENCODINGS.items()
-            if _bits(last, encoding)
+            if not math.isnan(position_bits(last, encoding))
         ]
         beside = f", against {' and '.join(others)}" if others else ""
-        parts.append(f"at {percent(last.sparsity)} {_bits(last, 'auto'):.2g} bits{beside}")
+        parts.append(f"at {percent(last.sparsity)} {position_bits(last, 'auto'):.2g} bits{beside}")
     return _sentences(parts)
-
-
-def _bits(point: Point, encoding: str) -> float:
-    file = point.encoded(encoding)
-    return 0.0 if file is None else 8 * (file.position_bytes + file.filler_bytes) / point.prunable
 
 
 def sensitivity(found: Findings) -> str:
