@@ -11,7 +11,8 @@ from pruneexp.config.recipe import Invalid
 from pruneexp.engine.execute import execute
 from pruneexp.engine.lineage import Ancestor, parents, settle
 from pruneexp.engine.record import MASKS, WEIGHTS
-from pruneexp.pruning import Gradual, Lottery, NewWeights, Pruning
+from pruneexp.models import MobileNetV1
+from pruneexp.pruning import L0, Gradual, Lottery, NewWeights, Pruning
 from pruneexp.pruning.found_mask_pruner import FoundMaskPruner
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.scope import All
@@ -145,6 +146,24 @@ class TestAnotherRun:
             FoundMaskPruner(nn.Sequential(nn.Linear(5, 3)), recipe, masks, steps=1)
         with pytest.raises(Invalid, match=r"0\.weight has a mask of shape none there"):
             FoundMaskPruner(nn.Sequential(nn.Linear(4, 3)), recipe, {}, steps=1)
+
+    def test_a_run_of_another_architecture_is_refused_before_training(self, tiny: Make) -> None:
+        source = execute(tiny(Gradual(sparsity=0.6, schedule=SCHEDULE)), say=silent)
+        for method in (Lottery(mask=source.name), NewWeights(mask=source.name)):
+            run = tiny(method, model=MobileNetV1(width=0.2, layout="small"))
+            with pytest.raises(Invalid, match=r"pruning.mask=.* does not fit the model"):
+                execute(run, say=silent)
+
+    def test_a_mask_that_was_taken_itself_is_refused(self, tiny: Make) -> None:
+        """Its run began with other weights than those that its mask was found for."""
+        source = execute(tiny(NewWeights(sparsity=0.6, schedule=SCHEDULE)), say=silent)
+        with pytest.raises(Invalid, match="has its mask from another run; take that one"):
+            parents(settle(tiny(Lottery(mask=source.name))))
+
+    def test_a_threshold_that_was_moved_gives_its_mask(self, tiny: Make) -> None:
+        source = execute(tiny(L0(sparsity=0.6)), say=silent)
+        record = execute(tiny(Lottery(mask=source.name)), say=silent)
+        assert record.counts.groups == source.counts.groups
 
     def test_a_ticket_needs_first_weights(self, tiny: Make) -> None:
         from pruneexp.pruning.start import FromDense

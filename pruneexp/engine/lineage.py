@@ -110,17 +110,20 @@ class Ancestor:
             state = self.state(step)
             initial_weights.load_state(network, state["model"], f"{self.folder.path} step {step}")
 
-    def load_first(self, network: "nn.Module", purpose: str) -> None:
+    def load_first(self, network: "nn.Module", purpose: str, key: str) -> None:
         """Put fresh weights into a network, drawn for a purpose from this run's seed: "initial
-        weights" are those that it began with itself."""
+        weights" are those that it began with itself. Raises `Invalid`, under this key, for another
+        network."""
         import torch
 
         from pruneexp import seeds
+        from pruneexp.engine import initial_weights
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.draw(self.run.seed, purpose))
             fresh = self.run.model.build(self.run.task.shape())
-        network.load_state_dict(fresh.state_dict())
+        source = f"{purpose} of {self.folder.path}"
+        initial_weights.load_state(network, fresh.state_dict(), source, key)
 
     def state(self, step: int) -> dict[str, Any]:
         """All that the run was after `step` steps: model, optimiser, pruner and so on."""

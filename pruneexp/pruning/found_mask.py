@@ -82,6 +82,9 @@ class FoundMask(Pruning):
             if not finder.pruning.prunes:
                 why = f"={self.fingerprint} is a dense run, which has no mask"
                 raise Invalid([Fault("pruning.mask", why)])
+            if isinstance(finder.pruning, FoundMask):
+                why = f"={self.fingerprint} has its mask from another run; take that one"
+                raise Invalid([Fault("pruning.mask", why)])
         return {MASK_OF: finder}
 
     def at(self, sparsity: float) -> "Pruning":
@@ -148,7 +151,7 @@ class Lottery(FoundMask):
         if finder.pruning.starts_from.word != "scratch":
             why = "began with trained weights; a lottery ticket needs those of a fresh network"
             raise Invalid([Fault("pruning.mask", f"={self.fingerprint} {why}")])
-        if self.rewind >= finder.steps:
+        if self.rewind and self.rewind >= finder.steps:
             takes = f"takes fewer steps than the {finder.steps:,} of the run that finds the mask"
             raise Invalid([Fault("pruning.rewind", f"{takes}, got {self.rewind:,}")])
         if self.rewind:
@@ -162,7 +165,7 @@ class Lottery(FoundMask):
         if self.rewind:
             ancestors[MASK_OF].load(network, self.rewind)
         else:
-            ancestors[MASK_OF].load_first(network, "initial weights")
+            ancestors[MASK_OF].load_first(network, "initial weights", "pruning.mask")
 
     def first_state(self, ancestors: "Mapping[str, Ancestor]") -> "dict[str, Any] | None":
         return ancestors[MASK_OF].state(self.rewind) if self.rewind else None
@@ -194,7 +197,7 @@ class NewWeights(FoundMask):
     def load(
         self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
     ) -> None:
-        ancestors[MASK_OF].load_first(network, "new weights")
+        ancestors[MASK_OF].load_first(network, "new weights", "pruning.mask")
 
     def label(self) -> str:
         return "-".join([*self._label(), *([f"x{self.times}"] if self.times > 1 else [])])

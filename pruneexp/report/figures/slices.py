@@ -32,14 +32,17 @@ def draw(found: Findings) -> Figure | None:
     axes.set_xscale("log")
     powers(axes.xaxis, 0.95, 1.05 * max(rung.times for one in made for rung in one.rungs), _number)
     axes.set_xlabel("the parent's weights, as a multiple of the dense model of the same bytes")
-    axes.set_ylabel(f"test {found.metric.label}")
-    if not found.metric.higher_is_better:
+    better = "" if found.metric.higher_is_better else ", better upwards"
+    axes.set_ylabel(f"test {found.metric.label}{better}")
+    if better:
         axes.invert_yaxis()
     axes.plot([], [], marker=square, color=dense, ls="none", label="dense, not pruned")
     axes.plot([], [], marker="o", ms=11, mfc="none", mec=GREY, ls="none", label="best (validation)")
     bare(axes)
     axes.legend(frameon=False, fontsize=8.5)
-    says = f"each line: models whose files have equal bytes, {found.seeds}; bars: 95 % t intervals"
+    says = f"each line: models whose files have equal bytes, {found.seeds} each"
+    if any(rung.point.test_half is not None for one in made for rung in one.rungs):
+        says += "; bars: 95 % t intervals"
     title(axes, found.title, says)
     return figure
 
