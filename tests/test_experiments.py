@@ -23,6 +23,11 @@ from pruneexp.tasks.pictures import FashionMNIST, ImageNet
 from tests.conftest import silent
 from tests.test_archives import write_fashion_mnist
 
+LARGE = {  # of which a few points take ten seconds and more
+    *("ablation_start", "budget", "figure2", "methods_lstm_small", "quantised_lstm_small"),
+    *("quantised_small", "resnet50_magnitude", "resnet50_random", "state_of_sparsity_resnet50"),
+    *("state_of_sparsity_resnet50_small", "table1"),
+}
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
@@ -92,12 +97,17 @@ def thin(model: Model) -> Model:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_point_is_another_run_and_takes_a_step(
-    experiment: str, data: Path, tmp_path: Path
-) -> None:
+def test_every_point_is_another_run(experiment: str) -> None:
     made = runs(experiment)
     assert len({name(run) for run in made}) == len(made)
     assert all(run.title for run in made)
+
+
+@pytest.mark.parametrize(
+    "experiment", [pytest.param(e, marks=[pytest.mark.slow] * (e in LARGE)) for e in EXPERIMENTS]
+)
+def test_points_take_a_step(experiment: str, data: Path, tmp_path: Path) -> None:
+    made = runs(experiment)
     for run in made[:: max(1, len(made) // 3)]:
         ready = little(run, data, tmp_path)
         record = execute(ready, say=silent)

@@ -99,7 +99,7 @@ class TestFirstWeights:
         run = tiny(Lottery(sparsity=0.8, schedule=SCHEDULE, rewind=4))
         own = self.first(run)
         state = run.store.folder(execute(finder(run), say=silent).name).state(4)
-        from pruneexp.training.fit import unpack
+        from pruneexp.training.checkpoint import unpack
 
         kept = unpack(state)["model"]
         assert all(torch.equal(own[name], kept[name]) for name in kept)

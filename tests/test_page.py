@@ -105,6 +105,7 @@ class TestFile:
         assert inside is not None
         assert "</script><script>" in json.loads(inside[1])["series"][0]
 
+    @pytest.mark.slow
     def test_a_thousand_runs_stay_below_three_megabytes(self, results: Results) -> None:
         for level in range(200):
             for seed in range(5):

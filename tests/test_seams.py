@@ -31,7 +31,8 @@ from pruneexp.pruning.schedule import Linear, OneShot
 from pruneexp.pruning.scope import All, ModelScope
 from pruneexp.pruning.start import FromDense, FromRun
 from pruneexp.pruning.structure import Blocks, NOfM
-from pruneexp.training.fit import Stopped, unpack
+from pruneexp.training.checkpoint import unpack
+from pruneexp.training.fit import Stopped
 from pruneexp.training.optimiser import SGD
 from tests.conftest import After, Make, silent, tiny_gradual
 

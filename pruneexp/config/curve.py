@@ -16,6 +16,7 @@ from pruneexp.engine.record import Curve, DialValue, Size, Trait
 NEED_THEIR_NAME = ("scope",)
 # What takes the place of a sparsity, and the sparsity that it leaves open: points of one curve.
 SETTLED = ("pruning.budget", "pruning.sparsity")
+TAUGHT = {"dense": "taught by a dense model", "run": "taught by another run"}
 ROUNDED = {"rounding": "after training"}  # words that a reader understands better
 
 
@@ -98,6 +99,10 @@ def _traits(run: Run, sizes: list[Size], quantised: str) -> Iterator[Trait]:
         for key, value, is_option in _settings("quantisation", asked(run.quantisation)):
             if key not in ("quantisation", "quantisation.values"):
                 yield _trait(key, "quantisation", value, is_option)
+    if run.distillation.active:
+        for key, value, is_option in _settings("distillation", asked(run.distillation)):
+            words = TAUGHT[value] if is_option else None
+            yield _trait(key, "distillation", value, is_option, words=words)
     for key, value, is_option in _settings("training", asked(run.training)):
         yield _trait(key, "training", value, is_option, goes_with_size=True)
     for key, value, is_option in _settings("task", asked(run.task)):

@@ -4,7 +4,7 @@
 from dataclasses import fields
 from functools import cache
 
-from pruneexp import models, pruning, quantisation, tasks, training
+from pruneexp import distillation, models, pruning, quantisation, tasks, training
 from pruneexp.config.recipe import Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import launchers
@@ -26,6 +26,7 @@ OPTIONS: dict[str, tuple[type[Recipe], ...]] = {
     "pruning/structure": structure.OPTIONS,
     "pruning/allocation": (*allocation.OPTIONS, Sensitivity),
     "quantisation": quantisation.OPTIONS,
+    "distillation": distillation.OPTIONS,
     "hydra/launcher": launchers.OPTIONS,
 }
 

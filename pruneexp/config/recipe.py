@@ -25,7 +25,7 @@ class Fault:
 
     def under(self, prefix: str) -> "Fault":
         """The same fault of a recipe that is a part of another one."""
-        return Fault(f"{prefix}.{self.key}" if prefix else self.key, self.message)
+        return Fault(".".join(filter(None, [prefix, self.key])), self.message)
 
     def __str__(self) -> str:
         return f"{self.key}{'' if self.message.startswith('=') else ' '}{self.message}"
@@ -187,7 +187,8 @@ def filled(cls: type[Recipe], data: dict[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in data.items() if key not in ("option", "revision")}
     for item in fields(cls):
         if item.name not in values and "before" in item.metadata:
-            values[item.name] = item.metadata["before"]
+            before = item.metadata["before"]
+            values[item.name] = asked(before) if isinstance(before, Recipe) else before
     return values
 
 

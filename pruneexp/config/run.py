@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pruneexp import models, tasks, training
 from pruneexp.config import amounts
 from pruneexp.config.recipe import Fault, Recipe, added, asked, demand, digest, either, here
+from pruneexp.distillation import Distillation
 from pruneexp.engine.store import Store
 from pruneexp.pruning import Pruning
 from pruneexp.quantisation import Quantisation
 
+NO_TEACHER = Distillation()  # what runs had before there was a choice
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -26,6 +28,7 @@ class Run(Recipe):
         task, model, training, pruning: what is learned by which network, how long and how fast,
             and how it is pruned.
         quantisation: a last stage with fewer bits a value; none by default.
+        distillation: a teacher beside the labels; none by default.
         budget: what the packed file may take, such as 200kB, instead of a sparsity or, for a dense
             run, of a width or hidden size.
         nonzero: how many weights may be kept, such as 50k, likewise.
@@ -47,6 +50,9 @@ class Run(Recipe):
     training: training.Training
     pruning: Pruning
     quantisation: Quantisation = field(default_factory=Quantisation)
+    distillation: Distillation = field(
+        default_factory=Distillation, metadata={"before": NO_TEACHER}
+    )
     # Both are taken up by `engine.lineage.settle`; a settled run has neither.
     budget: str = added(default="", before="")
     nonzero: str = added(default="", before="")
@@ -66,7 +72,7 @@ class Run(Recipe):
     def __post_init__(self) -> None:
         demand(
             self,
-            *_misfits(self.model, self.task, self.pruning),
+            *_misfits(self.model, self.task, self.pruning, self.distillation),
             *_unrounded(self.quantisation, self.training),
             *_amounts(self.budget, self.nonzero),
             model=(_fits(self.model, self.task), f"{_networks(self.task)} with this task"),
@@ -88,6 +94,10 @@ class Run(Recipe):
         whole = all(type(step) is int and step >= 0 for step in self.keep_steps)
         within = not most or all(step <= most for step in self.keep_steps)
         return whole and within, f"a list of steps from 0 to {most}"
+
+    def untaught(self) -> "Run":
+        """The same run without a teacher."""
+        return replace(self, distillation=Distillation())
 
     @property
     def store(self) -> Store:
@@ -116,7 +126,10 @@ def _fits(model: models.Model | None, task: tasks.Task | None) -> bool:
 
 
 def _misfits(
-    model: models.Model | None, task: tasks.Task | None, pruned: Pruning | None
+    model: models.Model | None,
+    task: tasks.Task | None,
+    pruned: Pruning | None,
+    taught: Distillation | None,
 ) -> Iterator[Fault]:
     """What the parts, each right by itself, cannot be together."""
     if model is None or task is None or not _fits(model, task):
@@ -125,6 +138,8 @@ def _misfits(
     yield from (fault.under("model") for fault in model.misfits(shape))
     if pruned is not None:
         yield from (fault.under("pruning") for fault in pruned.misfits(model, shape))
+    if taught is not None:
+        yield from (fault.under("distillation") for fault in taught.misfits(model, shape))
 
 
 def _amounts(budget: str, nonzero: str) -> Iterator[Fault]:
@@ -164,5 +179,7 @@ def name(run: Run) -> str:
     if not run.pruning.starts_from.is_settled:
         raise ValueError("the run has no name yet: engine.lineage.settle(run) looks up its start")
     last = f"-{run.quantisation.label()}" if run.quantisation.active else ""
-    words = f"{run.model.label()}-{run.task.label()}-{run.pruning.label()}{last}-seed{run.seed}"
+    taught = f"-{run.distillation.label()}" if run.distillation.active else ""
+    method = f"{run.pruning.label()}{taught}{last}"
+    words = f"{run.model.label()}-{run.task.label()}-{method}-seed{run.seed}"
     return re.sub(r"[^\w.-]+", "_", words)[:150] + f"-{fingerprint(run)}"

@@ -35,7 +35,8 @@ from pruneexp.printable import printable
 from pruneexp.storage.pack import longest_notes
 from pruneexp.tasks.loaded import LoadedTask
 from pruneexp.tasks.shape import check_model
-from pruneexp.training.fit import Fit, Stopped, unpack
+from pruneexp.training.checkpoint import unpack
+from pruneexp.training.fit import Fit, Stopped
 
 PATIENCE = 0.5  # seconds between two tries to get a folder that another process holds
 
@@ -299,6 +300,7 @@ class Stage:
             keep=self.folder.save_state,
             watch=self._watch,
             stop=self.caller.stop,
+            teacher=self.run.distillation.teacher(self.ancestors, self.device),
         )
         if self.saved is None and self.run.last is self.run.pruning:
             fit.begin_with(self.run.pruning.first_state(self.ancestors))

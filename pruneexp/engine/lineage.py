@@ -1,6 +1,5 @@
 """The runs that a run is made from: looked up, by role, and found finished."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,12 @@ def settle(run: Run) -> Run:
         run = settle(read(composed))
         print(name(run))
     """
-    run = replace(run, task=run.task.settled(), pruning=run.pruning.settled(run.store))
+    run = replace(
+        run,
+        task=run.task.settled(),
+        pruning=run.pruning.settled(run.store),
+        distillation=run.distillation.settled(run.store),
+    )
     if run.budget or run.nonzero:
         from pruneexp.measure.fitting import fitted  # imports torch
 
@@ -51,7 +55,7 @@ def demand_ready(run: Run) -> None:
 
 def parents(run: Run) -> dict[str, Run]:
     """The runs that must be finished before this one, by role: "weights" is the one whose weights
-    it begins with; a method may know others, such as a mask or a teacher."""
+    it begins with, "teacher" one that it learns from; a method may know others, such as a mask."""
 
     def find(reference: str) -> Run:
         folder = run.store.find(reference)
@@ -66,11 +70,9 @@ def parents(run: Run) -> dict[str, Run]:
             training=_where(parent.training, run.training),
         )
 
-    stages: list[Callable[[Run, Callable[[str], Run]], dict[str, Run]]] = [
-        run.quantisation.parents,
-        run.pruning.parents,
-    ]
-    return next(filter(None, (stage(run, find) for stage in stages)), {})
+    if run.quantisation.active:
+        return run.quantisation.parents(run, find)
+    return {**run.pruning.parents(run, find), **run.distillation.parents(run, find)}
 
 
 def _where(recipe: Any, given: Recipe) -> Any:
@@ -127,7 +129,7 @@ class Ancestor:
 
     def state(self, step: int) -> dict[str, Any]:
         """All that the run was after `step` steps: model, optimiser, pruner and so on."""
-        from pruneexp.training.fit import unpack
+        from pruneexp.training.checkpoint import unpack
 
         return unpack(self.folder.state(step))
 

@@ -12,7 +12,7 @@ from pruneexp.pruning.group import Group, MaskPlan
 from pruneexp.pruning.method import NO_ANCESTORS, Groups, Pruning
 from pruneexp.pruning.schedule import Cubic, Schedule
 from pruneexp.pruning.scope import ModelScope, Scope
-from pruneexp.pruning.start import finished
+from pruneexp.pruning.start import finished, made_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +76,7 @@ class FoundMask(Pruning):
         return replace(self, fingerprint=found)
 
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
-        finder = replace(run, pruning=self._finder(), keep="weights", keep_steps=[])
+        finder = made_for(run, self._finder())
         if self.fingerprint:
             finder = find(self.fingerprint)
             if not finder.pruning.prunes:

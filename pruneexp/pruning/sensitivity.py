@@ -9,7 +9,7 @@ from pruneexp.config.recipe import Fault, Invalid, demand, either
 from pruneexp.measure.layer_losses import SENSITIVITY_OF
 from pruneexp.pruning.allocation import Allocation, count
 from pruneexp.pruning.group import Group
-from pruneexp.pruning.method import Dense
+from pruneexp.pruning.start import dense_of
 
 if TYPE_CHECKING:
     from pruneexp.config.run import Run
@@ -54,7 +54,7 @@ class Sensitivity(Allocation):
         return bool(self.increases)
 
     def parents(self, run: "Run") -> "dict[str, Run]":
-        return {SENSITIVITY_OF: replace(run, pruning=Dense(), keep="weights", keep_steps=[])}
+        return {SENSITIVITY_OF: dense_of(run)}
 
     def levels(self, groups: Sequence[Group], final: float) -> list[float]:
         most = self.tried[-1]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pruneexp.engine.lineage import Ancestor
     from pruneexp.engine.store import Store
     from pruneexp.models import Model
+    from pruneexp.pruning import Pruning
     from pruneexp.tasks.shape import Shape
 
 WEIGHTS_OF = "weights"  # the role of the run whose weights a run begins with
@@ -114,9 +115,7 @@ class FromDense(Trained):
     word: ClassVar[str] = "dense"
 
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
-        from pruneexp.pruning import Dense
-
-        return {WEIGHTS_OF: replace(run, pruning=Dense(), keep="weights", keep_steps=[])}
+        return {WEIGHTS_OF: dense_of(run)}
 
     def load(
         self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
@@ -239,6 +238,20 @@ class FromTorchvision(Trained):
     def misfits(self, model: "Model", shape: "Shape") -> Iterator[Fault]:
         if why := model.unlike_torchvision(self.weights, shape):
             yield Fault("start.weights", f"={self.weights}: {why}")
+
+
+def made_for(run: "Run", pruning: "Pruning") -> "Run":
+    """The run of the same configuration with another method that this one needs: it keeps its
+    weights, and it learns from the labels alone, since a teacher is of the run that asked for
+    it."""
+    return replace(run.untaught(), pruning=pruning, keep="weights", keep_steps=[])
+
+
+def dense_of(run: "Run") -> "Run":
+    """The dense run of the same configuration, for one that needs it."""
+    from pruneexp.pruning import Dense
+
+    return made_for(run, Dense())
 
 
 def finished(store: "Store", reference: str, key: str, takes: str) -> str:

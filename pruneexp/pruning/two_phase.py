@@ -1,15 +1,16 @@
 """The two-phase ramp of Narang et al. 2017: thresholds on weights that rise slowly, then faster."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from pruneexp.config.recipe import Dial, demand
 from pruneexp.pruning.gradual import Gradual
 from pruneexp.pruning.group import Group
-from pruneexp.pruning.method import NO_ANCESTORS, Dense, Groups, Pruning
+from pruneexp.pruning.method import NO_ANCESTORS, Groups, Pruning
 from pruneexp.pruning.schedule import Linear
 from pruneexp.pruning.scope import ModelScope, Scope
+from pruneexp.pruning.start import dense_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,7 +78,7 @@ class TwoPhase(Pruning):
         return risen / (slow + FASTER * fast)
 
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
-        return {LEVELS_OF: replace(run, pruning=Dense(), keep="weights", keep_steps=[])}
+        return {LEVELS_OF: dense_of(run)}
 
     def dial(self) -> Dial:
         return Dial("quantile", self.quantile, f"quantile {self.quantile:g}")

@@ -148,17 +148,25 @@ class Classification(LoadedTask):
         return list(zip(pictures.chunk(count), labels.chunk(count), strict=True))
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        batch = self._moved(batch)
+        scores, carry = self.scores(model, batch, carry)
+        return self.loss_from_scores(model, scores, batch), carry
+
+    def scores(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Any, Carry]:
+        pictures, _ = self._moved(batch)
+        return model(pictures), None
+
+    def loss_from_scores(self, model: nn.Module, scores: Any, batch: Batch) -> Tensor:
         """A network that returns (scores, auxiliary scores) says in `auxiliary` what the loss of
         the latter weighs."""
-        pictures, labels = self._moved(batch)
+        _, labels = self._moved(batch)
         smoothing = self.setting.label_smoothing
-        scores = model(pictures)
         if not isinstance(scores, tuple):
-            return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing), None
+            return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing)
         losses = [
             nn.functional.cross_entropy(each, labels, label_smoothing=smoothing) for each in scores
         ]
-        return losses[0] + _auxiliary(model) * losses[1], None
+        return losses[0] + _auxiliary(model) * losses[1]
 
     def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
         """Of single pictures, with classes that are drawn."""

@@ -83,12 +83,20 @@ class LanguageModelling(LoadedTask):
             yield words, after, step % epoch == 0
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        words, after, epoch_begins = batch
+        scores, carry = self.scores(model, batch, carry)
+        return self.loss_from_scores(model, scores, batch), carry
+
+    def scores(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
+        words, _, epoch_begins = batch
         scores, state = model(words, None if epoch_begins else carry)
+        return scores, _detached(state)
+
+    def loss_from_scores(self, model: nn.Module, scores: Tensor, batch: Batch) -> Tensor:
+        words, after, _ = batch
         loss = nn.functional.cross_entropy(
             scores.flatten(0, 1), after.flatten(), label_smoothing=self.setting.label_smoothing
         )
-        return loss * len(words), _detached(state)
+        return loss * len(words)
 
     def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
         """Of single stretches of `training.unroll` words, each read from the beginning, with words

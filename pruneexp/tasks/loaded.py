@@ -95,6 +95,17 @@ class LoadedTask:
         """What is differentiated, and what the next step starts from."""
         raise NotImplementedError(f"{type(self).__name__} does not say how")
 
+    def scores(self, model: nn.Module, batch: Any, carry: Carry) -> tuple[Any, Carry]:
+        """The scores of classes that `loss` is worked out from, in the last dimension, and what the
+        next step starts from; a network may give auxiliary scores in a tuple after them. Asked
+        only where a teacher's scores count beside the labels (`distillation`)."""
+        why = "needs the scores of classes, which this task does not give"
+        raise Invalid([Fault("distillation", why)])
+
+    def loss_from_scores(self, model: nn.Module, scores: Any, batch: Any) -> Tensor:
+        """What `loss` makes of these scores."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how")
+
     def example_losses(self, model: nn.Module, count: int) -> Iterator[Tensor]:
         """The loss of each of the first training examples, one after the other and with a graph of
         its own, where targets can be drawn with the chances that the model gives them: of a

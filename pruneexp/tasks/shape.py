@@ -37,6 +37,7 @@ class Shape:
     """
 
     unit: ClassVar[str] = "example"  # what multiply-adds and milliseconds are counted for
+    gives_classes: ClassVar[bool] = False  # whether a network's outputs are scores of classes
 
     def example(self, batch: int = 1, length: int = 1) -> "tuple[Tensor, ...]":
         """Inputs of one call, always the same: `batch` examples, each of `length` units where an
@@ -129,6 +130,7 @@ class ImageShape(Shape):
     """
 
     unit: ClassVar[str] = "picture"
+    gives_classes: ClassVar[bool] = True
     channels: int
     pixels: int
     classes: int
@@ -168,6 +170,7 @@ class TextShape(Shape):
     """
 
     unit: ClassVar[str] = "word"
+    gives_classes: ClassVar[bool] = True
     vocabulary: int
 
     def example(self, batch: int = 1, length: int = 1) -> "tuple[Tensor, ...]":

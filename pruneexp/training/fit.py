@@ -21,11 +21,12 @@ from pruneexp.pruning.pruner import Pruner
 from pruneexp.tasks.loaded import Carry, LoadedTask
 from pruneexp.training import Training, batch_norm
 from pruneexp.training.average import Average
+from pruneexp.training.checkpoint import VERSION, moved
 from pruneexp.training.parameter_groups import parameter_groups
 from pruneexp.training.precision import Precision
+from pruneexp.training.teacher import Teacher
 
 SHOW_SECONDS = 0.5  # between two looks at where a run stands
-VERSION = 1  # of what a checkpoint holds
 HISTORY_ROWS = 100  # of the loss over a run, beside the validations
 
 
@@ -78,6 +79,7 @@ class Fit:
         save: takes a checkpoint's bytes.
         keep_steps, keep: the steps after which the whole state is kept, and what takes it.
         watch, stop: told where the run stands; asked whether it should stop.
+        teacher: whose scores count beside the labels.
     """
 
     def __init__(
@@ -95,8 +97,10 @@ class Fit:
         keep: Callable[[int, bytes], None] = lambda step, payload: None,
         watch: Callable[[Progress], None] = lambda progress: None,
         stop: Callable[[], bool] = lambda: False,
+        teacher: Teacher | None = None,
     ) -> None:
         self.model, self.task, self.pruner, self.recipe = model, task, pruner, recipe
+        self.teacher = teacher
         self.steps = steps
         self.save, self.watch, self.stop = save, watch, stop
         self.keep_steps, self.keep = set(keep_steps), keep
@@ -195,11 +199,20 @@ class Fit:
             self._reseed(number)
             with distributed.alone(self.network, last=number == len(parts) - 1):
                 with self.precision():
-                    loss, self.state.carry = self.task.loss(self.network, part, self.state.carry)
+                    loss = self._loss(part)
                 loss = loss / len(parts)
                 self.precision.scaler.scale(loss).backward()
             losses.append(loss.detach())
         return sum(losses[1:], losses[0])
+
+    def _loss(self, batch: Any) -> Tensor:
+        state = self.state
+        if self.teacher is None:
+            loss, state.carry = self.task.loss(self.network, batch, state.carry)
+        else:
+            taught = self.task, self.network, batch, state.carry
+            loss, state.carry = self.teacher.loss(*taught)
+        return loss
 
     def _reseed(self, part: int) -> None:
         """Dropout and the like follow from where they are drawn: step, rank and part."""
@@ -352,6 +365,7 @@ class Fit:
                 "scaler": self.precision.scaler.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
                 "pruner": self.pruner.state_dict(),
+                "teacher": self.teacher.carry if self.teacher else None,
             },
             file,
         )
@@ -375,22 +389,9 @@ class Fit:
         self._seconds_before = saved["seconds"]
         names = ("step", "best", "history", "losses", "carry")
         self.state = State(**{name: saved[name] for name in names})
-        self.state.carry = _moved(self.state.carry, self.task.setting.device)
-
-
-def unpack(payload: bytes) -> dict[str, Any]:
-    """A checkpoint's content; plain data and tensors only, never code. Raises ValueError for what
-    another version wrote."""
-    saved = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
-    if not isinstance(saved, dict) or saved.get("version") != VERSION:
-        raise ValueError("another version of pruneexp wrote it")
-    return saved
-
-
-def _moved(state: Carry, device: torch.device) -> Carry:
-    if isinstance(state, Tensor):
-        return state.to(device)
-    return None if state is None else type(state)(_moved(part, device) for part in state)
+        self.state.carry = moved(self.state.carry, self.task.setting.device)
+        if self.teacher is not None:
+            self.teacher.carry = moved(saved.get("teacher"), self.task.setting.device)
 
 
 def _last(history: list[dict[str, float]], key: str) -> float | None:
