@@ -23,7 +23,8 @@ LAYERS = [
         "cli.console",
     },
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
-    | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes", "measure.layer_losses"},
+    | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes", "measure.layer_losses"}
+    | {"running.kernels", "running.timing"},
     {"engine.store", "engine.run_folder", "tasks", "models"},
     {"storage"},
     {"pruning"},

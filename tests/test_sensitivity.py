@@ -18,14 +18,15 @@ from pruneexp.engine.execute import execute
 from pruneexp.engine.lineage import parents
 from pruneexp.engine.record import Plan, Planned
 from pruneexp.measure import layer_losses
-from pruneexp.measure.sensitivity import measure
+from pruneexp.measure.sensitivity import _shares, layer_seconds, measure
 from pruneexp.pruning import Gradual, RigL
 from pruneexp.pruning.group import Group
 from pruneexp.pruning.schedule import Cubic
-from pruneexp.pruning.sensitivity import Sensitivity, least
+from pruneexp.pruning.sensitivity import Sensitivity, interpolated, least
 from pruneexp.report import figures
 from pruneexp.report.analysis import findings
 from pruneexp.report.data import load
+from pruneexp.tasks.shape import ArrayShape
 from tests.conftest import Make, silent
 
 GROUPS = [Group("thin", {"thin": (10, 10)}), Group("wide", {"wide": (10, 90)})]
@@ -79,9 +80,28 @@ class TestAllocation:
     def test_a_total_of_bytes_is_not_exceeded(self) -> None:
         allocation = self.informed(of="bytes")
         levels = allocation.levels(GROUPS, 0.7)
-        spent = sum(allocation._cost(s, g.units) for s, g in zip(levels, GROUPS, strict=True))
-        uniform = sum(allocation._cost(0.7, group.units) for group in GROUPS)
+        spent = sum(allocation._cost(s, g) for s, g in zip(levels, GROUPS, strict=True))
+        uniform = sum(allocation._cost(0.7, group) for group in GROUPS)
         assert uniform * 0.8 < spent <= uniform
+
+    def test_a_total_of_milliseconds_by_hand(self) -> None:
+        """At 80 % both would take 4 + 20. The thin layer tolerates nothing and takes 10 dense, so
+        the wide one has 14 and goes to 95 %, where it takes 9."""
+        seconds = {"thin": [10.0, 6.0, 4.0, 3.0], "wide": [90.0, 50.0, 20.0, 9.0]}
+        allocation = self.informed(of="milliseconds", seconds=seconds)
+        assert allocation.levels(GROUPS, 0.8) == [0.0, 1 - 45 / 900]
+        assert not allocation.keeps_total
+        assert Gradual(sparsity=0.8, allocation=allocation).plan(GROUPS, 10).total is None
+
+    def test_between_two_levels_times_are_read_off(self) -> None:
+        assert interpolated(0.65, [0.0, 0.5, 0.8], [10.0, 6.0, 4.0]) == pytest.approx(5.0)
+        assert interpolated(0.0, [0.0, 0.5, 0.8], [10.0, 6.0, 4.0]) == 10.0
+        assert interpolated(0.8, [0.0, 0.5, 0.8], [10.0, 6.0, 4.0]) == pytest.approx(4.0)
+
+    def test_a_network_in_which_nothing_is_timed_is_refused(self) -> None:
+        seconds = {"thin": [0.0] * 4, "wide": [0.0] * 4}
+        with pytest.raises(Invalid, match="no layer of this network runs faster sparse"):
+            self.informed(of="milliseconds", seconds=seconds).levels(GROUPS, 0.7)
 
     def test_before_it_is_measured_the_total_alone_is_known(self) -> None:
         recipe = Gradual(sparsity=0.7, allocation=Sensitivity())
@@ -129,9 +149,28 @@ def test_each_layer_is_pruned_alone_and_comes_back() -> None:
     assert all(map(torch.equal, model.parameters(), before))
 
 
+class TestSeconds:
+    def test_of_layers_and_of_groups_that_share_one(self) -> None:
+        network = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 8), nn.PReLU(8))
+        weights = {name: tuple(w.shape) for name, w in network.named_parameters() if w.dim() > 1}
+        groups = [Group(name, {name: size}) for name, size in weights.items()]
+        shape = ArrayShape(inputs=((256,),), outputs=(8,))
+        before = [weight.clone() for weight in network.parameters()]
+        found = layer_seconds(network, shape, groups, [0.5, 0.99])
+        assert all(map(torch.equal, network.parameters(), before))
+        assert {*found} == {*weights} and all(len(each) == 3 for each in found.values())
+        assert all(each == sorted(each, reverse=True) and each[-1] > 0 for each in found.values())
+        assert found["0.weight"][0] > found["2.weight"][0]
+
+    def test_an_lstm_of_two_matrices_is_shared_by_its_weights(self) -> None:
+        shapes = {"weight_ih": (64, 4), "weight_hh": (64, 16)}
+        groups = [Group(name, {f"lstm.{name}": size}) for name, size in shapes.items()]
+        assert _shares(groups) == {"weight_ih": {"lstm": 0.2}, "weight_hh": {"lstm": 0.8}}
+
+
 class TestRuns:
-    def run(self, tiny: Make) -> Any:
-        allocation = Sensitivity(tried=[0.5, 0.8, 0.95])
+    def run(self, tiny: Make, **changes: Any) -> Any:
+        allocation = Sensitivity(tried=[0.5, 0.8, 0.95], **changes)
         return tiny(Gradual(sparsity=0.7, schedule=Cubic(interval=2), allocation=allocation))
 
     def test_it_is_measured_once_beside_the_dense_run(self, tiny: Make) -> None:
@@ -149,7 +188,10 @@ class TestRuns:
 
     @pytest.mark.parametrize(
         "forged",
-        [{"version": 9}, {"levels": [0.1]}, {"losses": {"a": ["x"]}}, {"losses": {"a": []}}, None],
+        [
+            *({"version": 9}, {"levels": [0.1]}, {"losses": {"a": ["x"]}}, {"losses": {"a": []}}),
+            *({"seconds": {"a": [1.0]}}, None),
+        ],
     )
     def test_a_forged_file_is_measured_again(self, tiny: Make, forged: Any) -> None:
         run = self.run(tiny)
@@ -161,6 +203,39 @@ class TestRuns:
         execute(run, say=silent)
         found = layer_losses.load(folder)
         assert found is not None and found.levels == [0.5, 0.8, 0.95]
+
+    def test_a_network_that_is_never_faster_sparse_is_refused(
+        self, tiny: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def alike(network: Any, shape: Any, groups: list[Group], levels: Any) -> Any:
+            return {group.name: [1.0] * 4 for group in groups}
+
+        monkeypatch.setattr("pruneexp.measure.sensitivity.layer_seconds", alike)
+        with pytest.raises(Invalid, match="no layer of this network runs faster sparse on this"):
+            execute(self.run(tiny, of="milliseconds"), say=silent)
+
+    @pytest.mark.parametrize("of", ["bytes", "milliseconds"])
+    def test_totals_of_other_units(
+        self, tiny: Make, of: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the weights come to is told by training; times are taken once. Layers of a network
+        as tiny as this are never faster sparse, so their times are made up."""
+
+        def made_up(network: Any, shape: Any, groups: list[Group], levels: Any) -> Any:
+            return {group.name: [8.0, 4.0, 2.0, 1.0] for group in groups}
+
+        monkeypatch.setattr("pruneexp.measure.sensitivity.layer_seconds", made_up)
+        execute(self.run(tiny), say=silent)  # measured without times
+        run = self.run(tiny, of=of)
+        record = execute(run, say=silent)
+        masked = sum(group.masked for group in record.counts.groups)
+        assert 0 < masked < record.counts.prunable
+        folder = run.store.folder(execute(parents(run)["sensitivity"], say=silent).name).path
+        found = layer_losses.load(folder)
+        assert found is not None and bool(found.seconds) == (of == "milliseconds")
+        before = (folder / layer_losses.FILE).stat().st_mtime_ns
+        execute(replace(run, pruning=replace(run.pruning, sparsity=0.6)), say=silent)
+        assert (folder / layer_losses.FILE).stat().st_mtime_ns == before
 
     def test_a_report_draws_it(self, tiny: Make, tmp_path: Path) -> None:
         run = self.run(tiny)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pruneexp.engine import files
-from pruneexp.engine.record import LARGEST_VALUE, Line
+from pruneexp.engine.record import LARGEST_VALUE, Line, Seconds
 from pruneexp.engine.typed import Within, typed
 
 SENSITIVITY_OF = "sensitivity"  # the role of the dense run whose layers are measured
@@ -24,6 +24,8 @@ class LayerLosses:
         levels: to which each layer was pruned alone.
         dense: the loss without pruning.
         losses: by name of group, one for each level.
+        seconds: of a call by name of group, without pruning and at each level; none where no run
+            asked for times.
     """
 
     version: int
@@ -31,6 +33,7 @@ class LayerLosses:
     levels: list[Level]
     dense: Loss
     losses: dict[Line, list[Loss]] = field(default_factory=dict)
+    seconds: dict[Line, list[Seconds]] = field(default_factory=dict)
 
     def increases(self) -> dict[str, list[float]]:
         """What each level adds to the loss; less than nothing counts as nothing."""
@@ -43,6 +46,8 @@ class LayerLosses:
         """Raise TypeError where a layer has not a loss for each level."""
         if any(len(losses) != len(self.levels) for losses in self.losses.values()):
             raise TypeError("a layer has more or fewer losses than there are levels")
+        if any(len(seconds) != len(self.levels) + 1 for seconds in self.seconds.values()):
+            raise TypeError("a layer has more or fewer times than there are levels, and one")
 
 
 def load(folder: Path) -> LayerLosses | None:

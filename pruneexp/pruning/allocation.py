@@ -55,6 +55,12 @@ class Allocation(Recipe):
         """Which of the groups, by number, share a threshold; each group is in one pool."""
         return [[number] for number in range(len(groups))]
 
+    @property
+    def keeps_total(self) -> bool:
+        """Whether as many weights are masked over all layers as the sparsity says, so that their
+        number is known before training."""
+        return True
+
     def updates(self, schedule: Schedule, groups: Sequence[Group], steps: int) -> list[int]:
         """Every step at which masks are chosen."""
         return schedule.updates(steps)

@@ -158,7 +158,8 @@ class Gradual(Pruning):
             weights = sum(group.weights for group in groups)
             why = f"={self.final:g} masks none of the {weights:,} weights in scope"
             raise Invalid([Fault("pruning.sparsity", why)])
-        return MaskPlan(total, {group.name: by_group[group.name] for group in groups})
+        known_total = total if self.allocation.keeps_total else None
+        return MaskPlan(known_total, {group.name: by_group[group.name] for group in groups})
 
     def rule(self, group: str | None, groups: Groups) -> str:
         if group is None:

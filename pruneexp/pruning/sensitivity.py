@@ -1,6 +1,7 @@
 """Levels of sparsity by layer, from what each layer was measured to tolerate."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -14,7 +15,7 @@ from pruneexp.pruning.start import dense_of
 if TYPE_CHECKING:
     from pruneexp.config.run import Run
 
-UNITS = ("weights", "bytes")
+UNITS = ("weights", "bytes", "milliseconds")
 PARTS = 4000  # that a total is divided into
 VALUE_BYTES = 4
 
@@ -28,9 +29,12 @@ class Sensitivity(Allocation):
 
     Arguments:
         tried: the levels, beside leaving a layer dense.
-        of: what the total is a total of: weights, which come out exactly, or bytes of values and
-            positions.
+        of: what the total is a total of: weights, which come out exactly, bytes of values and
+            positions, or milliseconds that the layers take on this machine's CPU, in whichever of
+            dense and sparse form is faster. Times are measured once, beside the dense run; where
+            it is made again elsewhere, other levels may come out.
         increases: of the loss by name of group, one for each level; measured before training.
+        seconds: of a call by name of group, without pruning and at each level; likewise.
     """
 
     word: ClassVar[str] = "sensitivity"
@@ -39,6 +43,7 @@ class Sensitivity(Allocation):
     )
     of: str = "weights"
     increases: dict[str, list[float]] = field(default_factory=dict, metadata={"here": True})
+    seconds: dict[str, list[float]] = field(default_factory=dict, metadata={"here": True})
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.tried, self.tried[1:], strict=False))
@@ -53,6 +58,15 @@ class Sensitivity(Allocation):
     def is_known(self) -> bool:
         return bool(self.increases)
 
+    @property
+    def keeps_total(self) -> bool:
+        return self.of == "weights"
+
+    @property
+    def takes_seconds(self) -> bool:
+        """Whether the layers must be timed too."""
+        return self.of == "milliseconds"
+
     def parents(self, run: "Run") -> "dict[str, Run]":
         return {SENSITIVITY_OF: dense_of(run)}
 
@@ -65,9 +79,13 @@ class Sensitivity(Allocation):
             return [final] * len(groups)
         sizes = [group.units for group in groups]
         options = [0.0, *self.tried]
-        costs = [[self._cost(level, size) for level in options] for size in sizes]
+        costs = [[self._cost(level, group) for level in options] for group in groups]
         losses = [[0.0, *self._increase(group.name)] for group in groups]
-        total = sum(self._cost(final, size) for size in sizes)
+        total = sum(self._cost(final, group) for group in groups)
+        if self.takes_seconds and total >= sum(prices[0] for prices in costs):
+            why = "=milliseconds: no layer of this network runs faster sparse on this machine at "
+            remedy = f"{100 * final:g} %; take weights or bytes"
+            raise Invalid([Fault("pruning.allocation.of", why + remedy)])
         chosen = least(losses, costs, total)
         kept = [size - count(options[n], size) for n, size in zip(chosen, sizes, strict=True)]
         if self.of == "weights":
@@ -81,13 +99,28 @@ class Sensitivity(Allocation):
             raise Invalid([Fault("pruning.allocation", why)])
         return self.increases[name]
 
-    def _cost(self, level: float, size: int) -> float:
+    def _cost(self, level: float, group: Group) -> float:
+        """What a group takes at a level, in the unit of the total; seconds between two levels are
+        read off between them."""
+        if self.takes_seconds:
+            if len(self.seconds.get(group.name, [])) != len(self.tried) + 1:
+                why = f"was timed of other layers or levels: {group.name} is missing"
+                raise Invalid([Fault("pruning.allocation", why)])
+            return interpolated(level, [0.0, *self.tried], self.seconds[group.name])
+        size = group.units
         kept = size - count(level, size)
         if self.of == "weights":
             return float(kept)
         share = kept / size
         bits = 0.0 if share in (0.0, 1.0) else _entropy(share) * size
         return VALUE_BYTES * kept + bits / 8
+
+
+def interpolated(level: float, levels: Sequence[float], values: Sequence[float]) -> float:
+    """The value at a level, on the line between its neighbours."""
+    above = max(1, bisect_left(levels, level))
+    part = (level - levels[above - 1]) / (levels[above] - levels[above - 1])
+    return values[above - 1] + part * (values[above] - values[above - 1])
 
 
 def least(
@@ -157,6 +190,14 @@ def _entropy(share: float) -> float:
     return -share * math.log2(share) - (1 - share) * math.log2(1 - share)
 
 
-def informed(allocation: Sensitivity, increases: Mapping[str, Sequence[float]]) -> Sensitivity:
+def informed(
+    allocation: Sensitivity,
+    increases: Mapping[str, Sequence[float]],
+    seconds: Mapping[str, Sequence[float]],
+) -> Sensitivity:
     """The same with what was measured."""
-    return replace(allocation, increases={name: [*each] for name, each in increases.items()})
+    return replace(
+        allocation,
+        increases={name: [*each] for name, each in increases.items()},
+        seconds={name: [*each] for name, each in seconds.items()},
+    )
