@@ -225,3 +225,57 @@ def test_a_model_without_anything_to_prune_is_refused(method: str, tmp_path: Pat
     recipe: Pruning = made(tmp_path / "results", "mobilenet", method).pruning
     with pytest.raises(Invalid, match="scope"):
         recipe.groups(nn.BatchNorm1d(3))
+
+
+COMPILED = [
+    pytest.param(family, method, marks=[pytest.mark.slow] * (family == "lstm"))
+    for family in ("mobilenet", "lstm")
+    for method in METHODS
+]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which torch itself reads in tracing
+@pytest.mark.parametrize(("family", "method"), COMPILED)
+def test_a_compiled_network_is_pruned_to_the_same(
+    family: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What batches go through is traced, with what methods put into layers; the eager backend
+    stands in for a compiler, whose rounding would be another."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network: compiled(network, backend="eager"))
+    torch.compiler.reset()
+    run = made(tmp_path / "results", family, method)
+    plain = execute(run, say=silent)
+    traced = replace(run, training=replace(run.training, compile=True))
+    record = execute(traced, say=silent)
+    assert record.fingerprint != plain.fingerprint
+    assert values(record) == values(plain)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_under_autocast_with_accumulated_gradients(method: str, tmp_path: Path) -> None:
+    more = ["training.precision=bf16", "training.accumulate=2"]
+    run = made(tmp_path / "results", "mobilenet", method, *more)
+    record = execute(run, say=silent)
+    folder = run.store.folder(record.name)
+    masks, weights = loaded(folder.path / MASKS), loaded(folder.path / WEIGHTS)
+    assert all(not weights[name][~mask].any() for name, mask in masks.items())
+    assert all(weight.dtype != torch.bfloat16 for weight in weights.values())
+    if method not in OUTCOME:
+        masked = sum(int((~mask).sum()) for mask in masks.values())
+        assert masked / record.counts.prunable == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_with_a_fused_optimiser(method: str, tmp_path: Path) -> None:
+    """AdamW fused into one kernel leaves masked weights at zero as the plain one does."""
+    run = made(tmp_path / "results", "mobilenet", method)
+    model, pruner, _ = begun(run, ancestors(run))
+    every = [*model.parameters(), *pruner.parameters()]
+    optimiser = torch.optim.AdamW(every, 0.001, fused=True)
+    pruner.use(optimiser)
+    seen = steps(pruner, model, optimiser, 0, run.steps, run)
+    weights = dict(model.named_parameters())
+    assert all(weight.isfinite().all() for weight in weights.values())
+    if method not in AT_THE_END:
+        assert all(not weights[name][~mask].any() for name, mask in seen[-1].items())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -21,7 +22,10 @@ class Replaced:
     """
 
     def __init__(self, layer: nn.Module, forward: Callable[..., Any]) -> None:
-        self.layer, self._forward = layer, forward
+        # torch.compile traces no recurrent layer of torch's, and so none that stands in for one.
+        recurrent = isinstance(layer, nn.RNNBase)
+        self.layer = layer
+        self._forward = torch.compiler.disable(forward) if recurrent else forward
         layer.__dict__["forward"] = self
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
