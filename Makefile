@@ -79,6 +79,10 @@ docs: $(READY) ## build the documentation as a site, build/site/index.html
 results: $(READY) ## what is published and what is missing; NAME=table3_small makes it (hours)
 	$(BIN)/python -m scripts.results $(NAME)
 
+.PHONY: results-methods
+results-methods: $(READY) ## every method of pruning side by side, on both small models (32 hours)
+	$(BIN)/python -m scripts.results methods_lstm_small state_of_sparsity_resnet50_small
+
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,16 +10,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from pruneexp.engine.record import HISTORY
+from pruneexp.engine.record import HISTORY, Trial
 from pruneexp.pruning import Random
 from pruneexp.pruning.schedule import Cubic
 from pruneexp.pruning.start import FromDense, Scratch
 from pruneexp.quantisation import Aware, Rounding
 from pruneexp.report import figures, report
 from pruneexp.report.analysis import findings
+from pruneexp.report.data.load import load
 from pruneexp.report.figures import sizes, style
 from pruneexp.report.figures.labels import Label, place
 from pruneexp.report.figures.schedule import schedule, spread
+from pruneexp.report.figures.trials import draw as draw_trials
+from pruneexp.report.figures.trials import searched
 from pruneexp.training import Training
 from tests.results import PERPLEXITY, Results
 
@@ -314,3 +317,45 @@ class TestSchedule:
         self, places: list[float], apart: list[float]
     ) -> None:
         assert spread(places, 10) == pytest.approx(apart)
+
+
+class TestTrials:
+    def searched(self, results: Results, **values: float | None) -> findings.Findings:
+        """One sparse point of 75 % and a dense one; the sparse one chose among these trials."""
+        results.finish(81_504, 78.0, 0.5)
+        record = results.finish(79_808, 77.7, 1.0, 0.75)
+        for name, valid in values.items():
+            own = record.name if name == "own" else name
+            results.plan.trials.append(
+                Trial(
+                    point="75 %", values={"rate": name}, name=own, valid=valid, chosen=name == "own"
+                )
+            )
+        return findings.find(results.plan, load(results.store, results.plan))
+
+    def test_every_trial_has_a_mark_beside_what_was_chosen(self, results: Results) -> None:
+        found = self.searched(results, own=78.7, low=76.5, high=77.0, lost=None)
+        (one,) = searched(found)
+        assert sorted(one.trials) == [76.5, 77.0, 78.7] and one.failed == 1
+        figure = draw_trials(found)
+        assert figure is not None
+        (axes,) = figure.axes
+        marks = [line for line in axes.lines if line.get_marker() == "|"]
+        assert sorted(np.asarray(marks[0].get_xdata())) == [76.5, 77.0, 78.7]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["sparse, 75 %"]
+        told = figures.alternative("trials", found)
+        assert "lie furthest apart, 2.20" in told
+
+    def test_what_lies_far_out_is_an_arrow_at_the_end(self, results: Results) -> None:
+        figure = draw_trials(self.searched(results, own=78.7, low=2.0, high=77.0))
+        assert figure is not None
+        (axes,) = figure.axes
+        (arrow,) = [line for line in axes.lines if line.get_marker() == "<"]
+        assert (
+            min(axes.get_xlim()) < np.asarray(arrow.get_xdata())[0] < 78
+            and min(axes.get_xlim()) > 60
+        )
+
+    def test_without_a_search_there_is_none(self, results: Results) -> None:
+        assert draw_trials(self.searched(results)) is None
+        assert draw_trials(self.searched(results, own=78.7)) is None

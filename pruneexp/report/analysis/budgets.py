@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pruneexp.engine.record import Trial
 from pruneexp.report.analysis.comparison import Pair
+from pruneexp.report.analysis.search import searches
 from pruneexp.report.data.load import Runs
 from pruneexp.report.data.rows import Row
 from pruneexp.report.format import number, span
@@ -74,19 +74,12 @@ def budgets(runs: Runs, order: list[str]) -> dict[str, Given]:
 def _trials(runs: Runs, by_curve: dict[str, list[Row]]) -> dict[str, tuple[int, int]]:
     """Of each curve, how many trials chose the settings of its points, and the steps of those that
     are no run of the report. A point's trials are given as many steps as its runs."""
-    shown = {row.name: (name, row) for name, rows in by_curve.items() for row in rows}
-    tried: dict[str, list[Trial]] = {}
-    for trial in runs.trials:
-        tried.setdefault(trial.point, []).append(trial)
+    curve = {row.name: name for name, rows in by_curve.items() for row in rows}
     found = dict.fromkeys(by_curve, (0, 0))
-    for trials in tried.values():
-        known = [shown[trial.name] for trial in trials if trial.name in shown]
-        if not known:
-            continue
-        name, row = known[0]
-        beside = sum(trial.name not in shown for trial in trials)
-        count, steps = found[name]
-        found[name] = count + len(trials), steps + beside * row.total_steps
+    for row, trials in searches(runs.trials, [row for rows in by_curve.values() for row in rows]):
+        beside = sum(trial.name not in curve for trial in trials)
+        count, steps = found[curve[row.name]]
+        found[curve[row.name]] = count + len(trials), steps + beside * row.total_steps
     return found
 
 

@@ -70,7 +70,7 @@ def load(store: Store, plan: Plan) -> Runs:
     warnings: list[str] = []
     index = Index(store)
     facts = list(_facts(store, plan, wanted.values(), index, missing, warnings))
-    facts = _best_so_far(facts, wanted, warnings)
+    facts, so_far = _best_so_far(facts, wanted, warnings)
     metric = facts[0].metric if facts else None
     missing += [
         Missing(
@@ -103,31 +103,38 @@ def load(store: Store, plan: Plan) -> Runs:
         histories=histories,
         warnings=_warnings(facts) + disputed + histories.warnings + warnings,
         index=index,
-        trials=plan.trials,
+        trials=[*plan.trials, *so_far],
         store=store,
     )
 
 
 def _best_so_far(
     facts: Sequence[Facts], wanted: Mapping[str, Planned], warnings: list[str]
-) -> list[Facts]:
-    """Of each point that has not chosen its settings yet, the best trial on validation."""
-    trials: dict[str, list[Facts]] = {}
+) -> tuple[list[Facts], list[Trial]]:
+    """Of each point that has not chosen its settings yet, the best trial on validation; and all
+    trials of these points."""
+    tried: dict[str, list[Facts]] = {}
     for each in facts:
         if (point := wanted[each.name].trial_of) and _is_searched(each):
-            trials.setdefault(point, []).append(each)
-    best = [
-        (max if ones[0].metric.higher_is_better else min)(ones, key=lambda one: one.valid)
-        for ones in trials.values()
-    ]
+            tried.setdefault(point, []).append(each)
+    best = {
+        point: (max if ones[0].metric.higher_is_better else min)(ones, key=lambda one: one.valid)
+        for point, ones in tried.items()
+    }
     if best:
         points = f"{len(best)} point{'s' * (len(best) > 1)}"
         warnings.append(
             f"The search of this plan has not ended: of {points} the best trial on validation so "
             "far is shown."
         )
-    left = {id(one) for ones in trials.values() for one in ones} - {id(one) for one in best}
-    return [each for each in facts if id(each) not in left]
+    trials = [
+        Trial(point=point, values={}, name=one.name, valid=one.valid, chosen=one is best[point])
+        for point, ones in tried.items()
+        for one in ones
+    ]
+    # One run may be shown twice, as it is and as a point's choice.
+    left = {id(one) for ones in tried.values() for one in ones} - {id(b) for b in best.values()}
+    return [each for each in facts if id(each) not in left], trials
 
 
 def _is_searched(facts: Facts) -> bool:

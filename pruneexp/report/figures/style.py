@@ -31,11 +31,15 @@ STEPS: tuple[Sequence[float], ...] = (
 MOST_DECADES = 6  # of which every ninth has a small tick
 
 
-def title(axes: Axes, words: str, says: str) -> None:
-    """A title over the axes, and under it in small letters what is shown."""
-    lines = textwrap.wrap(says, 105)
+def title(axes: Axes, words: str, says: str, *, letters: int = 105) -> None:
+    """A title over the axes, and under it in small letters what is shown.
+
+    Arguments:
+        letters: small ones that have room in a line, from the left end of the axes.
+    """
+    lines = textwrap.wrap(says, letters)
     axes.set_title(
-        "\n".join(textwrap.wrap(words, 56)),
+        "\n".join(textwrap.wrap(words, round(0.53 * letters))),
         loc="left",
         fontsize=12,
         fontweight="bold",

@@ -12,6 +12,7 @@ from pruneexp.report.data.histories import History
 from pruneexp.report.figures.positions import longest, position_bits
 from pruneexp.report.figures.sensitivity import most_sensitive
 from pruneexp.report.figures.sizes import AXES, Axis
+from pruneexp.report.figures.trials import searched
 from pruneexp.report.format import percent, span
 
 MOST_CURVES = 4  # whose ends are said
@@ -47,6 +48,17 @@ def parents(found: Findings) -> str:
     """Of the figure of budgets with parents."""
     what = f"test {found.metric.label} against the parent's size at equal bytes"
     return _sentences([what, verdict(slices(found))])
+
+
+def trials(found: Findings) -> str:
+    """Of the figure of searches: what the worst and the best choice of a point are apart."""
+    made = searched(found)
+    parts = ["every trial of each search on validation, beside the test of what was chosen"]
+    if made:
+        most = max(made, key=lambda one: abs(max(one.trials) - min(one.trials)))
+        apart = max(most.trials) - min(most.trials)
+        parts.append(f"the trials of {most.label} lie furthest apart, {apart:.{found.digits}f}")
+    return _sentences(parts)
 
 
 def positions(found: Findings) -> str:
