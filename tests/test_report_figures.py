@@ -344,7 +344,7 @@ class TestTrials:
         assert sorted(np.asarray(marks[0].get_xdata())) == [76.5, 77.0, 78.7]
         assert [label.get_text() for label in axes.get_yticklabels()] == ["sparse, 75 %"]
         told = figures.alternative("trials", found)
-        assert "lie furthest apart, 2.20" in told
+        assert "lie furthest apart, 2.2" in told
 
     def test_what_lies_far_out_is_an_arrow_at_the_end(self, results: Results) -> None:
         figure = draw_trials(self.searched(results, own=78.7, low=2.0, high=77.0))
