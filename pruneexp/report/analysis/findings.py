@@ -94,20 +94,22 @@ def find(plan: Plan, runs: Runs) -> Findings:
     found.curves = curves(runs)
     found.pairs = pairs(found.curves, runs.metric, runs.outcomes)
     found.budgets = budgets(runs, list(found.curves))
-    found.rivals, left_out = rivals(found.curves, runs.metric, runs.outcomes)
+    made = slices(found)
+    beside = {n: c for n, c in found.curves.items() if not (made and _is_of_budgets(c))}
+    found.rivals, left_out = rivals(beside, runs.metric, runs.outcomes)
     found.warnings = list(dict.fromkeys([*runs.warnings, *left_out]))
     found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
-    made = slices(found)
-    weighed = [pair for pair in found.pairs if not (made and _is_of_budgets(pair))]
-    found.verdicts = [_verdict(found, pair) for pair in weighed] + _between(found)
-    found.verdicts += [verdict(made)] if made else []
+    weighed = [pair for pair in found.pairs if not (made and _is_of_budgets(pair.ours))]
+    found.verdicts = [verdict(made)] if made else []
+    found.verdicts += [*(_verdict(found, pair) for pair in weighed), *_between(found)]
     found.verdicts = found.verdicts or [_alone(found)]
     return found
 
 
-def _is_of_budgets(pair: Pair) -> bool:
-    """Whether a budget in bytes settled the sparsity: then bytes are what is equal, not weights."""
-    dial = pair.ours[0].curve.dial
+def _is_of_budgets(curve: list[Point]) -> bool:
+    """Whether a budget in bytes settled the sparsity: then bytes are what is equal, not weights,
+    and slices compare them."""
+    dial = curve[0].curve.dial
     return dial is not None and dial.name == "budget"
 
 
