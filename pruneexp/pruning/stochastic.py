@@ -58,7 +58,7 @@ class Stochastic(Pruning):
         share = self.sparsity is None or 0 <= self.sparsity < 1
         demand(
             self,
-            penalty=(0 <= self.penalty < 1e9, "a number of 0 or more"),
+            penalty=(0 <= self.penalty < 1e9, "a number of 0 or more, below 1,000,000,000"),
             ramp=(self.ramp in RAMPS, either([*RAMPS])),
             begin=(0 <= self.begin <= 1, "a fraction of the run in [0, 1]"),
             end=(self.begin <= self.end <= 1, f"a fraction in [begin={self.begin:g}, 1]"),
