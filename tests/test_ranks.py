@@ -68,11 +68,11 @@ def linear() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24 * 24, 47))
 
 
-def start(folder: Path, model: str, ranks: int, die_at: int = 0) -> list[int]:
+def start(folder: Path, model: str, ranks: int, die_at: int = 0, script: str = SCRIPT) -> list[int]:
     """Exit statuses of the ranks."""
     folder.mkdir(exist_ok=True)
-    script = folder / "rank.py"
-    script.write_text(SCRIPT)
+    file = folder / "rank.py"
+    file.write_text(script)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -89,10 +89,10 @@ def start(folder: Path, model: str, ranks: int, die_at: int = 0) -> list[int]:
             "PYTHONPATH": f"{Path(__file__).parent.parent}",
         }
         arguments = [str(folder), model, str(die_at)]
-        command = [sys.executable, str(script), *arguments]
+        command = [sys.executable, str(file), *arguments]
         with (folder / f"said{rank}.txt").open("w") as said:
             started.append(subprocess.Popen(command, env=environment, stderr=said))
-    return [process.wait(120) for process in started]
+    return [process.wait(300) for process in started]
 
 
 def outcome(folder: Path) -> dict:
@@ -146,3 +146,42 @@ def test_two_halves_of_a_batch_train_as_the_whole(tmp_path: Path) -> None:
     )
     assert one.keys() == two.keys()
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+METHODS_SCRIPT = '''
+"""One rank of a run of every method: the masks and weights that it ends with."""
+import sys
+from pathlib import Path
+import torch
+from pruneexp.engine import distributed
+from pruneexp.engine.execute import execute
+from pruneexp.training.fit import Fit
+from tests.test_methods import METHODS, made
+
+results = Path(sys.argv[1])
+finish, ends = Fit.finish, []
+
+
+def finish_and_keep(self):
+    masks = finish(self)
+    ends.append((masks, {name: w.clone() for name, w in self.model.state_dict().items()}))
+    return masks
+
+
+Fit.finish = finish_and_keep
+for method in METHODS:
+    execute(made(results, "mobilenet", method, "training.evaluations=1"))
+    torch.save(ends[-1], results / f"{method}-rank{distributed.rank()}.pt")
+'''
+
+
+@pytest.mark.slow
+def test_every_method_ends_alike_on_all_ranks(tmp_path: Path) -> None:
+    from tests.test_methods import METHODS
+
+    assert start(tmp_path, "", 2, script=METHODS_SCRIPT) == [0, 0]
+    for method in METHODS:
+        first, second = (torch.load(tmp_path / f"{method}-rank{rank}.pt") for rank in range(2))
+        for mine, other in zip(first, second, strict=True):
+            unlike = [name for name in mine if not torch.equal(mine[name], other[name])]
+            assert not unlike, (method, unlike)

@@ -112,14 +112,30 @@ def _holder(weight: Tensor) -> Attached | None:
     return None if reference is None else reference()
 
 
+def processes() -> int:
+    """How many a torch.distributed group has; 1 for a process that stands alone."""
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 1
+    return int(distributed.get_world_size())
+
+
+def sum_over_processes(values: Iterable[Tensor]) -> None:
+    """Put the sums over all processes of a torch.distributed group in the place of values."""
+    from torch import distributed
+
+    if processes() > 1:
+        for value in values:
+            distributed.all_reduce(value)
+
+
 def demand_equal_masks(masks: Iterable[Tensor]) -> None:
     """Raise `NotPrunable` where the processes of a torch.distributed group have other masks.
     Nothing is done in a process that stands alone."""
     from torch import distributed
 
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return
-    if distributed.get_world_size() == 1:
+    if processes() == 1:
         return
     own = torch.stack([_mixed(mask) for mask in masks])
     first = own.clone()

@@ -21,6 +21,8 @@ from pruneexp.pruning.attached import (
     EmptyTensor,
     NotPrunable,
     demand_equal_masks,
+    processes,
+    sum_over_processes,
     unwrapped,
 )
 from pruneexp.pruning.gradual import Gradual
@@ -191,20 +193,22 @@ class GradualPruner(Pruner):
             self._update()
 
     def _measure(self, examples: int) -> None:
-        """Mean squares of single examples' gradients, in eval mode and without dropout."""
+        """Mean squares of single examples' gradients, in eval mode and without dropout. Several
+        processes share the examples."""
         word = self.recipe.criterion.word
         if self._losses is None:
             raise NotPrunable(
                 f"criterion {word} measures weights on single training examples; call "
                 "pruner.use_examples(losses) before the first step"
             )
-        model, count = self.attached.model, 0
+        model, own = self.attached.model, -(-examples // processes())
+        count = torch.zeros(1, device=self.weights[0].device)
         squares = [torch.zeros_like(weight, requires_grad=False) for weight in self.weights]
         modes = {layer: layer.training for layer in model.modules()}
         for layer in modes:  # cuDNN differentiates recurrent layers in training mode alone
             layer.training = isinstance(layer, nn.RNNBase) and not layer.dropout
         with torch.enable_grad():
-            for loss in self._losses(model, examples):
+            for loss in self._losses(model, own):
                 count += 1
                 gradients = torch.autograd.grad(loss, self.weights, allow_unused=True)
                 for sum_, gradient in zip(squares, gradients, strict=True):
@@ -212,7 +216,8 @@ class GradualPruner(Pruner):
                         sum_ += gradient.square()
         for layer, training in modes.items():
             layer.training = training
-        self.gradients = [sum_ / max(1, count) for sum_ in squares]
+        sum_over_processes([*squares, count])
+        self.gradients = [sum_ / count.clamp(min=1) for sum_ in squares]
 
     def settle_by(self, size: MaskSize, limit: int) -> None:
         self._settling = Settling(size, limit)

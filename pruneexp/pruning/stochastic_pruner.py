@@ -7,11 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from pruneexp.config.recipe import Fault, Invalid, asked
 from pruneexp.pruning.allocation import count
-from pruneexp.pruning.attached import Attached, NotPrunable, unwrapped
+from pruneexp.pruning.attached import (
+    Attached,
+    NotPrunable,
+    processes,
+    sum_over_processes,
+    unwrapped,
+)
 from pruneexp.pruning.pruner import (
     Pruner,
     demand_alike,
@@ -172,11 +178,11 @@ class StochasticPruner(Pruner):
         return share * self._terms / self._examples * total
 
     def after_backward(self) -> None:
-        if distributed.is_available() and distributed.is_initialized():
-            for own in self.own.values():  # which DistributedDataParallel knows nothing of
-                if own.grad is not None:
-                    distributed.all_reduce(own.grad)
-                    own.grad /= distributed.get_world_size()
+        # DistributedDataParallel knows nothing of these parameters.
+        gradients = [own.grad for own in self.own.values() if own.grad is not None]
+        sum_over_processes(gradients)
+        for gradient in gradients:
+            gradient /= processes()
         super().after_backward()
 
     def after_step(self, *, zeros_moved: bool = True) -> None:

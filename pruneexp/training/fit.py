@@ -259,10 +259,10 @@ class Fit:
 
     def _validate(self) -> None:
         """Measure on validation; keep the state if it may be chosen and is the best so far."""
-        distributed.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
         if self.pruner.settled and self.pruner.re_estimates_batch_norm:
             with self.pruner.quiet():
                 batch_norm.estimate(self.model, self.task)
+        distributed.level(self.model.buffers())  # each rank's batch-norm has seen its own pictures
         if self.average is None:
             self._measure_and_choose()
             return
