@@ -80,8 +80,8 @@ results: $(READY) ## what is published and what is missing; NAME=table3_small ma
 	$(BIN)/python -m scripts.results $(NAME)
 
 .PHONY: results-methods
-results-methods: $(READY) ## every method of pruning side by side, on both small models (32 hours)
-	$(BIN)/python -m scripts.results methods_lstm_small state_of_sparsity_resnet50_small
+results-methods: $(READY) ## every method of pruning side by side, on both small models (33 hours)
+	$(BIN)/python -m scripts.results methods_lstm_90 methods_lstm_small state_of_sparsity_resnet50_small
 
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay

@@ -62,6 +62,7 @@ RESULTS = [
     Result("quantised_small", "seed=0,1,2", 0.5),
     Result("budget_language", "", 4.0),
     Result("budget", "", 8.0),
+    Result("methods_lstm_90", "", 2.0),
     Result("methods_lstm_small", "", 12.0),
     Result("state_of_sparsity_resnet50_small", "", 20.0),
     Result("ptb_small", "", 30.0, "the Penn Treebank"),
