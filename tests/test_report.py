@@ -568,3 +568,15 @@ def test_a_dense_model_with_a_stage_more_is_a_dense_curve(results: Results) -> N
         "dense, steps 2000": "dense",
         "sparse": "sparse",
     }
+
+
+def test_many_curves_of_other_sizes_than_the_dense_one_share_a_sentence(results: Results) -> None:
+    results.finish(400_000, 85.0)
+    for interval in (1, 2, 3):
+        results.finish(1_000, 60.0, 1.0, 0.9, schedule=Cubic(interval=interval))
+    verdicts = results.find().verdicts
+    assert verdicts[0] == (
+        "The sizes of dense (400.0k non-zero parameters) are those of none of 3 sparse curves, so "
+        "they are not compared."
+    )
+    assert len(verdicts) == 2 and verdicts[1].startswith("Of 3 sparse curves")

@@ -23,6 +23,9 @@ from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, quoted, short, span
 
 
+MOST_APART = 2  # pairs without a common size that are said one by one
+
+
 @dataclass(kw_only=True)
 class Findings:
     """Everything that figures, tables and pages show."""
@@ -101,7 +104,7 @@ def find(plan: Plan, runs: Runs) -> Findings:
     found.warnings += unequal(found.budgets, [*found.pairs, *found.rivals])
     weighed = [pair for pair in found.pairs if not (made and _is_of_budgets(pair.ours))]
     found.verdicts = [verdict(made)] if made else []
-    found.verdicts += [*(_verdict(found, pair) for pair in weighed), *_between(found)]
+    found.verdicts += [*_against_dense(found, weighed), *_between(found)]
     found.verdicts = found.verdicts or [_alone(found)]
     return found
 
@@ -126,6 +129,23 @@ def _better_though_smaller(found: Findings, pair: Pair) -> str:
         return f"{value} at {short(point.nonzero, found.sizes)}"
 
     return f" Yet {quoted(best.series)} is better with fewer: {told(best)} against {told(other)}."
+
+
+def _against_dense(found: Findings, weighed: list[Pair]) -> list[str]:
+    """A verdict for each pair; of many that have no size in common, one sentence for all."""
+    apart: dict[str, list[Pair]] = {}
+    for pair in weighed:
+        if not pair.gaps and not _better_though_smaller(found, pair):
+            apart.setdefault(pair.theirs[0].series, []).append(pair)
+    many = {name: pairs for name, pairs in apart.items() if len(pairs) > MOST_APART}
+    together = [id(pair) for pairs in many.values() for pair in pairs]
+    verdicts = [_verdict(found, pair) for pair in weighed if id(pair) not in together]
+    verdicts += [
+        f"The sizes of {quoted(name)} ({_sizes(found, pairs[0].theirs)} non-zero parameters) are "
+        f"those of none of {len(pairs)} sparse curves, so they are not compared."
+        for name, pairs in many.items()
+    ]
+    return verdicts
 
 
 def _verdict(found: Findings, pair: Pair) -> str:
