@@ -22,7 +22,6 @@ from pruneexp.report.analysis.statistics import CONFIDENCE
 from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, quoted, short, span
 
-
 MOST_APART = 2  # pairs without a common size that are said one by one
 
 
