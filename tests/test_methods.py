@@ -227,8 +227,13 @@ def test_a_model_without_anything_to_prune_is_refused(method: str, tmp_path: Pat
         recipe.groups(nn.BatchNorm1d(3))
 
 
+OWN_PRUNER = ("gradual", "variational_dropout", "l0", "rigl")  # one method of each pruner
 COMPILED = [
-    pytest.param(family, method, marks=[pytest.mark.slow] * (family == "lstm"))
+    pytest.param(
+        family,
+        method,
+        marks=[pytest.mark.slow] * (family == "lstm" or method not in OWN_PRUNER),
+    )
     for family in ("mobilenet", "lstm")
     for method in METHODS
 ]
