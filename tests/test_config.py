@@ -66,6 +66,7 @@ def test_every_option_composes_and_is_restored(option: str) -> None:
     needs = {
         "model=custom": ["model.factory=math:sqrt"],
         "model=inception_v3": ["task=custom"],
+        "distillation=run": ["distillation.fingerprint=0123456789ab"],
         "pruning/start=run": ["pruning.start.fingerprint=0123456789ab"],
         "pruning/start=file": ["pruning.start.checksum=0123456789abcdef"],
         "pruning/start=torchvision": [
@@ -285,8 +286,8 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["+pruning.sparsty=0.3", "+foo=1"],
             [
                 "foo is no key here; a run takes task, model, training, pruning, quantisation, "
-                "budget, nonzero, seed, title, keep, keep_steps, device, results, trust, workers, "
-                "hours, dry_run or format",
+                "distillation, budget, nonzero, seed, title, keep, keep_steps, device, results, "
+                "trust, workers, hours, dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
                 "sparsity, budget, budget_values, revive, start, schedule, scope, criterion, "
                 "structure or allocation",
