@@ -97,8 +97,7 @@ class DenseTeacher(Distillation):
         dense = dense_of(run)
         if self.size is not None:
             dial = run.model.size_dial()
-            whole = dial is not None and isinstance(dial.step, int)
-            size = int(self.size) if whole else self.size
+            size = int(self.size) if dial is not None and dial.is_whole else self.size
             dense = replace(dense, model=run.model.resized(size))
         return {TEACHER: dense}
 
@@ -112,8 +111,8 @@ class DenseTeacher(Distillation):
         if dial is None:
             why = "takes null with this model, which has no setting of its size (model.dial)"
             yield Fault("size", f"{why}, got {self.size:g}")
-        elif self.size > dial.most or (isinstance(dial.step, int) and self.size % 1):
-            whole = "a whole number" if isinstance(dial.step, int) else "a number"
+        elif self.size > dial.most or (dial.is_whole and self.size % 1):
+            whole = "a whole number" if dial.is_whole else "a number"
             yield Fault("size", f"takes {whole} of at most {dial.most:g}, got {self.size:g}")
 
     def teacher(

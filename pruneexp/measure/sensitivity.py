@@ -26,7 +26,7 @@ from pruneexp.running.timing import measure as timed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from pruneexp.engine.lineage import Ancestor
     from pruneexp.pruning.group import Group
@@ -88,7 +88,7 @@ def measure(
         before = [weight.clone() for weight in own]
         losses[group.name] = []
         for level in levels:
-            masks = keep_highest([w.abs() for w in before], count(level, group.weights))
+            masks = _masks(before, group, level)
             for weight, value, mask in zip(own, before, masks, strict=True):
                 weight.copy_(torch.where(mask, value, 0))
             losses[group.name].append(_loss(network, task))
@@ -115,31 +115,24 @@ def layer_seconds(
     for level in levels:
         for group in groups:
             own = [tensors[name] for name in group.shapes]
-            masks = keep_highest([w.abs() for w in own], count(level, group.weights))
-            for weight, mask in zip(own, masks, strict=True):
+            for weight, mask in zip(own, _masks(own, group, level), strict=True):
                 weight.mul_(mask)
         inputs = shape.call_inputs(network)
         for timing in timed(folded(network, *inputs), *inputs):
             dense.setdefault(timing.layer, []).append(timing.dense)
             sparse.setdefault(timing.layer, []).append(timing.sparse)
     by_layer = {layer: _falling(median(dense[layer]), sparse[layer]) for layer in dense}
-    shares = _shares(groups)
-    nothing = [0.0] * (len(levels) + 1)
-    return {
-        group.name: [
-            sum(parts)
-            for parts in zip(
-                nothing,
-                *[
-                    [share * seconds for seconds in by_layer[layer]]
-                    for layer, share in shares[group.name].items()
-                    if layer in by_layer
-                ],
-                strict=True,
-            )
-        ]
-        for group in groups
-    }
+    found = {group.name: [0.0] * (len(levels) + 1) for group in groups}
+    for name, shares in _shares(groups).items():
+        for layer, share in shares.items():
+            for place, seconds in enumerate(by_layer.get(layer, [])):
+                found[name][place] += share * seconds
+    return found
+
+
+def _masks(weights: "Sequence[Tensor]", group: "Group", level: float) -> "list[Tensor]":
+    """Of the tensors of a group, pruned to a level by magnitude."""
+    return keep_highest([weight.abs() for weight in weights], count(level, group.weights))
 
 
 def _falling(dense: float, sparse: Sequence[float]) -> list[float]:

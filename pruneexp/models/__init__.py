@@ -45,7 +45,12 @@ class SizeDial:
 
     def at(self, number: int) -> float:
         """The value so many steps above 0."""
-        return number * self.step if isinstance(self.step, int) else round(number * self.step, 6)
+        return number * self.step if self.is_whole else round(number * self.step, 6)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it takes whole numbers alone, such as units."""
+        return isinstance(self.step, int)
 
     @property
     def steps(self) -> int:

@@ -148,18 +148,17 @@ class Classification(LoadedTask):
         return list(zip(pictures.chunk(count), labels.chunk(count), strict=True))
 
     def loss(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Tensor, Carry]:
-        batch = self._moved(batch)
+        batch = self.placed(batch)
         scores, carry = self.scores(model, batch, carry)
         return self.loss_from_scores(model, scores, batch), carry
 
     def scores(self, model: nn.Module, batch: Batch, carry: Carry) -> tuple[Any, Carry]:
-        pictures, _ = self._moved(batch)
-        return model(pictures), None
+        return model(batch[0]), None
 
     def loss_from_scores(self, model: nn.Module, scores: Any, batch: Batch) -> Tensor:
         """A network that returns (scores, auxiliary scores) says in `auxiliary` what the loss of
         the latter weighs."""
-        _, labels = self._moved(batch)
+        _, labels = batch
         smoothing = self.setting.label_smoothing
         if not isinstance(scores, tuple):
             return nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing)
@@ -173,7 +172,7 @@ class Classification(LoadedTask):
         pictures = (
             picture.unsqueeze(0)
             for batch in self.batches(0, -(-count // self.setting.batch_size))
-            for picture in self._moved(batch)[0]
+            for picture in self.placed(batch)[0]
         )
         for number, picture in zip(range(count), pictures, strict=False):
             yield sampled_loss(model(picture), self.setting.seed, number)
@@ -221,7 +220,7 @@ class Classification(LoadedTask):
         in_memory = isinstance(examples, Pictures)  # taken faster than handed over
         workers = 0 if in_memory else self.setting.workers
         for batch in self._read(_Fetch(examples, 0, self.skips), places, workers):
-            pictures, labels = self._moved(batch)
+            pictures, labels = self.placed(batch)
             yield model(pictures), labels
         model.train(was_training)
 
@@ -254,7 +253,7 @@ class Classification(LoadedTask):
                 place = f"the next readable picture takes its place ({len(self.told)} so far)"
                 print(f"{message}; {place}", file=sys.stderr, flush=True)
 
-    def _moved(self, batch: Batch) -> Batch:
+    def placed(self, batch: Batch) -> Batch:
         pictures, labels = batch
         device = self.setting.device
         if pictures.dim() != 4:  # memory formats are for pictures

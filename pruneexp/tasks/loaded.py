@@ -95,10 +95,15 @@ class LoadedTask:
         """What is differentiated, and what the next step starts from."""
         raise NotImplementedError(f"{type(self).__name__} does not say how")
 
+    def placed(self, batch: Any) -> Any:
+        """A batch, or a part of one, on the run's device, where `batches` leaves that to `loss`."""
+        return batch
+
     def scores(self, model: nn.Module, batch: Any, carry: Carry) -> tuple[Any, Carry]:
         """The scores of classes that `loss` is worked out from, in the last dimension, and what the
         next step starts from; a network may give auxiliary scores in a tuple after them. Asked
-        only where a teacher's scores count beside the labels (`distillation`)."""
+        only where a teacher's scores count beside the labels (`distillation`), of a placed
+        batch."""
         why = "needs the scores of classes, which this task does not give"
         raise Invalid([Fault("distillation", why)])
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite, isnan, nan
 from typing import Any, cast
 
@@ -206,12 +207,9 @@ class Fit:
         return sum(losses[1:], losses[0])
 
     def _loss(self, batch: Any) -> Tensor:
-        state = self.state
-        if self.teacher is None:
-            loss, state.carry = self.task.loss(self.network, batch, state.carry)
-        else:
-            taught = self.task, self.network, batch, state.carry
-            loss, state.carry = self.teacher.loss(*taught)
+        """The loss of a batch; the state is then what the next one starts from."""
+        told = self.task.loss if self.teacher is None else partial(self.teacher.loss, self.task)
+        loss, self.state.carry = told(self.network, batch, self.state.carry)
         return loss
 
     def _reseed(self, part: int) -> None:

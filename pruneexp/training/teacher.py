@@ -32,6 +32,7 @@ class Teacher:
         self, task: LoadedTask, model: nn.Module, batch: Any, carry: Carry
     ) -> tuple[Tensor, Carry]:
         """What is differentiated, and what the model's next step starts from."""
+        batch = task.placed(batch)
         scores, carry = task.scores(model, batch, carry)
         with torch.no_grad():
             taught, self.carry = task.scores(self.network, batch, self.carry)

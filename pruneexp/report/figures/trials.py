@@ -57,8 +57,9 @@ def draw(found: Findings) -> Figure | None:
         shown = [min(max(value, low), high) for value in one.trials]
         axes.plot([min(shown), max(shown)], [place, place], color=GREY, lw=1.0, zorder=1)
         axes.plot(shown, [place] * len(shown), ls="none", marker="|", ms=8, color=GREY, zorder=2)
-        for end, sign in ((low, "<"), (high, ">")):
-            if any((value < low, value > high)[end == high] for value in one.trials):
+        ends = ((low, "<", min(one.trials) < low), (high, ">", max(one.trials) > high))
+        for end, sign, is_passed in ends:
+            if is_passed:
                 axes.plot(end, place, marker=sign, ms=5, color=GREY, ls="none", clip_on=False)
         half = one.point.test_half
         axes.errorbar(
