@@ -136,6 +136,14 @@ def test_every_axis_grows_towards_its_points_own_best_values(
     assert grown(searches, trials) == [search("a", rates[0]), search("b", rates[1])]
 
 
+def test_a_point_without_a_trial_stays_as_it_is() -> None:
+    """Such as one whose settings cannot be read: the others go on."""
+    searches = [search("a", "0.1,0.2,0.4"), search("unreadable", "0.1,0.2,0.4")]
+    at_the_end = tried("a", {"0.1": 1.0, "0.2": 5.0, "0.4": 9.0})
+    assert grown(searches, at_the_end) == [search("a", "0.1,0.2,0.4,0.8"), searches[1]]
+    assert grown(searches[1:], []) == searches[1:]
+
+
 def test_what_are_no_numbers_does_not_grow() -> None:
     axes = {"training/decay": ("cosine", "linear")}
     one = Search(("a",), ("seed=0",), axes)

@@ -84,19 +84,21 @@ def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
     """The same searches with longer axes where a chosen value lies at an end; equal to what came
     in where none does. Where the axis of one point grows, that of every other grows too, on the
     side where its own best value has the better neighbour: all keep the same number of trials, and
-    a point that came later catches up."""
+    a point that came later catches up. A point that has no trial, since its settings cannot be
+    read, stays as it is."""
     by_point: dict[str, list[Trial]] = {}
     for trial in trials:
         by_point.setdefault(trial.point, []).append(trial)
+    tried = [search for search in searches if words(search) in by_point]
     growing = {
         key
-        for search in searches
+        for search in tried
         for key, values in search.axes.items()
         if _end(values, _chosen(by_point[words(search)]).values[key]) is not None
     }
     longest = {
-        key: max(len(search.axes.get(key, ())) for search in searches)
-        for search in searches
+        key: max(len(search.axes.get(key, ())) for search in tried)
+        for search in tried
         for key in search.axes
     }
     return [
@@ -109,6 +111,8 @@ def grown(searches: Sequence[Search], trials: Sequence[Trial]) -> list[Search]:
                 for key, values in search.axes.items()
             },
         )
+        if words(search) in by_point
+        else search
         for search in searches
     ]
 
