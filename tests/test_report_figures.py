@@ -356,6 +356,22 @@ class TestTrials:
             and min(axes.get_xlim()) > 60
         )
 
+    def test_the_arrow_points_outwards_where_less_is_better(self, results: Results) -> None:
+        results.finish(81_504, 40.0, 0.5, metric=PERPLEXITY)
+        record = results.finish(79_808, 20.0, 1.0, 0.75, metric=PERPLEXITY)
+        for name, valid in ((record.name, 19.0), ("far", 900.0)):
+            values = {"rate": name}
+            chosen = name == record.name
+            trial = Trial(point="75 %", values=values, name=name, valid=valid, chosen=chosen)
+            results.plan.trials.append(trial)
+        figure = draw_trials(findings.find(results.plan, load(results.store, results.plan)))
+        assert figure is not None
+        (axes,) = figure.axes
+        left, right = axes.get_xlim()
+        assert left > right
+        (arrow,) = [line for line in axes.lines if line.get_marker() == "<"]
+        assert abs(np.asarray(arrow.get_xdata())[0] - left) < 0.1 * (left - right)
+
     def test_without_a_search_there_is_none(self, results: Results) -> None:
         assert draw_trials(self.searched(results)) is None
         assert draw_trials(self.searched(results, own=78.7)) is None

@@ -57,7 +57,11 @@ def draw(found: Findings) -> Figure | None:
         shown = [min(max(value, low), high) for value in one.trials]
         axes.plot([min(shown), max(shown)], [place, place], color=GREY, lw=1.0, zorder=1)
         axes.plot(shown, [place] * len(shown), ls="none", marker="|", ms=8, color=GREY, zorder=2)
-        ends = ((low, "<", min(one.trials) < low), (high, ">", max(one.trials) > high))
+        outwards = "<>" if found.metric.higher_is_better else "><"  # on an axis that is turned
+        ends = (
+            (low, outwards[0], min(one.trials) < low),
+            (high, outwards[1], max(one.trials) > high),
+        )
         for end, sign, is_passed in ends:
             if is_passed:
                 axes.plot(end, place, marker=sign, ms=5, color=GREY, ls="none", clip_on=False)
