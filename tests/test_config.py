@@ -30,6 +30,7 @@ from pruneexp.tasks import Glyphs
 from pruneexp.training import Training
 from pruneexp.training.optimiser import Adam
 
+TRANSLATION = ("pairs", "wmt16_en_de", "wmt14_en_de", "tatoeba_en_de", "grammar_pairs")
 WORDS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 EXPERIMENTS = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
 
@@ -78,6 +79,12 @@ def test_every_option_composes_and_is_restored(option: str) -> None:
         "task=folder": ["task.classes=2"],
         "task=grammar": ["model=lstm_lm"],
         **{f"model=lstm_lm{size}": ["task=grammar"] for size in ("", "_medium", "_large")},
+        **{f"task={name}": ["model=gnmt"] for name in TRANSLATION},
+        **{
+            f"model={name}{size}": ["task=grammar_pairs"]
+            for name in ("gnmt", "transformer")
+            for size in ("", "_small")
+        },
     }
     run = composed(option, *needs.get(option, []))
     assert restore(asked(run), trust=True, origin="here") == run

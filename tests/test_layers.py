@@ -25,6 +25,7 @@ LAYERS = [
     {"config.factory", "pruning.ranking", "data", "engine.distributed", "measure.folding"}
     | {"tasks.shape", "engine.initial_weights", "measure.packed_sizes", "measure.layer_losses"}
     | {"running.kernels", "running.timing"},
+    {"decoding"},
     {"engine.store", "engine.run_folder", "tasks", "models"},
     {"storage"},
     {"pruning"},
@@ -64,7 +65,16 @@ LIGHT = [
     "engine.run_folder",
     *("engine.work", "engine.distributed", "engine.lineage", "engine.launchers"),
     *("config.recipe", "config.factory", "config.run", "config.curve", "config.options"),
-    *("tasks", "tasks.shape", "models", "pruning", "pruning.schedule", "pruning.scope"),
+    *(
+        "tasks",
+        "tasks.shape",
+        "tasks.pairs",
+        "models",
+        "models.translators",
+        "pruning",
+        "pruning.schedule",
+        "pruning.scope",
+    ),
     *("pruning.allocation", "pruning.criterion", "pruning.group", "pruning.start"),
     *("pruning.method", "pruning.gradual", "pruning.sparse_training"),
     *("pruning.found_mask", "pruning.stochastic", "pruning.two_phase"),

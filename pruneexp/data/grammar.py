@@ -182,7 +182,7 @@ class Draws:
         return option
 
 
-def _clause(draws: Draws) -> Clause:
+def draw_clause(draws: Draws) -> Clause:
     noun_class = draws.take(SUBJECT)
     subject = _phrase(draws, noun_class)
     verb = draws.take(VERB_OF_SUBJECT, noun_class)
@@ -242,14 +242,14 @@ def draw(seed: int, split: str, tokens: int) -> GrammarText:
 
     A longer text of the same seed and split begins with the shorter one.
     """
-    draws = Draws(_uniforms(seeds.generator(seed, f"grammar {split}")))
+    draws = Draws(uniforms(seeds.generator(seed, f"grammar {split}")))
     drawn: list[str] = []
     while len(drawn) < tokens:
-        drawn += source(_clause(draws))
+        drawn += source(draw_clause(draws))
     return GrammarText(tokens=np.array([TOKENS[word] for word in drawn], np.int16), nats=draws.nats)
 
 
-def _uniforms(random: np.random.Generator) -> Iterator[float]:
+def uniforms(random: np.random.Generator) -> Iterator[float]:
     while True:
         yield from random.random(4096).tolist()  # a block at once is many times faster
 

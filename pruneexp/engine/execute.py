@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safetensors.torch import save
@@ -26,7 +26,6 @@ from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
 from pruneexp.engine.lineage import Ancestor, budget, parents, settle
 from pruneexp.engine.network import build, setting
-from pruneexp.engine.outcomes import Outcomes
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Progress, Record
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.measure import packed, sensitivity
@@ -243,7 +242,7 @@ class Stage:
         chosen["test"] = {**self.fit.measure("test"), **self.fit.measure_once("test")}
         record = self._record(chosen, masks)
         if distributed.is_first():
-            self._write(record, masks, self.fit.outcomes())
+            self._write(record, masks)
         return distributed.agree(lambda: record)
 
     def _watch(self, progress: Progress) -> None:
@@ -349,7 +348,7 @@ class Stage:
             valid=chosen["valid"],
             test=chosen["test"],
             counts=count_masks(self.model, groups, masks, self._work()),
-            checksums={"data": self.task.checksum},
+            checksums=self.task.checksums(),
             circumstances=self._circumstances(),
         )
 
@@ -372,12 +371,13 @@ class Stage:
             ancestors=self.ancestors,
         )
 
-    def _write(self, record: Record, masks: dict[str, Tensor], outcomes: Outcomes | None) -> None:
+    def _write(self, record: Record, masks: dict[str, Tensor]) -> None:
         """History, weights, masks, what they weigh, what came of each test item, and last the
         record that marks the run as finished."""
         weights = self.model.state_dict()
         state = {key: value.cpu().contiguous().clone() for key, value in weights.items()}
         record.checksums["history"] = self.folder.save_history(self.fit.state.history)
+        outcomes = self.fit.outcomes()
         if outcomes is not None:
             record.checksums["outcomes"] = self.folder.save_outcomes(outcomes)
         for file, tensors in ((WEIGHTS, state), (MASKS, masks)):
@@ -392,5 +392,6 @@ class Stage:
         record.file_budget = file_budget.met(self.run, sizes)
         if words := file_budget.told(self.run, record.file_budget):
             say(f"{record.name}: {words}")
-        self.folder.save_usage(self.task.usage())
+        samples = self.task.samples(self.model)
+        self.folder.save_usage(replace(self.task.usage(), samples=samples))
         self.folder.finish(record)

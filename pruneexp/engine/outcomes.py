@@ -1,12 +1,15 @@
-"""What came of each item of the test split: a bit an image, summed nats and words a sentence.
+"""What came of each item of the test split: a bit an image, summed nats and words a sentence, what
+BLEU is made of for each translated one.
 
 Kept beside the record as `outcomes.json`, so that two runs can be compared on the same items, and
 an interval can speak of new data. Anyone can recompute the metric: of "percent" it is 100 times the
-mean, of "mean" the mean, of "exponential" e to the sum over the sum of the counts.
+mean, of "mean" the mean, of "exponential" e to the sum over the sum of the counts, of "bleu" what
+`bleu` makes of the sums of all columns.
 """
 
 import base64
 import binascii
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,11 +27,35 @@ LONGEST = 20  # characters of a number and the space behind it
 
 Numbers = Annotated[str, Longest(MOST_ITEMS * LONGEST)]  # with spaces between them
 
-# From the sum of the values and the sum of the counts to the metric.
-SUMMARIES: dict[str, Callable[[float, float], float]] = {
-    "percent": lambda values, counts: 100 * values / counts,
-    "mean": lambda values, counts: values / counts,
-    "exponential": lambda values, counts: float(np.exp(min(values / counts, 700.0))),
+BLEU_ORDER = 4  # the longest n-grams that are counted
+BLEU_COLUMNS = 2 * BLEU_ORDER + 2
+
+
+def bleu(sums: np.ndarray) -> float:
+    """BLEU in per cent, from sums over sentences: matching n-grams of length 1 to 4, all such
+    n-grams, words written, words of the references. Where no n-gram of a length matches, it is
+    smoothed as sacrebleu does ("exp")."""
+    matching, written = sums[:BLEU_ORDER], sums[BLEU_ORDER : 2 * BLEU_ORDER]
+    length, reference = sums[2 * BLEU_ORDER :]
+    if not length or not matching.any():
+        return 0.0
+    nats, halved = 0.0, 1.0
+    for right, every in zip(matching, written, strict=True):
+        if not every:
+            return 0.0
+        if right < 1e-9:
+            halved *= 2
+        nats += math.log((right or 1 / halved) / every) / BLEU_ORDER
+    return 100 * math.exp(nats + min(0.0, 1 - reference / length))
+
+
+# From the sums of the values (a row of them where an item has several) and of the counts to the
+# metric.
+SUMMARIES: dict[str, Callable[[np.ndarray, float], float]] = {
+    "percent": lambda values, counts: 100 * float(values[0]) / counts,
+    "mean": lambda values, counts: float(values[0]) / counts,
+    "exponential": lambda values, counts: math.exp(min(float(values[0]) / counts, 700.0)),
+    "bleu": lambda values, counts: bleu(values),
 }
 
 
@@ -39,7 +66,7 @@ class Outcomes:
     Arguments:
         metric: what they are of, such as accuracy.
         summary: how they become the metric; a key of `SUMMARIES`.
-        values: of each item.
+        values: of each item; a row for each where it has several.
         counts: what each item counts, such as its words; None where each counts one.
         in_sequence: whether items that stand together depend on each other, as sentences do.
 
@@ -58,7 +85,12 @@ class Outcomes:
     def value(self) -> float:
         """The metric."""
         counts = len(self.values) if self.counts is None else self.counts.sum()
-        return SUMMARIES[self.summary](float(self.values.sum()), float(counts))
+        return SUMMARIES[self.summary](self.rows.sum(0), float(counts))
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The values as (items, columns)."""
+        return self.values.reshape(len(self.values), -1)
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -67,7 +99,8 @@ class Outcomes:
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON holds it: bits packed and in base64 where all values are 0 or 1."""
-        is_bits = bool(np.isin(self.values, (0, 1)).all())
+        columns = self.rows.shape[1]
+        is_bits = columns == 1 and bool(np.isin(self.values, (0, 1)).all())
         bits = np.packbits(self.values.astype(bool)) if is_bits else None
         return asdict(
             _Plain(
@@ -77,8 +110,9 @@ class Outcomes:
                 items=len(self.values),
                 in_sequence=self.in_sequence,
                 bits=None if bits is None else base64.b64encode(bits.tobytes()).decode(),
-                values=None if is_bits else _text(self.values),
+                values=None if is_bits else _text(self.values.flatten()),
                 counts=None if self.counts is None else _text(self.counts),
+                columns=columns,
             )
         )
 
@@ -88,9 +122,11 @@ class Outcomes:
         plain = typed(_Plain, data)
         if plain.bits is not None:
             packed = np.frombuffer(base64.b64decode(plain.bits, validate=True), np.uint8)
-            values = np.unpackbits(packed, count=plain.items).astype(float)
+            values: np.ndarray = np.unpackbits(packed, count=plain.items).astype(float)
         else:
-            values = _numbers("values", plain.values, plain.items, lowest=-LARGEST_VALUE)
+            count = plain.items * plain.columns
+            flat = _numbers("values", plain.values, count, lowest=-LARGEST_VALUE)
+            values = flat if plain.columns == 1 else flat.reshape(plain.items, plain.columns)
         counts = None
         if plain.counts is not None:
             counts = _numbers("counts", plain.counts, plain.items, lowest=1)
@@ -109,6 +145,7 @@ class _Plain:
     bits: Annotated[str, Longest(MOST_ITEMS)] | None
     values: Numbers | None
     counts: Numbers | None
+    columns: Annotated[int, Within(1, BLEU_COLUMNS)] = 1
 
     def check(self) -> None:
         """Raise TypeError where the fields do not go together."""
@@ -116,6 +153,9 @@ class _Plain:
             raise TypeError("another version of pruneexp wrote it")
         if self.summary not in SUMMARIES:
             raise TypeError(f"summary takes {', '.join(SUMMARIES)}, got {self.summary}")
+        wanted = BLEU_COLUMNS if self.summary == "bleu" else 1
+        if self.columns != wanted:
+            raise TypeError(f"columns takes {wanted} of {self.summary}, got {self.columns}")
         if (self.bits is None) == (self.values is None):
             raise TypeError("it takes either bits or values")
         if self.bits is not None:

@@ -4,7 +4,7 @@ Whatever is read back is checked here: each field states its type and its bounds
 """
 
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pruneexp.engine.typed import FileName, Fingerprint, Longest, Within, typed
 
@@ -150,16 +150,40 @@ class Size:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """An example in words.
+
+    Arguments:
+        source: what the network was given.
+        reference: what was wanted.
+        output: what it gave.
+    """
+
+    source: Line
+    reference: Line
+    output: Line
+
+    MOST: ClassVar[int] = 600  # characters of each
+
+    @classmethod
+    def of(cls, **words: str) -> "Sample":
+        """The same with what is too long cut."""
+        return cls(**{key: words[key][: cls.MOST] for key in ("source", "reference", "output")})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     """What a network's inputs and outputs mean, for a program that uses it without this package.
 
     Arguments:
         inputs: how an example becomes what the network takes.
         outputs: the name of each output, in order: classes, or the words of a vocabulary.
+        samples: examples of the test split in words, where they are words.
     """
 
     inputs: Line = ""
     outputs: list[Line] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

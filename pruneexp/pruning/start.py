@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pruneexp.config.recipe import Fault, Invalid, Recipe, demand, here
+from pruneexp.config.recipe import Fault, Invalid, Recipe, added, demand, here
 from pruneexp.engine import files
 
 if TYPE_CHECKING:
@@ -85,12 +85,14 @@ class Trained(Start):
     """What starts from trained weights has a stage of its own.
 
     Arguments:
-        steps: of the stage; None is as many as training.steps.
+        steps: of the stage; None is as many as training.steps, times `times`.
+        times: see there.
         rate: factor on training.learning_rate (Zhu and Gupta 2017, section 4.1: a tenth).
     """
 
     steps: int | None = None
     rate: float = 0.1
+    times: float = added(default=1.0, before=1.0)
 
     def __post_init__(self) -> None:
         demand(self, **self._rules())
@@ -99,10 +101,14 @@ class Trained(Start):
         return {
             "steps": (self.steps is None or self.steps > 0, "a number of steps above 0, or null"),
             "rate": (self.rate > 0, "a factor above 0"),
+            "times": (
+                self.times > 0 and (self.steps is None or self.times == 1),
+                "a multiple of training.steps above 0, where pruning.start.steps gives no number",
+            ),
         }
 
     def stage(self, steps: int) -> tuple[int, float]:
-        return self.steps or steps, self.rate
+        return self.steps or max(1, round(steps * self.times)), self.rate
 
     def label(self) -> str:
         return f"from-{self.word}"

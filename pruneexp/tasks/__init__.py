@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pruneexp.config.factory import call, check, check_form
 from pruneexp.config.recipe import Fault, Invalid, demand, here, python_name
+from pruneexp.tasks.pairs import WMT14, WMT16, GrammarPairs, Pairs, Tatoeba
 from pruneexp.tasks.pictures import CIFAR10, CIFAR100, FashionMNIST, ImageNet, PictureFolder
 from pruneexp.tasks.shape import ArrayShape, ImageShape, Shape, TextShape, sizes_of
 from pruneexp.tasks.task import Signature, Task, place_of, signature_of
@@ -283,5 +284,7 @@ class Grammar(Task):
 
 OPTIONS: tuple[type[Task], ...] = (
     *(Glyphs, ImageNet, CIFAR10, CIFAR100, FashionMNIST, PictureFolder),
-    *(Text, PennTreebank, Grammar, CustomTask),
+    *(Text, PennTreebank, Grammar),
+    *(Pairs, WMT16, WMT14, Tatoeba, GrammarPairs),
+    CustomTask,
 )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pruneexp import seeds
 from pruneexp.config.recipe import Fault, Invalid
 from pruneexp.engine.outcomes import Outcomes
-from pruneexp.engine.record import Metric, Usage
+from pruneexp.engine.record import Metric, Sample, Usage
 from pruneexp.tasks.shape import Shape
 
 Carry = Any  # what one step hands to the next: a recurrent state without gradient, or None
@@ -67,6 +67,10 @@ class LoadedTask:
     def settle(self, setting: Setting) -> None:
         """Take up a run's setting. Raises `Invalid` for what cannot be trained on."""
         self.setting = setting
+
+    def checksums(self) -> dict[str, str]:
+        """What the record says of the data: a checksum by the name of what it is of."""
+        return {"data": self.checksum}
 
     def measure_once(self, model: nn.Module, split: str) -> dict[str, float]:
         """Metrics that are too dear for each validation, such as BLEU by beam search: measured of
@@ -131,6 +135,11 @@ class LoadedTask:
         """What came of each item of the test split, by which runs are compared item by item; None
         where that cannot be said. One process asks, whatever the ranks."""
         return None
+
+    def samples(self, model: nn.Module) -> list[Sample]:
+        """A few examples of the test split in words, for people to read; none where they are no
+        words. One process asks, whatever the ranks."""
+        return []
 
     def usage(self) -> Usage:
         """What the network's inputs and outputs mean; exported files say it."""

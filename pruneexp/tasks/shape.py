@@ -212,6 +212,38 @@ class TextShape(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class PairShape(Shape):
+    """Sentences in two languages of one vocabulary: a network reads one and gives scores of each
+    word of the other, in the order (sentences, words).
+
+    Arguments:
+        vocabulary: how many different pieces of words there are.
+    """
+
+    unit: ClassVar[str] = "word"
+    gives_classes: ClassVar[bool] = True
+    vocabulary: int
+
+    def example(self, batch: int = 1, length: int = 1) -> "tuple[Tensor, ...]":
+        import torch
+
+        random = torch.Generator().manual_seed(0)
+        least = min(4, self.vocabulary - 1)  # the first four are no words
+        return tuple(
+            torch.randint(least, self.vocabulary, (batch, length), generator=random)
+            for _ in range(2)
+        )
+
+    def check_outputs(self, outputs: Any, batch: int = 1, length: int = 1) -> None:
+        expected = (batch, length, self.vocabulary)
+        _demand_scores(outputs, expected, "task.vocabulary", self.vocabulary)
+
+    @property
+    def example_bytes(self) -> int:
+        return 16
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayShape(Shape):
     """Arrays of any sizes, for tasks of your own.
 

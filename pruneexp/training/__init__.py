@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pruneexp.config.recipe import Recipe, demand, here
+from pruneexp.config.recipe import Recipe, added, demand, here
 from pruneexp.training.decay import Cosine, Decay
 from pruneexp.training.optimiser import SGD, Optimiser
 
@@ -41,6 +41,8 @@ class Training(Recipe):
     # Decay of a moving average over the weights, which is then what is measured and kept, under the
     # mask. null: none.
     average: float | None = None
+    # Or the mean of the states at so many last validations, of those under the final mask. 0: none.
+    average_states: int = added(default=0, before=0)
     accumulate: int = 1  # parts of a batch, one after the other
     precision: str = "fp32"  # of forward and backward passes
     compile: bool = False  # by torch.compile
@@ -66,6 +68,10 @@ class Training(Recipe):
                 f"a number of equal parts of training.batch_size={self.batch_size}",
             ),
             precision=(self.precision in PRECISIONS, "fp32, bf16 or fp16"),
+            average_states=(
+                self.average_states == 0 or (self.average_states > 0 and self.average is None),
+                "a number of states, 0 for none, and 0 beside training.average",
+            ),
             batch_size=(self.batch_size > 0, "a number of examples above 0"),
             learning_rate=(self.learning_rate > 0, "a number above 0"),
             clip=(self.clip is None or self.clip > 0, "a number above 0, or null"),
@@ -91,7 +97,9 @@ class Training(Recipe):
     def factor(self, step: int, steps: int) -> float:
         """On the rate, at a step of a stage."""
         warm = round(self.warm_up * steps)
-        return min(1.0, (step + 1) / max(warm, 1)) * self.decay.factor(step / steps)
+        return min(1.0, (step + 1) / max(warm, 1)) * self.decay.factor_in(
+            step / steps, steps / self.steps
+        )
 
 
 OPTIONS: tuple[type[Training], ...] = (Training,)

@@ -1,7 +1,8 @@
-"""Averaged weights: what is evaluated and kept is a moving average over all steps.
+"""Averaged weights: what is evaluated and kept is a moving average over all steps, or the mean of
+the states at the last validations.
 
-An average remembers weights that have been masked since, so it is masked before it is evaluated
-(`Pruner.apply_to`). It begins at the first step for dense and sparse runs alike.
+A moving average remembers weights that have been masked since, so it is masked before it is
+evaluated (`Pruner.apply_to`). It begins at the first step for dense and sparse runs alike.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from pruneexp.training import Training
 
 
 class Average:
@@ -60,6 +63,9 @@ class Average:
         for weight, value in zip(self.weights, values, strict=True):
             weight.copy_(value)
 
+    def note(self, *, settled: bool) -> None:
+        """A validation comes: nothing to do for an average over steps."""
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         averages = dict(zip(self.names, self.averages, strict=False))
@@ -73,3 +79,54 @@ class Average:
                 state["averages"][name].to(weight.device)
                 for name, weight in zip(self.names, self.weights, strict=True)
             ]
+
+
+class LastStates(Average):
+    """The mean of a model's parameters at the last validations, of those under the final mask, as
+    Vaswani et al. 2017 averaged checkpoints.
+
+        states = LastStates(model, most=5)
+        states.note(settled=True)  # at each validation
+        with states.in_place():
+            evaluate(model)
+
+    Arguments:
+        model: whose parameters are averaged.
+        most: states that are kept.
+    """
+
+    def __init__(self, model: nn.Module, most: int) -> None:
+        super().__init__(model, decay=0.0)
+        self.most = most
+        self.states: list[list[Tensor]] = []
+
+    def take(self) -> None:
+        """A step was made: nothing to do."""
+
+    def note(self, *, settled: bool) -> None:
+        """Keep the weights as they are now, if the masks are final."""
+        if not settled:
+            return
+        kept = [*self.states, [weight.clone() for weight in self.weights]]
+        self.states = kept[-self.most :]
+        self._mean()
+
+    def _mean(self) -> None:
+        self.averages = [torch.stack(same).mean(0) for same in zip(*self.states, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"states": [dict(zip(self.names, each, strict=True)) for each in self.states]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.states = [
+            [each[name].to(w.device) for name, w in zip(self.names, self.weights, strict=True)]
+            for each in state["states"]
+        ]
+        self._mean()
+
+
+def averaged(model: nn.Module, recipe: Training) -> Average | None:
+    """What averages a model's weights as the recipe says; None for the weights as they are."""
+    if recipe.average is not None:
+        return Average(model, recipe.average)
+    return LastStates(model, recipe.average_states) if recipe.average_states else None

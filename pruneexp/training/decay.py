@@ -21,6 +21,11 @@ class Decay(Recipe):
         at any step and in any order, as when a run goes on."""
         raise AssertionError(type(self))
 
+    def factor_in(self, progress: float, stage: float) -> float:
+        """The same in a stage that is `stage` times as long as `training.steps`. For most decays
+        only the progress counts."""
+        return self.factor(progress)
+
 
 @dataclass(kw_only=True, slots=True)
 class Constant(Decay):
@@ -130,4 +135,61 @@ class Epochwise(Decay):
         return self.base ** max(epoch - self.full, 0)
 
 
-OPTIONS: tuple[type[Decay], ...] = (Cosine, LinearDecay, Constant, Stepwise, Exponential, Epochwise)
+@dataclass(kw_only=True, slots=True)
+class InverseRoot(Decay):
+    """The first rate up to a fraction of the stage, then in proportion to one over the root of the
+    steps (Vaswani et al. 2017, with training.warm_up of the same fraction).
+
+    Arguments:
+        full: the fraction at the full rate.
+    """
+
+    word: ClassVar[str] = "inverse_root"
+    full: float = 0.04
+
+    def __post_init__(self) -> None:
+        demand(self, full=(0 < self.full <= 1, "a fraction of the stage in (0, 1]"))
+
+    def factor(self, progress: float) -> float:
+        return math.sqrt(self.full / max(progress, self.full))
+
+
+@dataclass(kw_only=True, slots=True)
+class Tail(Decay):
+    """The first rate until a part of `training.steps` is left, then times `base` at the beginning
+    of each of `times` equal parts of that. A pruning stage that is shorter than `training.steps`
+    thus ends as the training of the dense model did (Zhu and Gupta 2017 on GNMT: 170,000 steps,
+    halved every 17,000, after 170,000 dense ones or 70,000 of pruning).
+
+    Arguments:
+        last: the part that is left, as a multiple of training.steps.
+        times: how often the rate falls.
+        base: the factor at each fall.
+    """
+
+    word: ClassVar[str] = "tail"
+    last: float = 0.5
+    times: int = 10
+    base: float = 0.5
+
+    def __post_init__(self) -> None:
+        demand(
+            self,
+            last=(0 < self.last <= 1, "a part of training.steps in (0, 1]"),
+            times=(self.times > 0, "a number of falls above 0"),
+            base=(0 < self.base <= 1, "a number in (0, 1]"),
+        )
+
+    def factor(self, progress: float) -> float:
+        return self.factor_in(progress, 1.0)
+
+    def factor_in(self, progress: float, stage: float) -> float:
+        gone = self.last - (1 - progress) * stage  # of the tail
+        falls = math.floor(gone / self.last * self.times + 1e-9) + 1
+        return self.base ** max(falls, 0)
+
+
+OPTIONS: tuple[type[Decay], ...] = (
+    *(Cosine, LinearDecay, Constant, Stepwise, Exponential, Epochwise),
+    *(InverseRoot, Tail),
+)

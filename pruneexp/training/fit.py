@@ -21,7 +21,7 @@ from pruneexp.pruning.attached import EmptyTensor
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.tasks.loaded import Carry, LoadedTask
 from pruneexp.training import Training, batch_norm
-from pruneexp.training.average import Average
+from pruneexp.training.average import averaged
 from pruneexp.training.checkpoint import VERSION, moved
 from pruneexp.training.parameter_groups import parameter_groups
 from pruneexp.training.precision import Precision
@@ -113,7 +113,7 @@ class Fit:
         pruner.use_data(task.training_examples(), 1 / task.shown(1.0))
         pruner.use_examples(task.example_losses)
         self.precision = Precision(recipe.precision, task.setting.device)
-        self.average = None if recipe.average is None else Average(model, recipe.average)
+        self.average = averaged(model, recipe)
         # What the batches go through; `model` is the plain network inside.
         self.network = distributed.share(model)
         if recipe.compile:
@@ -264,6 +264,7 @@ class Fit:
         if self.average is None:
             self._measure_and_choose()
             return
+        self.average.note(settled=self.pruner.settled)
         with self.average.in_place():
             self.pruner.apply_to(self.model)
             self._measure_and_choose()

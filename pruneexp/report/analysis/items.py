@@ -48,17 +48,20 @@ def variance_of_items(
 def _pull(outcomes: Outcomes, scale: Scale) -> np.ndarray:
     """How each item moves the metric on the scale: to the first order, the mean of these is by how
     much other items would."""
-    counts = outcomes.weights
-    mean = float(outcomes.values.sum() / counts.sum())
+    counts, rows = outcomes.weights, outcomes.rows
+    means = rows.sum(0) / counts.sum()
     summary = SUMMARIES[outcomes.summary]
-    step = 1e-6 * max(1.0, abs(mean))
+    pull = np.zeros(len(rows))
+    for column, mean in enumerate(means):
+        step = np.zeros(len(means))
+        step[column] = 1e-6 * max(1.0, abs(mean))
 
-    def on_scale(value: float) -> float:
-        return scale.forward(summary(value, 1.0))
+        def on_scale(values: np.ndarray) -> float:
+            return scale.forward(summary(values, 1.0))
 
-    try:
-        slope = (on_scale(mean + step) - on_scale(mean - step)) / (2 * step)
-    except ValueError:  # nothing wrong, or all wrong: the scale ends there
-        slope = 0.0
-    pull: np.ndarray = slope * (outcomes.values - mean * counts) / counts.mean()
-    return pull
+        try:
+            slope = (on_scale(means + step) - on_scale(means - step)) / (2 * step[column])
+        except ValueError:  # nothing wrong, or all wrong: the scale ends there
+            slope = 0.0
+        pull += slope * (rows[:, column] - mean * counts)
+    return pull / counts.mean()

@@ -1,0 +1,1 @@
+"""From scores of words to sentences, and how good these are."""
