@@ -21,7 +21,6 @@ NOMINATIVE, ACCUSATIVE, LOCATIVE = range(3)
 NUMBERS = range(2)  # singular, plural
 ENDINGS = (("", "um", "es"), ("i", "im", "is"))  # of nouns and determiners, by number and case
 RELATIVES = ("taht", "tahtum")  # in the nominative and the accusative
-LONGEST = 30  # words of a sentence; the few longer ones are drawn again
 
 Pair = tuple[list[str], list[str]]  # words in English order, and verb-final
 
@@ -98,14 +97,18 @@ def _phrase(phrase: grammar.Phrase, case: int) -> list[str]:
     return [*words, RELATIVES[1], *_phrase(inside, NOMINATIVE), acts]
 
 
-def draw(seed: int, split: str, count: int) -> list[Pair]:
-    """So many pairs. Those of a longer draw begin with the shorter one."""
+def draw(seed: int, split: str, count: int, longest: int = 16) -> list[Pair]:
+    """So many pairs. Those of a longer draw begin with the shorter one.
+
+    Arguments:
+        longest: words of a sentence; longer ones are drawn again.
+    """
     random = seeds.generator(seed, f"grammar pairs {split}")
     draws = grammar.Draws(grammar.uniforms(random))
     pairs: list[Pair] = []
     while len(pairs) < count:
         clause = grammar.draw_clause(draws)
         english = grammar.source(clause)[:-1]  # without <eos>
-        if len(english) <= LONGEST:
+        if len(english) <= longest:
             pairs.append((english, verb_final(clause)))
     return pairs

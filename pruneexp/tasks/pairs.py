@@ -200,6 +200,7 @@ class GrammarPairs(Translating):
     train: int = 40_000  # pairs
     valid: int = 1_000  # pairs
     test: int = 2_000  # pairs
+    longest: int = 16  # words of a sentence; a clause has at least five
     seed: int = 0  # governs the sentences; stays fixed while a run's seed varies
 
     def _rules(self) -> dict[str, tuple[bool, str]]:
@@ -208,6 +209,7 @@ class GrammarPairs(Translating):
             **Translating._rules(self),
             "direction": (self.direction in ("svo_sov", "sov_svo"), takes),
             **{name: (getattr(self, name) > 0, "a number of pairs above 0") for name in SPLITS},
+            "longest": (self.longest >= 5, "a number of words from 5 on"),
         }
 
     @staticmethod
@@ -230,7 +232,7 @@ class GrammarPairs(Translating):
         vocabulary = Words(grammar_pairs.WORDS)
         splits = {}
         for name in SPLITS:
-            pairs = grammar_pairs.draw(self.seed, name, getattr(self, name))
+            pairs = grammar_pairs.draw(self.seed, name, getattr(self, name), self.longest)
             sides = [[" ".join(pair[side]) for pair in pairs] for side in (0, 1)]
             if self.direction == "sov_svo":
                 sides.reverse()
