@@ -52,6 +52,7 @@ LAYERS = [
     {"cli.matching", "cli.slices"},
     {"cli.rounds", "cli.phases"},
     {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"}
+    | {"cli.translate"}
     | {"cli.choose", "cli.listing"},
     {"cli.sweep"},
     {"cli.run"},
@@ -88,7 +89,7 @@ LIGHT = [
     *("cli.tables", "cli.models", "cli.runs", "cli.run", "cli.sweep", "cli.dry_run", "cli.grids"),
     *("cli.points", "cli.compose", "cli.imports", "cli.sizes", "cli.again", "cli.completion"),
     *("cli.keys", "cli.names", "cli.quoting", "cli.words", "config.schemas", "cli.search"),
-    *("cli.matching", "cli.slices", "cli.phases"),
+    *("cli.matching", "cli.slices", "cli.phases", "cli.translate"),
 ]
 
 

@@ -149,6 +149,16 @@ def latency(parser: ArgumentParser) -> None:
     _format(parser)
 
 
+def translate(parser: ArgumentParser) -> None:
+    _run(parser)
+    parser.add_argument("--beams", type=_positive, help="of the search; the run's own without")
+    parser.add_argument("--root", type=Path, help="the folder of the data that it was trained on")
+    parser.add_argument(
+        "--sparse", action="store_true", help="skip masked weights in layers where that is faster"
+    )
+    parser.add_argument("--threads", type=_positive, default=1, help="of the CPU (1)")
+
+
 def export(parser: ArgumentParser) -> None:
     parser.add_argument("run", help="a finished run or a .pxp file")
     _out(parser, "FILE.safetensors or FILE.onnx")

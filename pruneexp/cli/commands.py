@@ -180,6 +180,15 @@ _TABLE = [
         act="models:latency_command",
     ),
     Command(
+        name="translate",
+        line="sentences from standard input through a finished run",
+        description="Translate sentences, one a line from standard input, with a finished run of a "
+        "task of pairs. Its vocabulary follows from the data that it was trained on, which must be "
+        "there.",
+        arguments=arguments.translate,
+        act="translate:translate_command",
+    ),
+    Command(
         name="export",
         line="a finished run or such a file as dense safetensors or ONNX",
         description="Write a finished run or a .pxp file for other programs, dense, with masks "

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ EXPECTED = (files.NotFound, files.Damaged, Invalid)
 
 if TYPE_CHECKING:
     from pruneexp.running.source import Source
+    from pruneexp.running.translate import WritingSpeed
     from pruneexp.storage.archive import Array
 
 
@@ -145,6 +147,7 @@ def latency_command(options: argparse.Namespace, store: Store) -> int:
 
     console = Console()
     measured = []
+    speeds: list[dict[str, float] | None] = []
     keep_freed_memory()
     for source in _sources(options, store):
         for batch in options.batch:
@@ -154,13 +157,29 @@ def latency_command(options: argparse.Namespace, store: Store) -> int:
             except files.CannotWrite as error:
                 complain([str(error)])
             measured.append((source.name, times))
+            written = _writing_speed(source, batch)
+            speeds.append(asdict(written) if written else None)
             if options.format == "table":
                 console.print(tables.latency(source.name, times))
+                if written:
+                    console.print(written.words())
     if options.format == "json":
-        print(json.dumps([{"run": name} | times.to_plain() for name, times in measured]))
+        told = [
+            {"run": name} | times.to_plain() | ({"writing": speed} if speed else {})
+            for (name, times), speed in zip(measured, speeds, strict=True)
+        ]
+        print(json.dumps(told))
     elif len(measured) > 1:
         console.print(summary(measured))
     return 0 if measured else BAD_INPUT
+
+
+def _writing_speed(source: "Source", batch: int) -> "WritingSpeed | None":
+    """How fast a network that translates writes; None of any other."""
+    from pruneexp.running.translate import writing_speed
+    from pruneexp.tasks.shape import PairShape
+
+    return writing_speed(source, sentences=batch) if isinstance(source.shape, PairShape) else None
 
 
 def _sources(options: argparse.Namespace, store: Store) -> "Iterator[Source]":

@@ -42,12 +42,14 @@ class BeamSearch:
         penalty: for length, of Wu et al. 2016; 0 prefers short sentences.
         most: pieces of a translation, as a multiple of the source's,
         more: and so many on top.
+        ends: whether a sentence may end before that; False is for measuring alone.
     """
 
     beams: int = 4
     penalty: float = 1.0
     most: float = 2.0
     more: int = 10
+    ends: bool = True
 
     @torch.inference_mode()
     def translate(
@@ -98,6 +100,7 @@ class _Batch:
         self.scores[:, 0] = 0.0  # beams are equal at first, so one of them goes on
         self.written = self.words.new_empty((*size, 0))
         self.longest = search.longest(source.shape[1])
+        self.never = [PAD, BEGIN, *([] if search.ends else [END])]
 
     def run(self) -> list[Hypothesis]:
         """The best hypothesis of each sentence."""
@@ -114,7 +117,7 @@ class _Batch:
         """One more word for each beam."""
         scores, state = self.network.step(self.words, self.memory, self.state)
         chances = torch.log_softmax(scores.float(), 2)
-        chances[:, :, [PAD, BEGIN]] = NEVER
+        chances[:, :, self.never] = NEVER
         sums = self.scores[:, :, None] + chances
         # Each beam can end once, so twice as many always hold enough that go on.
         size = scores.shape[2]

@@ -65,6 +65,7 @@ def circumstances(
         "threads": threads,
         "ranks": distributed.count(),
         **_costs(fit, pruner, ancestors),
+        **fit.task.circumstances(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # a text of its own kind
         "pruneexp": version("pruneexp"),

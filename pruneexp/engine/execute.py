@@ -24,7 +24,7 @@ from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
-from pruneexp.engine.lineage import Ancestor, budget, parents, settle
+from pruneexp.engine.lineage import Ancestor, budget, demand_vocabulary, parents, settle
 from pruneexp.engine.network import build, setting
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Progress, Record
 from pruneexp.engine.run_folder import RunFolder
@@ -276,6 +276,8 @@ class Stage:
             raise Invalid([Fault("task.factory", f"{takes}, got {kind}")])
         if distributed.is_first():
             DataIdentity(self.run.store).remember(self.run.task, task.checksum)
+        for role, ancestor in self.ancestors.items():
+            demand_vocabulary(ancestor.record, task.checksums(), role)
         task.settle(setting(self.run, self.device))
         return task
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pruneexp.config.read import restore
-from pruneexp.config.recipe import Invalid, Recipe
+from pruneexp.config.recipe import Fault, Invalid, Recipe
 from pruneexp.config.run import Run
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Budget, Record
@@ -141,6 +141,22 @@ class Ancestor:
             network = self.run.model.build(self.run.task.shape())
         self.load(network)
         return network.eval()
+
+
+def demand_vocabulary(record: Record, checksums: dict[str, str], role: str) -> None:
+    """Raise `Invalid` where a network was trained with another vocabulary than that of the data at
+    hand, so that its numbers of pieces mean other words.
+
+    Arguments:
+        record: of the run that trained it.
+        checksums: of the data at hand (`LoadedTask.checksums`).
+        role: what the network is wanted for.
+    """
+    trained, found = record.checksums.get("vocabulary"), checksums.get("vocabulary")
+    if trained != found:
+        why = f"has the vocabulary {str(found)[:8]}, but {record.name} ({role}) was trained with "
+        why += f"{str(trained)[:8]}; its numbers mean other words. Give the data that it was "
+        raise Invalid([Fault("task", why + "trained on")])
 
 
 def _is_good(path: Any) -> bool:

@@ -72,6 +72,11 @@ class LoadedTask:
         """What the record says of the data: a checksum by the name of what it is of."""
         return {"data": self.checksum}
 
+    def circumstances(self) -> dict[str, str]:
+        """What the metrics were computed with that may differ between equal runs, such as the
+        version of a library."""
+        return {}
+
     def measure_once(self, model: nn.Module, split: str) -> dict[str, float]:
         """Metrics that are too dear for each validation, such as BLEU by beam search: measured of
         the chosen state alone, on validation and on test, and reported beside the others."""

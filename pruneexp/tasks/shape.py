@@ -242,6 +242,11 @@ class PairShape(Shape):
     def example_bytes(self) -> int:
         return 16
 
+    def onnx_names(self, inputs: tuple[Any, ...]) -> OnnxNames:
+        why = "=*.onnx: a network that translates is a reader and a writer that is called word by "
+        why += "word, which one graph does not hold; FILE.safetensors works"
+        raise Invalid([Fault("--out", why)])
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayShape(Shape):

@@ -84,6 +84,9 @@ class Translation(LoadedTask):
     def checksums(self) -> dict[str, str]:
         return {"data": self.checksum, "vocabulary": self.vocabulary.checksum}
 
+    def circumstances(self) -> dict[str, str]:
+        return {name: quality.signature(name) for name in (*quality.TOKENISERS, "chrf")}
+
     def settle(self, setting: Setting) -> None:
         super().settle(setting)
         train = self.splits["train"]

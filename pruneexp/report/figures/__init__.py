@@ -23,7 +23,7 @@ from matplotlib.text import Text
 
 from pruneexp.printable import printable
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.figures import sensitivity, trials, words
+from pruneexp.report.figures import lengths, sensitivity, trials, words
 from pruneexp.report.figures.positions import positions
 from pruneexp.report.figures.schedule import schedule
 from pruneexp.report.figures.sizes import AXES, against
@@ -62,6 +62,7 @@ FIGURES: dict[str, Drawing] = {
     },
     "slices": Drawing(draw=draw_slices, words=words.parents),
     "trials": Drawing(draw=trials.draw, words=words.trials),
+    "lengths": Drawing(draw=lengths.draw, words=lengths.words),
     "positions": Drawing(draw=positions, words=words.positions),
     "sensitivity": Drawing(draw=sensitivity.draw, words=words.sensitivity),
     "schedule": Drawing(draw=schedule, words=words.training),

@@ -12,6 +12,8 @@ from pruneexp.report.format import Table, number
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.comparison_tables import comparison_of, rivals
 from pruneexp.report.output.tables import choice, costs, slices, table, trials
+from pruneexp.report.output.translation_tables import translations
+from pruneexp.report.output.translation_tables import written as written_words
 
 MEDIA = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -85,6 +87,7 @@ def story(found: Findings, pictures: list[Picture], files: list[str]) -> list[Bl
             Heading(text="What each side was given"),
             Listing(items=[str(given) for given in found.budgets.values()]),
         ]
+    blocks += _translations(found)
     dear = costs(found)
     if dear is not None:
         blocks += [Heading(text="What each method costs"), Grid(table=dear)]
@@ -153,6 +156,17 @@ def _bytes(found: Findings) -> list[Block]:
     ):
         if made is not None:
             blocks += [Heading(text=heading, detail=wide), Grid(table=made, detail=wide)]
+    return blocks
+
+
+def _translations(found: Findings) -> list[Block]:
+    """BLEU with what chance does to it, and sentences in words."""
+    made, words = translations(found), written_words(found)
+    blocks: list[Block] = []
+    if made is not None:
+        blocks += [Heading(text="Translations"), Grid(table=made)]
+    if words is not None:
+        blocks += [Heading(text="What they write"), Grid(table=words)]
     return blocks
 
 

@@ -18,6 +18,7 @@ from pruneexp.report.data.rows import POINTS, columns
 from pruneexp.report.format import Table, estimate, number, percent, short, span
 from pruneexp.report.output.byte_tables import storage, written
 from pruneexp.report.output.comparison_tables import comparison, overall, rivals
+from pruneexp.report.output.translation_tables import translations
 
 
 def table(found: Findings) -> Table:
@@ -353,6 +354,7 @@ TABLES: dict[str, Callable[[Findings], Table | None]] = {
     "trials": trials,
     "choice": choice,
     "slices": slices,
+    "translations": translations,
     "storage": storage,
     "bytes": written,
 }
