@@ -18,7 +18,8 @@ from pruneexp.config.run import Run, name
 from pruneexp.engine.execute import execute
 from pruneexp.measure.planned import size
 from pruneexp.models import InceptionV3, LSTMLanguageModel, MobileNetV1, Model, ResNet50
-from pruneexp.tasks import Glyphs, Grammar, PennTreebank
+from pruneexp.models.translators import Translator
+from pruneexp.tasks import Glyphs, Grammar, GrammarPairs, Pairs, PennTreebank
 from pruneexp.tasks.pictures import FashionMNIST, ImageNet
 from tests.conftest import silent
 from tests.test_archives import write_fashion_mnist
@@ -57,6 +58,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with gzip.open(root / "ptb" / f"ptb.{split}.txt.gz", "wt") as file:
             file.write(" the cat saw a dog \n a dog ran \n" * 60)
     write_fashion_mnist(root / "fashion_mnist")
+    (root / "pairs").mkdir()
+    for split in ("train", "valid", "test"):
+        (root / "pairs" / f"{split}.en").write_text("the cat saw a dog\na dog ran\n" * 8)
+        (root / "pairs" / f"{split}.de").write_text("die Katze sah den Hund\nein Hund lief\n" * 8)
     yield root
 
 
@@ -72,6 +77,14 @@ def little(run: Run, data: Path, results: Path) -> Run:
         "fashion_mnist": replace(run.task, root=str(data / "fashion_mnist"), valid=2)
         if isinstance(run.task, FashionMNIST)
         else run.task,
+        "grammar_pairs": replace(run.task, train=40, valid=6, test=6)
+        if isinstance(run.task, GrammarPairs)
+        else run.task,
+        **{
+            name: Pairs(root=str(data / "pairs"), direction=run.task.direction, vocabulary=30)
+            for name in ("wmt16_en_de", "wmt14_en_de", "tatoeba_en_de")
+            if isinstance(run.task, Pairs)
+        },
     }[run.task.word]
     # What ranks by gradients needs a step before masks are chosen.
     ranked = getattr(run.pruning, "criterion", None)
@@ -92,6 +105,8 @@ def thin(model: Model) -> Model:
         return replace(model, width=model.width / 8)
     if isinstance(model, LSTMLanguageModel):
         return replace(model, hidden_size=max(8, model.hidden_size // 50))
+    if isinstance(model, Translator):
+        return replace(model, units=8)
     assert isinstance(model, InceptionV3 | ResNet50), model
     return replace(model, width=1 / 16)
 

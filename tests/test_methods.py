@@ -52,6 +52,14 @@ FAMILIES = {
         *("training.batch_size=4", "training.unroll=6"),
     ],
 }
+TRANSLATION = [
+    *("task=grammar_pairs", "training=grammar_pairs", "task.train=40", "task.valid=6"),
+    *("task.test=6", "task.beams=1", "model.units=8", "training.batch_size=8"),
+]
+FAMILIES |= {
+    "gnmt": ["model=gnmt_small", *TRANSLATION],
+    "transformer": ["model=transformer_small", "model.layers=1", *TRANSLATION],
+}
 PARTS = [
     *(
         "pruning/allocation=erk",
