@@ -27,7 +27,8 @@ from tests.test_archives import write_fashion_mnist
 LARGE = {  # of which a few points take ten seconds and more
     *("ablation_start", "budget", "figure2", "methods_lstm_small", "quantised_lstm_small"),
     *("quantised_small", "resnet50_magnitude", "resnet50_random", "state_of_sparsity_resnet50"),
-    *("state_of_sparsity_resnet50_small", "table1"),
+    *("state_of_sparsity_resnet50_small", "table1", "state_of_sparsity_transformer"),
+    *("state_of_sparsity_transformer_small", "transformer_magnitude"),
 }
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 

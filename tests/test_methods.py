@@ -95,8 +95,10 @@ CASES += [
 
 
 def slow(family: str, method: str, part: str) -> bool:
-    """What `make test-slow` adds: the largest family, and parts with methods of one pruner."""
-    return family == "resnet" or (bool(part) and method not in ("gradual", "rigl", "lottery"))
+    """What `make test-slow` adds: two families, and parts with methods of one pruner."""
+    return family in ("resnet", "transformer") or (
+        bool(part) and method not in ("gradual", "rigl", "lottery")
+    )
 
 
 EVERY = [pytest.param(*case, marks=[pytest.mark.slow] * slow(*case)) for case in CASES]

@@ -28,8 +28,7 @@ from pruneexp.models.translators import Translator
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.allocation import LayerwiseConstant
 from pruneexp.pruning.start import FromDense, FromRun
-from pruneexp.running.translate import Translator as RunTranslator
-from pruneexp.running.translate import writing_speed
+from pruneexp.running.translate import TrainedTranslator, writing_speed
 from pruneexp.tasks import WMT16, GrammarPairs, Pairs, Tatoeba
 from pruneexp.tasks.shape import PairShape, check_model
 from pruneexp.tasks.translation import Translation, _batch
@@ -368,10 +367,10 @@ class TestTask:
         loss, _ = task.loss(network, batch, None)
         scores = torch.log_softmax(network(batch.source, batch.before), 2)
         nats = -scores.gather(2, batch.after[:, :, None])[:, :, 0][batch.after != PAD].sum()
-        assert float(loss) == pytest.approx(float(nats) / len(batch.source), rel=1e-5)
+        assert loss.item() == pytest.approx(nats.item() / len(batch.source), rel=1e-5)
         other, _ = task.scores(network, batch, None)
-        assert float(task.loss_from_scores(network, other, batch)) == pytest.approx(
-            float(loss), rel=1e-5
+        assert task.loss_from_scores(network, other, batch).item() == pytest.approx(
+            loss.item(), rel=1e-5
         )
 
     def test_parts_add_up_to_the_batch(self, task: Translation) -> None:
@@ -379,7 +378,7 @@ class TestTask:
         batch = next(task.batches(3, 4))
         whole, _ = task.loss(network, batch, None)
         parts = [task.loss(network, part, None)[0] for part in task.parts(batch, 3)]
-        assert float(sum(parts) / 3) == pytest.approx(float(whole), rel=1e-5)
+        assert sum(parts).item() / 3 == pytest.approx(whole.item(), rel=1e-5)
         with pytest.raises(Invalid, match=r"training.accumulate takes at most the sentences"):
             task.parts(batch, 99)
 
@@ -400,7 +399,7 @@ class TestTask:
         nats = words = 0.0
         for row in range(len(split)):
             batch = _batch(split, [row], 1.0)
-            nats += float(task.loss(network, batch, None)[0])
+            nats += task.loss(network, batch, None)[0].item()
             words += batch.after.numel()
         assert found["loss"] == pytest.approx(nats / words, rel=1e-5)
         assert found["perplexity"] == pytest.approx(math.exp(nats / words), rel=1e-4)
@@ -506,8 +505,10 @@ class TestRuns:
         with pytest.raises(Invalid, match="its numbers mean other words"):
             execute(again, say=silent)
         with pytest.raises(Invalid, match="its numbers mean other words"):
-            RunTranslator.of(first.store.folder(record.name), first.store, root=tmp_path / "other")
-        there = RunTranslator.of(
+            TrainedTranslator.of(
+                first.store.folder(record.name), first.store, root=tmp_path / "other"
+            )
+        there = TrainedTranslator.of(
             first.store.folder(record.name), first.store, root=tmp_path / "text"
         )
         assert len(there.translate(["the cat", "", "a dog sees"])) == 3
@@ -533,7 +534,7 @@ class TestRuns:
         run = tiny()
         record = execute(run, say=silent)
         with pytest.raises(Invalid, match="does not translate; it is glyphs"):
-            RunTranslator.of(run.store.folder(record.name), run.store)
+            TrainedTranslator.of(run.store.folder(record.name), run.store)
 
     def test_words_a_second_dense_and_sparse(self, tmp_path: Path) -> None:
         from pruneexp.running.source import of_run

@@ -17,10 +17,10 @@ def translate_command(options: argparse.Namespace, store: Store) -> int:
     """Line by line, in the order in which they came."""
     import torch
 
-    from pruneexp.running.translate import Translator
+    from pruneexp.running.translate import TrainedTranslator
 
     torch.set_num_threads(options.threads)
-    translator = Translator.of(
+    translator = TrainedTranslator.of(
         store.find(options.run),
         store,
         beams=options.beams,

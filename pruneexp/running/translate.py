@@ -27,10 +27,10 @@ WORDS = 12  # of each sentence whose translation is timed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Translator:
+class TrainedTranslator:
     """A trained network with its vocabulary.
 
-        Translator.of(store.find("4f2a"), store).translate(["the cat sees a dog"])
+        TrainedTranslator.of(store.find("4f2a"), store).translate(["the cat sees a dog"])
 
     Arguments:
         network: that writes.
@@ -51,7 +51,7 @@ class Translator:
         beams: int | None = None,
         root: Path | None = None,
         sparse: bool = False,
-    ) -> "Translator":
+    ) -> "TrainedTranslator":
         """Of a finished run. Its vocabulary follows from the data that it was trained on, which
         must be there. Raises `Invalid` for a run of another task and for another vocabulary.
 

@@ -1,7 +1,7 @@
 """Speed, side by side in one run, as ratios against named alternatives.
 
     make bench                        all of it, some minutes on two cores
-    python scripts/bench update       one part: step, vision, language, update,
+    python scripts/bench update       one part: step, vision, language, translation, update,
                                       storage, latency, threads, sweep, dry_run or report
 
 Absolute seconds depend on the machine; the ratios are what is claimed. Each figure is the median of
@@ -19,12 +19,14 @@ from masks import step, update
 from processes import sweep, threads
 from report import report
 from storage import storage
+from translation import translation
 from vision import vision
 
 PARTS = {
     "step": step,
     "vision": vision,
     "language": language,
+    "translation": translation,
     "update": update,
     "storage": storage,
     "latency": latency,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pruneexp import seeds
 from pruneexp.engine import files
 from pruneexp.engine.outcomes import Outcomes, bleu
 from pruneexp.engine.record import Record, Sample
@@ -97,7 +96,7 @@ def interval(rows: Sequence[np.ndarray]) -> tuple[float, float]:
     Arguments:
         rows: of each seed what BLEU is made of, sentence by sentence (`Outcomes.rows`).
     """
-    random = seeds.generator(0, "bootstrap of translations")
+    random = np.random.Generator(np.random.PCG64(0))  # the same draws for the same runs
     sentences = len(rows[0])
     drawn = random.multinomial(sentences, np.full(sentences, 1 / sentences), RESAMPLES)
     each = np.array([[bleu(sums) for sums in drawn @ one] for one in rows])  # (seeds, resamples)
