@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from pruneexp.models.translators import Translator
 from pruneexp.pruning import Dense, Gradual
 from pruneexp.pruning.allocation import LayerwiseConstant
 from pruneexp.pruning.start import FromDense, FromRun
+from pruneexp.report.analysis.translations import interval
 from pruneexp.running.translate import TrainedTranslator, writing_speed
 from pruneexp.tasks import WMT16, GrammarPairs, Pairs, Tatoeba
 from pruneexp.tasks.shape import PairShape, check_model
@@ -552,6 +554,57 @@ class TestRuns:
         assert status(words) == 2
         assert "called word by word" in capsys.readouterr().err.replace("\n", " ")
         assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two directions, two seeds, dense and sparse."""
+    root = tmp_path_factory.mktemp("report")
+    words = [
+        *("run", "-m", "task=grammar_pairs", "model=gnmt_small", "training=grammar_pairs"),
+        *("task.train=60", "task.valid=8", "task.test=40", "task.beams=1", "model.units=8"),
+        *("training.steps=3", "training.batch_size=8", "training.evaluations=1"),
+        *("task.direction=svo_sov,sov_svo", "pruning.sparsity=0,0.8", "seed=0,1"),
+        *("workers=1", "device=cpu", f"results={root}", "title=Pairs"),
+    ]
+    assert status(words) == 0
+    out = root / "out"
+    (plan,) = (path.stem for path in (root / "plans").glob("*.json"))
+    assert status(["report", plan, "--results", str(root), "--out", str(out)]) == 0
+    return out
+
+
+class TestReport:
+    def test_curves_are_named_by_their_direction(self, report: Path) -> None:
+        text = (report / "report.md").read_text()
+        assert "direction svo\\_sov" in text or "direction svo_sov" in text
+        assert "test tokenised BLEU" in text
+
+    def test_intervals_lengths_and_signature(self, report: Path) -> None:
+        table = pd.read_csv(report / "translations.csv")
+        assert len(table) == 4
+        assert (table.low_95 <= table.bleu).all() and (table.bleu <= table.high_95).all()
+        assert {"chrf", "exact"} <= {*table.columns}
+        assert len([name for name in table.columns if name.endswith("_words")]) >= 2
+        assert "tok:none" in (report / "translations.md").read_text()
+        assert (report / "lengths.png").exists()
+
+    def test_sentences_stand_in_words(self, report: Path) -> None:
+        assert "What they write" in (report / "report.md").read_text()
+        page = (report / "report.html").read_text()
+        assert "What they write" in page
+
+    def test_the_interval_is_that_of_draws(self) -> None:
+        """Of seeds that agree and sentences that are alike, no draw differs; others do."""
+        alike = np.tile([4.0, 3, 2, 1, 5, 4, 3, 2, 5, 5], (50, 1))
+        low, high = interval([alike, alike])
+        assert low == pytest.approx(high) == pytest.approx(bleu(alike[0]))
+        random = np.random.default_rng(0)
+        mixed = np.where(random.random((50, 1)) < 0.5, alike, [0, 0, 0, 0, 5, 4, 3, 2, 5, 5])
+        low, high = interval([mixed])
+        assert low < bleu(mixed.sum(0)) < high
+        wider = interval([mixed, alike])
+        assert wider[1] - wider[0] > high - low  # the seeds differ too
 
 
 class TestTraining:

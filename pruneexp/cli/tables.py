@@ -9,7 +9,7 @@ from rich.text import Text
 from pruneexp.cli.live import COLOURS, table_of
 from pruneexp.cli.names import fitted
 from pruneexp.config.amounts import bytes_in_words, bytes_of
-from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, Record
+from pruneexp.engine.record import BYTES_PER_WEIGHT, MEGABYTE, SPELLED, Record
 from pruneexp.storage.layout import is_name
 
 if TYPE_CHECKING:
@@ -93,9 +93,17 @@ def outcome(record: Record, sizes: "PackedSizes | None" = None, asked: str = "")
     shown.add_column(style="dim", no_wrap=True)
     shown.add_column(overflow="fold")
     shown.add_row("run", record.name)
-    shown.add_row(f"test {metric}", f"{record.test[metric]:.2f} {unit}")
-    chosen = f"{record.valid[metric]:.2f} {unit}, chosen at step {record.step}"
-    shown.add_row(f"valid {metric}", chosen)
+    shown.add_row(f"test {record.metric.words}", f"{record.test[metric]:.2f} {unit}".rstrip())
+    valid = f"{record.valid[metric]:.2f} {unit}".rstrip()
+    by = "" if record.chosen_by.name == metric else f" by {record.chosen_by.words}"
+    shown.add_row(f"valid {record.metric.words}", f"{valid}, chosen at step {record.step}{by}")
+    if len(record.test) > 2:
+        beside = [
+            f"{SPELLED.get(name, name)} {value:.4g}"
+            for name, value in record.test.items()
+            if name != metric
+        ]
+        shown.add_row("also on test", ", ".join(beside))
     masked = sum(group.masked for group in counts.groups)
     share = f", {masked / counts.prunable:.2%} of the prunable masked" if counts.prunable else ""
     shown.add_row("non-zero", f"{counts.nonzero:,} of {counts.parameters:,}{share}")

@@ -30,6 +30,8 @@ BYTES_VERSION = 2  # of the data in `BYTES`; older ones are made anew
 MEGABYTE = 10**6
 BYTES_PER_WEIGHT = 4  # the paper counts 32-bit values
 NEAR = 0.01  # sizes of a sparse and a dense model that differ by less are matched
+# Names of metrics that are keys, as people write them.
+SPELLED = {"bleu": "BLEU", "tokenised_bleu": "tokenised BLEU", "chrf": "chrF"}
 LARGEST_VALUE = 1e12  # of a metric; what lies beyond says only that training diverged
 
 Count = Annotated[int, Within(0, 10**15)]  # of weights, steps, examples, bytes
@@ -51,9 +53,14 @@ class Metric:
     digits: Annotated[int, Within(0, 10)] = 2  # decimals that people print
 
     @property
+    def words(self) -> str:
+        """The name as people write it."""
+        return SPELLED.get(self.name, self.name)
+
+    @property
     def label(self) -> str:
         """Name and unit, as an axis says them."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
+        return f"{self.words} ({self.unit})" if self.unit else self.words
 
     @property
     def points(self) -> str:

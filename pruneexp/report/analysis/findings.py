@@ -178,7 +178,7 @@ def _size_by_size(found: Findings, pair: Pair, called: dict[str, str]) -> str:
     """At how many sizes which side is ahead."""
     count = len(pair.gaps)
     ahead = [side for side in pair.words if any(gap.better == side for gap in pair.gaps)]
-    verbs = [f" has the better test {found.metric.name}", ""]
+    verbs = [f" has the better test {found.metric.words}", ""]
     parts = [
         f"{called[side]}{verb} {_often(found, pair.gaps, side)}"
         for side, verb in zip(ahead, verbs, strict=False)
@@ -217,7 +217,7 @@ def _over_all(found: Findings, pair: Pair, overall: Overall, called: dict[str, s
         what = f"the test {pair.scale.name} of {ours} is {mean}{figures.value:.3f} times that of "
         what += theirs
     else:
-        what = f"the test {found.metric.name} of {ours} less that of {theirs} is {mean}"
+        what = f"the test {found.metric.words} of {ours} less that of {theirs} is {mean}"
         what += f"{figures.value:+.{found.digits}f}"
     text = f"{verdict}: {what} (95 % interval {interval}, {seeds}{chance}{wider})."
     if overall.better == TIE:
@@ -294,7 +294,7 @@ def _furthest(found: Findings, curves: int) -> str:
     return (
         f"Of {curves} sparse curves, two by two at equal size ({_sizes(found, gaps)} non-zero "
         f"parameters), {better} is furthest ahead of {other}, by {by}{unit} of test "
-        f"{found.metric.name} at {_sizes(found, [most])}; {_beyond_chance(found.rivals, gaps)}."
+        f"{found.metric.words} at {_sizes(found, [most])}; {_beyond_chance(found.rivals, gaps)}."
     )
 
 

@@ -37,12 +37,12 @@ def headline(choice: Recommendation, metric: Metric) -> str:
     target = choice.limits.at_least
     if target is not None:
         side = "at least" if metric.higher_is_better else "at most"
-        reach = f"{metric.name} {side} {target:g} {metric.unit}".rstrip()
+        reach = f"{metric.words} {side} {target:g} {metric.unit}".rstrip()
         limits = f"{limits} and {reach}" if limits else reach
     if choice.pick is None:
         return f"For {limits}: no answer." if limits else "No answer."
     pick = choice.pick
-    measured = f"test {metric.name} {quality(pick.point, metric)}, {megabytes(pick.bytes)}"
+    measured = f"test {metric.words} {quality(pick.point, metric)}, {megabytes(pick.bytes)}"
     told = f"{pick.words}: {measured}"
     return f"For {limits}: {told}." if limits else f"{told[0].upper()}{told[1:]}."
 

@@ -60,7 +60,7 @@ def _identity(curve: Curve, data: str) -> Any:
 
 def _series(distinct: dict[Any, tuple[Curve, str]]) -> tuple[dict[Any, str], list[str]]:
     own = _own_settings(distinct)
-    several = len({data for _, data in distinct.values()}) > 1
+    called = _data_words(distinct)
     titles: dict[Any, str] = {}
     by_kind: dict[str, list[Settings]] = {}
     for key, settings in own.items():
@@ -71,8 +71,27 @@ def _series(distinct: dict[Any, tuple[Curve, str]]) -> tuple[dict[Any, str], lis
         # A run without a setting is of a time or a kind that knows no such thing, and says nothing.
         words = [curve.kind, *(_word(own[key][n], chosen, own) for n in chosen if n in own[key])]
         words += [curve.quantised] * (bool(curve.quantised) and "quantisation" not in chosen)
-        titles[key] = ", ".join(words) + (f" (data {data[:6] or 'unknown'})" if several else "")
+        titles[key] = ", ".join(words) + (f" ({called[data]})" if called else "")
     return titles, _gone_with_size(distinct, own)
+
+
+def _data_words(distinct: dict[Any, tuple[Curve, str]]) -> dict[str, str]:
+    """What each data set is called, by its checksum: by settings in words, such as a direction,
+    where these tell all of them apart, otherwise by the checksum; nothing where there is one."""
+    found: dict[str, dict[str, Trait]] = {}
+    for curve, data in distinct.values():
+        told = {t.key: t for t in curve.traits if t.of_data and isinstance(t.value, str)}
+        found.setdefault(data, told)
+    if len(found) < 2:
+        return {}
+    keys = sorted(_varying(list(found.values())))
+    words = {
+        data: ", ".join(told[key].words for key in keys if key in told)
+        for data, told in found.items()
+    }
+    if all(words.values()) and len({*words.values()}) == len(words):
+        return words
+    return {data: f"data {data[:6] or 'unknown'}" for data in found}
 
 
 def _own_settings(distinct: dict[Any, tuple[Curve, str]]) -> dict[Any, Settings]:

@@ -359,8 +359,8 @@ def _title(axes: Axes, found: Findings, what: str) -> None:
     spread = "one seed a point"
     if any(point.n > 1 for point in found.points):
         spread = f"mean of {found.seeds}, bars: 95 % t interval, dots: seeds"
-    says = f"test {found.metric.name} of the state chosen on validation; {spread}{_signs(found)}"
-    title(axes, f"{found.title}: {found.metric.name} {what}", says)
+    says = f"test {found.metric.words} of the state chosen on validation; {spread}{_signs(found)}"
+    title(axes, f"{found.title}: {found.metric.words} {what}", says)
 
 
 def _signs(found: Findings) -> str:

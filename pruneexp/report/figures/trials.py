@@ -36,6 +36,9 @@ def searched(found: Findings) -> list[Searched]:
     rows = [row for point in found.points for row in point.rows]
     made: dict[str, Searched] = {}
     for row, trials in searches(found.runs.trials, rows):
+        own = next((trial.valid for trial in trials if trial.name == row.name), None)
+        if own is not None and not math.isclose(own, row.valid, rel_tol=1e-9):
+            continue  # chosen by another metric than the one on the axis
         values = [trial.valid for trial in trials if trial.valid is not None]
         point = by_run[row.name]
         if len(values) > 1:

@@ -66,7 +66,7 @@ def _comparison(
         ],
         align="ll" * named + "rlrrrl" + "r" * work,
         caption=(
-            f"Test {found.metric.name} at the sizes at which both were measured, within one per "
+            f"Test {found.metric.words} at the sizes at which both were measured, within one per "
             "cent; where not all have such a rival, at those that both reach: ≈ is read between "
             "measured neighbours, over the logarithm of the size. The interval of a difference, "
             "in brackets, holds for all sizes of its table at once."

@@ -126,7 +126,7 @@ def _references(found: Findings) -> list[Block]:
     if not found.runs.references:
         return []
     items = [
-        f"{name}: {found.metric.name} {value:.{found.digits}f}{found.metric.unit and ' '}"
+        f"{name}: {found.metric.words} {value:.{found.digits}f}{found.metric.unit and ' '}"
         f"{found.metric.unit}"
         for name, value in found.runs.references.items()
     ]

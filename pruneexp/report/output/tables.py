@@ -133,7 +133,7 @@ def _caption(found: Findings) -> str:
         spread = "of one seed (1) each, so without an interval"
     work = " Multiply-adds: of one example, when masked weights are skipped." * found.work_is_known
     return (
-        f"Test {found.metric.name} of the state that validation chose: {spread}. NNZ: weights and "
+        f"Test {found.metric.words} of the state that validation chose: {spread}. NNZ: weights and "
         "biases that the mask keeps."
         + " MB: millions of bytes at 4 bytes a value." * (not found.rounded)
         + work
