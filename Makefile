@@ -83,6 +83,11 @@ results: $(READY) ## what is published and what is missing; NAME=table3_small ma
 results-methods: $(READY) ## every method of pruning side by side, on both small models (33 hours)
 	$(BIN)/python -m scripts.results methods_lstm_90 methods_lstm_small state_of_sparsity_resnet50_small
 
+.PHONY: results-translation
+results-translation: $(READY) ## Table 4 on embedded pairs and, with PRUNEEXP_DATA, on real ones (14 hours)
+	$(BIN)/python -m scripts.results table4_small ablation_allocation_small \
+		transformer_magnitude_small state_of_sparsity_transformer_small tatoeba_small
+
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -24,7 +24,7 @@ from pruneexp.tasks import Grammar
 from pruneexp.tasks.loaded import sampled_loss
 from pruneexp.tasks.supervised import Supervised
 from pruneexp.training import Training
-from tests.conftest import After, Make, outcome, silent
+from tests.conftest import After, Make, outcome, silent, tiny_gradual
 
 
 class TestSecondOrder:
@@ -159,3 +159,16 @@ class TestTwoPhase:
     def test_what_cannot_be_is_refused(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(Invalid):
             TwoPhase(**wrong)
+
+
+def test_the_rate_begins_anew_in_each_round(tiny: Make) -> None:
+    """Two rounds of a stage: the second is retrained at the same rates as the first."""
+    start = FromDense(rate=0.1, restarts=2)
+    run = tiny(pruning=tiny_gradual(start=start, schedule=Rounds(rounds=2)))
+    record = execute(run, say=silent)
+    history = run.store.folder(record.name).history()
+    rates = [row["rate"] for row in history]
+    half = len(rates) // 2
+    assert rates[:half] == rates[half:]
+    assert rates[0] == pytest.approx(0.1 * run.training.rate)
+    assert rates[half - 1] < rates[0] / 2

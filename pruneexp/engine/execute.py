@@ -302,6 +302,7 @@ class Stage:
             watch=self._watch,
             stop=self.caller.stop,
             teacher=self.run.distillation.teacher(self.ancestors, self.device),
+            cycles=self.run.last.cycles,
         )
         if self.saved is None and self.run.last is self.run.pruning:
             fit.begin_with(self.run.pruning.first_state(self.ancestors))

@@ -61,6 +61,11 @@ class Pruning(Recipe):
         """Steps of the run's own stage, from `training.steps`, and the factor on its rate."""
         return self.starts_from.stage(steps)
 
+    @property
+    def cycles(self) -> int:
+        """How often the run's own stage goes through the learning rate's decay."""
+        return self.starts_from.cycles
+
     def load(
         self, network: "nn.Module", model: "Model", ancestors: "Mapping[str, Ancestor]"
     ) -> None:

@@ -47,6 +47,11 @@ class Start(Recipe):
         """Steps of the run's own stage, from `training.steps`, and the factor on its rate."""
         return steps, 1.0
 
+    @property
+    def cycles(self) -> int:
+        """How often the stage goes through the learning rate's decay."""
+        return 1
+
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
         """The runs that must be finished first, by role. `find` gives the finished run of a
         fingerprint."""
@@ -87,12 +92,15 @@ class Trained(Start):
     Arguments:
         steps: of the stage; None is as many as training.steps, times `times`.
         times: see there.
+        restarts: how often the stage goes through the decay of the rate, from its full value; as
+            often as the schedule has rounds, each round of pruning is retrained in full.
         rate: factor on training.learning_rate (Zhu and Gupta 2017, section 4.1: a tenth).
     """
 
     steps: int | None = None
     rate: float = 0.1
     times: float = added(default=1.0, before=1.0)
+    restarts: int = added(default=1, before=1)
 
     def __post_init__(self) -> None:
         demand(self, **self._rules())
@@ -101,6 +109,7 @@ class Trained(Start):
         return {
             "steps": (self.steps is None or self.steps > 0, "a number of steps above 0, or null"),
             "rate": (self.rate > 0, "a factor above 0"),
+            "restarts": (self.restarts > 0, "a number of 1 or more"),
             "times": (
                 self.times > 0 and (self.steps is None or self.times == 1),
                 "a multiple of training.steps above 0, where pruning.start.steps gives no number",
@@ -109,6 +118,10 @@ class Trained(Start):
 
     def stage(self, steps: int) -> tuple[int, float]:
         return self.steps or max(1, round(steps * self.times)), self.rate
+
+    @property
+    def cycles(self) -> int:
+        return self.restarts
 
     def label(self) -> str:
         return f"from-{self.word}"

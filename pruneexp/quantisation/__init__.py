@@ -51,6 +51,11 @@ class Quantisation(Recipe):
         """Steps of this stage and the factor on its learning rate."""
         raise AssertionError(type(self))
 
+    @property
+    def cycles(self) -> int:
+        """How often this stage goes through the learning rate's decay."""
+        return 1
+
     def parents(self, run: "Run", find: "Callable[[str], Run]") -> "dict[str, Run]":
         """The run whose weights are made smaller, under the role "weights"."""
         return {}

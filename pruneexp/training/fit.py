@@ -81,6 +81,7 @@ class Fit:
         keep_steps, keep: the steps after which the whole state is kept, and what takes it.
         watch, stop: told where the run stands; asked whether it should stop.
         teacher: whose scores count beside the labels.
+        cycles: how often the rate's decay is gone through.
     """
 
     def __init__(
@@ -99,13 +100,14 @@ class Fit:
         watch: Callable[[Progress], None] = lambda progress: None,
         stop: Callable[[], bool] = lambda: False,
         teacher: Teacher | None = None,
+        cycles: int = 1,
     ) -> None:
         self.model, self.task, self.pruner, self.recipe = model, task, pruner, recipe
         self.teacher = teacher
         self.steps = steps
         self.save, self.watch, self.stop = save, watch, stop
         self.keep_steps, self.keep = set(keep_steps), keep
-        self.rate = rate  # of the first step
+        self.rate, self.cycle = rate, -(-steps // cycles)
         self.optimiser = recipe.optimiser.build(
             parameter_groups(model, recipe.optimiser, undecayed=pruner.parameters()), rate
         )
@@ -218,7 +220,7 @@ class Fit:
         torch.manual_seed(seeds.draw(self.task.setting.seed, "step", self.state.step, *place))
 
     def _rate_at(self, step: int) -> float:
-        return self.rate * self.recipe.factor(step, self.steps)
+        return self.rate * self.recipe.factor(step % max(1, self.cycle), self.cycle)
 
     def _take(self, waiting: list[tuple[int, Tensor]]) -> None:
         """Read the losses that wait on the device, and stop at the first that is no number."""
