@@ -18,7 +18,7 @@ MOST_POINTS = 200
 SHOWN = 6  # sentences that are shown in words
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Quality:
     """A point's translations.
 

@@ -7,11 +7,12 @@ from pruneexp.report.analysis.translations import Quality, Translations, transla
 from pruneexp.report.figures.style import DASHES, DENSE, SPARSE, bare, title
 
 INCHES = (7.0, 4.6)
-MOST_LINES = 10  # points; of more, the first of each kind
+MOST_LINES = 10
 
 
 def draw(found: Findings) -> Figure | None:
-    """A line for each point; None of a report on anything but translation."""
+    """A line for the smallest and the largest model of each curve; None of a report on anything but
+    translation."""
     made = translations(found)
     if made is None or len(made.buckets) < 2:
         return None
@@ -43,13 +44,26 @@ def draw(found: Findings) -> Figure | None:
     axes.set_ylabel("test BLEU of these sentences")
     bare(axes)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    says = f"means over seeds ({found.seeds} each)"
+    says = f"the smallest and the largest model of each curve; means over seeds, {found.seeds} each"
     title(axes, f"{found.title}: by length", says, letters=75)
     return figure
 
 
 def _shown(made: Translations) -> list[Quality]:
-    return made.qualities[:MOST_LINES]
+    """Of each curve the smallest and the largest model."""
+    curves: dict[str, list[Quality]] = {}
+    for one in made.qualities:
+        curves.setdefault(one.point.series, []).append(one)
+    ends = [
+        each
+        for curve in curves.values()
+        for each in dict.fromkeys((min(curve, key=_size), max(curve, key=_size)))
+    ]
+    return ends[:MOST_LINES]
+
+
+def _size(one: Quality) -> float:
+    return one.point.nonzero
 
 
 def _label(one: Quality) -> str:
