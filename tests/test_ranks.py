@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from pruneexp.engine.execute import execute
 from pruneexp.engine.record import CHECKPOINT, RECORD, WEIGHTS
-from pruneexp.models import CustomModel
+from pruneexp.models import GNMT, CustomModel
 from tests.conftest import silent, tiny_gradual, tiny_run
+from tests.test_translation import made
 
 SCRIPT = '''
 """One rank of a tiny run: its folder, its model, and the step at which the second rank dies."""
@@ -59,6 +60,11 @@ Fit._take = partialmethod(take, before=Fit._take)
 run = tiny_run(results, tiny_gradual(), checkpoint_seconds=0, average=0.5)
 if model == "linear":
     run = replace(run, model=CustomModel(factory="tests.test_ranks:linear"))
+if model == "translation":
+    from pruneexp.models import GNMT
+    from tests.test_translation import made
+
+    run = made(results, GNMT(units=8, layers=2, dropout=0.0), pruning=tiny_gradual())
 execute(run)
 '''
 
@@ -146,6 +152,22 @@ def test_two_halves_of_a_batch_train_as_the_whole(tmp_path: Path) -> None:
     )
     assert one.keys() == two.keys()
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+
+
+def test_two_halves_of_a_batch_of_pairs_train_as_the_whole(tmp_path: Path) -> None:
+    """Halves have more or fewer words; their gradients are weighed accordingly."""
+    assert start(tmp_path / "ranks", "translation", 2) == [0, 0]
+    model = GNMT(units=8, layers=2, dropout=0.0)
+    alone = execute(made(tmp_path / "alone", model, pruning=tiny_gradual()), say=silent)
+    one, two = (
+        load_file(next((tmp_path / folder).glob(f"runs/*/{WEIGHTS}")))
+        for folder in ("alone", "ranks")
+    )
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    assert outcome(tmp_path / "ranks")["test"]["loss"] == pytest.approx(
+        alone.test["loss"], rel=1e-4
+    )
 
 
 METHODS_SCRIPT = '''

@@ -483,6 +483,15 @@ class TestRuns:
         assert record.budget.total_steps == 21
         assert all(group.masked == (group.weights + 1) // 2 for group in record.counts.groups)
 
+    @pytest.mark.parametrize("budget", ["90kB", "70kB"])
+    def test_a_budget_in_bytes_is_met(self, budget: str, tmp_path: Path) -> None:
+        """The notes of its file hold BLEU and the others, which are measured after the masks."""
+        pruning = Gradual(sparsity=None, budget=budget)
+        record = execute(made(tmp_path, pruning=pruning), say=silent)
+        assert record.file_budget is not None
+        assert 0.97 * record.file_budget.budget < record.file_budget.bytes
+        assert record.file_budget.bytes <= record.file_budget.budget
+
     def test_another_vocabulary_is_refused(self, tmp_path: Path) -> None:
         write(
             tmp_path / "text",

@@ -330,7 +330,7 @@ class Stage:
             task.metric,
             task.references(),
             self.steps,
-            sorted({*measured, task.metric.name, task.chosen_by.name}),
+            sorted({*measured, *task.measured_once, task.metric.name, task.chosen_by.name}),
         )
 
     def _record(self, chosen: dict[str, Any], masks: dict[str, Tensor]) -> Record:

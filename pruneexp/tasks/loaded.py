@@ -53,6 +53,7 @@ class LoadedTask:
 
     metric: Metric  # what is reported first
     checksum: str = ""  # of the data's content, where it can be had
+    measured_once: tuple[str, ...] = ()  # names of what `measure_once` gives
     setting: Setting
 
     @property

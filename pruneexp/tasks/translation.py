@@ -79,6 +79,7 @@ class Translation(LoadedTask):
             name="tokenised_bleu" if tokenised or exact else "bleu", higher_is_better=True
         )
         self.chosen_by = LOSS
+        self.measured_once = (*quality.TOKENISERS, "chrf", *(["exact"] if exact else []))
         self._outputs: dict[str, list[str]] = {}  # of the splits that were decoded last
 
     def checksums(self) -> dict[str, str]:
@@ -117,9 +118,11 @@ class Translation(LoadedTask):
         for rows in self._batches.rows(self.setting.seed, first, last):
             words = sum(len(split.target[row]) + 1 for row in rows)
             divisor = len(rows) if self.batches_of == "sentences" else words
-            # Gradients are averaged over ranks, which may have more or fewer words each.
-            own = distributed.mine(rows.tolist()) or rows.tolist()[:1]
-            share = ranks if len(rows) >= ranks else len(rows)
+            # Gradients are averaged over ranks, which may have more or fewer words each. A batch of
+            # fewer pairs than ranks is the same at each.
+            shared = len(rows) >= ranks
+            own = distributed.mine(rows.tolist()) if shared else rows.tolist()
+            share = ranks if shared else 1
             yield _batch(split, own, divisor / share).on(self.setting.device)
 
     def parts(self, batch: Batch, count: int) -> list[Batch]:
