@@ -359,7 +359,7 @@ class TestTrials:
     def test_the_arrow_points_outwards_where_less_is_better(self, results: Results) -> None:
         results.finish(81_504, 40.0, 0.5, metric=PERPLEXITY)
         record = results.finish(79_808, 20.0, 1.0, 0.75, metric=PERPLEXITY)
-        for name, valid in ((record.name, 19.0), ("far", 900.0)):
+        for name, valid in ((record.name, record.valid["perplexity"]), ("far", 900.0)):
             values = {"rate": name}
             chosen = name == record.name
             trial = Trial(point="75 %", values=values, name=name, valid=valid, chosen=chosen)
