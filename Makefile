@@ -42,6 +42,12 @@ test-page: $(READY) ## try the report's page in a real Chromium (installs Debian
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright==1.65.2
 	$(BIN)/pytest -m page
 
+.PHONY: test-loggers
+test-loggers: $(READY) ## try the loggers with their real packages, offline (an environment of their own)
+	$(PYTHON) -m venv $(VENV)-loggers
+	$(VENV)-loggers/bin/python -m pip install --quiet --disable-pip-version-check -e '.[loggers,translation]' pytest hypothesis
+	$(VENV)-loggers/bin/python -m pytest tests/test_loggers.py
+
 .PHONY: test-kill
 test-kill: $(READY) ## kill a sweep two hundred times and compare it with one that nobody disturbed
 	$(BIN)/python -m scripts.kill 200
@@ -90,4 +96,4 @@ results-translation: $(READY) ## Table 4 on embedded pairs and, with PRUNEEXP_DA
 
 .PHONY: clean
 clean: ## remove the environment and what was built; results stay
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,7 +14,8 @@ BLOCK = re.compile(r"^`([\w./-]+)`\n+```(\w+)\n(.*?)^```$", re.MULTILINE | re.DO
 COPIED = ("pruneexp", "conf", "hydra_plugins", "tests", "pyproject.toml")
 SEAMS = [
     *("criterion", "schedule", "allocation", "structure", "method", "model family", "task"),
-    *("encoding", "optimiser", "launcher", "measurement", "figure", "claim", "experiment"),
+    *("encoding", "optimiser", "launcher", "measurement", "figure", "claim", "logger"),
+    "experiment",
 ]
 
 

@@ -29,7 +29,7 @@ LAYERS = [
     {"engine.store", "engine.run_folder", "tasks", "models"},
     {"storage"},
     {"pruning"},
-    {"training", "measure.counts", "quantisation"},
+    {"training", "measure.counts", "quantisation", "loggers"},
     {"distillation"},
     {"config.run", "config.location", "config.short_forms"},
     {"config.curve", "engine.launchers"},
@@ -38,6 +38,7 @@ LAYERS = [
     {"measure", "engine.device", "engine.failure", "cli.hydra_errors", "cli.grids"},
     {"engine.lineage", "engine.data_identity", "engine.network", "engine.file_budget"}
     | {"engine.circumstances"},
+    {"engine.following"},
     {"engine.execute"},
     {"engine", "report", "running", "integrations"},
     {
@@ -81,7 +82,7 @@ LIGHT = [
     *("pruning.found_mask", "pruning.stochastic", "pruning.two_phase"),
     "pruning.sensitivity",
     *("pruning.structure", "training", "training.optimiser", "training.decay", "quantisation"),
-    "distillation",
+    *("distillation", "loggers"),
     *("storage", "storage.archive", "measure.packed_sizes", "measure.layer_losses", "report"),
     *("config.location", "config.read", "config.short_forms", "config.amounts"),
     "pruning.settling",
@@ -140,7 +141,7 @@ def test_a_file_imports_from_lower_layers_only(name: str) -> None:
 
 def test_no_file_imports_itself_in_a_circle_when_it_is_loaded() -> None:
     """Each alone, in a process of its own order: what only works in one order is a circle."""
-    optional = ("integrations.",)  # import libraries that need not be there
+    optional = ("integrations.", "loggers.")  # import libraries that need not be there
     names = [n for n in MODULES if n not in ("__main__", "__init__") and not n.startswith(optional)]
     heavy = "import torch, pandas, matplotlib.figure\n"
     code = heavy + (

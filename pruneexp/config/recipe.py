@@ -213,6 +213,8 @@ def nearest(typed: str, names: Sequence[str]) -> str | None:
     for name in names:
         if len(typed) > 1 and "".join(word[0] for word in name.split("_") if word) == typed:
             return name
+    if len(typed) < 3:  # too few letters to be like anything
+        return None
     return next(iter(get_close_matches(typed, names, n=1, cutoff=0.5)), None)
 
 

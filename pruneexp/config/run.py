@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pruneexp import models, tasks, training
+from pruneexp import loggers, models, tasks, training
 from pruneexp.config import amounts
 from pruneexp.config.recipe import Fault, Recipe, added, asked, demand, digest, either, here
 from pruneexp.distillation import Distillation
@@ -36,6 +36,7 @@ class Run(Recipe):
         title: of the experiment's report.
         keep: weights or none, once the run is finished.
         keep_steps: after which steps the whole state is kept.
+        logger: programs that show the run while it trains: tensorboard, wandb, mlflow, trackio.
         device: auto, cpu, cuda, cuda:N or mps.
         results: the folder of all runs, plans and reports.
         trust: whether the runs that this one starts from may import Python that their records name.
@@ -61,6 +62,8 @@ class Run(Recipe):
     keep: str = here("weights")  # weights or none, once the run is finished
     # Steps of the stage after which the whole state is kept, for runs that begin there.
     keep_steps: list[int] = field(default_factory=list, compare=False, metadata={"here": True})
+    # Programs that show the run while it trains (`loggers.LOGGERS`).
+    logger: list[str] = field(default_factory=list, compare=False, metadata={"here": True})
     device: str = here("auto")
     results: str = here("results")
     trust: bool = here(False)  # Python that the records of parents name
@@ -84,6 +87,7 @@ class Run(Recipe):
                 "auto, cpu, cuda, cuda:N or mps",
             ),
             keep_steps=self._keep_steps_rule(),
+            logger=loggers.takes(self.logger),
             workers=(self.workers >= 0, "a number of processes, 0 for as many as pay"),
             hours=(0 <= self.hours < 1e6, "a number of hours, 0 for as long as it takes"),
             format=(self.format in ("table", "json"), "table or json"),

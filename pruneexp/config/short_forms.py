@@ -8,6 +8,8 @@ pruning.steps=100                    pruning.start.steps=100
 pruning.rate=0.5                     pruning.start.rate=0.5
 pruning/allocation=n_of_m            pruning/structure=n_of_m
 pruning.allocation.keep=2            pruning.structure.keep=2
+logger=wandb,mlflow                  logger=[wandb,mlflow]
+logger=none                          logger=[]
 """
 
 import re
@@ -67,6 +69,9 @@ def _long_forms(override: str) -> Iterator[str]:
         yield f"{sign}{RENAMED[key]}{rest}"
     elif key == "pruning.start" and not sign and values:
         yield from _start(values)
+    elif key == "logger" and values:
+        names = [] if values == ["none"] else values
+        yield f"{sign}logger=[{','.join(names)}]"
     elif key == "pruning/allocation" and not sign and values:
         yield f"{_allocation(values)}{rest}"
     else:

@@ -24,6 +24,7 @@ from pruneexp.engine.data_identity import DataIdentity
 from pruneexp.engine.device import caller_state_kept
 from pruneexp.engine.device import settle as settle_device
 from pruneexp.engine.failure import explained, failure
+from pruneexp.engine.following import following
 from pruneexp.engine.lineage import Ancestor, budget, demand_vocabulary, parents, settle
 from pruneexp.engine.network import build, setting
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Progress, Record
@@ -31,7 +32,6 @@ from pruneexp.engine.run_folder import RunFolder
 from pruneexp.measure import packed, sensitivity
 from pruneexp.measure.counts import count_masks, multiply_adds
 from pruneexp.printable import printable
-from pruneexp.storage.pack import longest_notes
 from pruneexp.tasks.loaded import LoadedTask
 from pruneexp.tasks.shape import check_model
 from pruneexp.training.checkpoint import unpack
@@ -220,6 +220,10 @@ class Stage:
 
     def record(self) -> Record:
         """Train from the start, or from the checkpoint, to the record."""
+        with following(self.run, self.folder, self.caller.say) as self.follower:
+            return self._made()
+
+    def _made(self) -> Record:
         self._watch(Progress(steps=self.steps))
         self.saved = distributed.agree(self._checkpoint)
         self.device, self.threads = settle_device(self.run, self.saved)
@@ -248,6 +252,8 @@ class Stage:
     def _watch(self, progress: Progress) -> None:
         self.caller.watch(progress)
         self.folder.show(progress)
+        if hasattr(self, "fit"):
+            self.follower.look(self.fit.state.history)
 
     def _checkpoint(self) -> dict[str, Any] | None:
         """The newest good checkpoint. A damaged one is named, and the one before it serves."""
@@ -318,20 +324,9 @@ class Stage:
         return fit
 
     def _notes_room(self) -> int:
-        """Bytes that the notes of the run's file may take, before it is measured."""
-        task, fit = self.task, getattr(self, "fit", None)
-        rows = fit.state.history if fit else []  # masks may be settled before the first step
-        valid = "valid_"
-        measured = [k.removeprefix(valid) for row in rows for k in row if k.startswith(valid)]
-        measured = measured or [*task.evaluate(self.model, "valid")]
-        return longest_notes(
-            name(self.run),
-            asked(self.run),
-            task.metric,
-            task.references(),
-            self.steps,
-            sorted({*measured, *task.measured_once, task.metric.name, task.chosen_by.name}),
-        )
+        fit = getattr(self, "fit", None)  # masks may be settled before there is one
+        rows = fit.state.history if fit else []
+        return file_budget.notes_room(self.run, self.task, self.model, rows)
 
     def _record(self, chosen: dict[str, Any], masks: dict[str, Tensor]) -> Record:
         groups = self.run.pruning.groups(self.model)
@@ -398,3 +393,5 @@ class Stage:
         samples = self.task.samples(self.model)
         self.folder.save_usage(replace(self.task.usage(), samples=samples))
         self.folder.finish(record)
+        metrics = {f"test/{name}": value for name, value in record.test.items()}
+        self.follower.finish(self.fit.state.history, metrics, [self.folder.path / RECORD])

@@ -1,13 +1,14 @@
 """A run whose sparsity is settled by the bytes of its packed file: masks are chosen by how large
 that file would be, and the record says what it came to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from pruneexp.config.run import Run
+from pruneexp.config.recipe import asked
+from pruneexp.config.run import Run, name
 from pruneexp.engine.record import FileBudgetMet
 from pruneexp.measure.expected import expected, values_of
 from pruneexp.measure.file_size import FileSize
@@ -15,9 +16,11 @@ from pruneexp.measure.packed_sizes import PackedSizes
 from pruneexp.pruning import Pruning
 from pruneexp.pruning.pruner import Pruner
 from pruneexp.quantisation import Quantisation
+from pruneexp.storage.pack import longest_notes
 
 if TYPE_CHECKING:
     from pruneexp.engine.lineage import Ancestor
+    from pruneexp.tasks.loaded import LoadedTask
 
 CHILD = 96  # bytes that the notes of a quantised child may take beyond those of its parent
 NEAR = 0.01  # below the budget; a file that is smaller still is told
@@ -59,6 +62,27 @@ def attached(
 
     pruner.settle_by(size, budget.bytes)
     return pruner
+
+
+def notes_room(
+    run: Run, task: "LoadedTask", model: nn.Module, history: Sequence[Mapping[str, float]]
+) -> int:
+    """Bytes that the notes of a run's file may take, before it is measured.
+
+    Arguments:
+        history: of the run so far, which tells the names of what is measured.
+    """
+    valid = "valid_"
+    measured = [k.removeprefix(valid) for row in history for k in row if k.startswith(valid)]
+    measured = measured or [*task.evaluate(model, "valid")]
+    return longest_notes(
+        name(run),
+        asked(run),
+        task.metric,
+        task.references(),
+        run.steps,
+        sorted({*measured, *task.measured_once, task.metric.name, task.chosen_by.name}),
+    )
 
 
 def met(run: Run, sizes: PackedSizes | None) -> FileBudgetMet | None:

@@ -1,6 +1,7 @@
 """The runs that a run is made from: looked up, by role, and found finished."""
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pruneexp.config.read import restore
@@ -9,6 +10,7 @@ from pruneexp.config.run import Run
 from pruneexp.engine import files
 from pruneexp.engine.record import MASKS, RECORD, WEIGHTS, Budget, Record
 from pruneexp.engine.run_folder import RunFolder
+from pruneexp.loggers import demand_installed
 from pruneexp.pruning.start import WEIGHTS_OF
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ def demand_ready(run: Run) -> None:
     """Raise `Invalid` with all that a run lacks: data, modules, what its task needs of training.
     torch is not imported."""
     faults = list(run.task.misfits(run.training.unroll))
-    for recipe in (run.task, run.model):
+    for demanded in (run.task.ready, run.model.ready, partial(demand_installed, run.logger)):
         try:
-            recipe.ready()
+            demanded()
         except Invalid as invalid:
             faults += invalid.faults
     if faults:
