@@ -293,8 +293,8 @@ def test_all_faults_are_said_together_with_full_keys() -> None:
             ["+pruning.sparsty=0.3", "+foo=1"],
             [
                 "foo is no key here; a run takes task, model, training, pruning, quantisation, "
-                "distillation, budget, nonzero, seed, title, keep, keep_steps, logger, device, results, "
-                "trust, workers, hours, dry_run or format",
+                "distillation, budget, nonzero, seed, title, keep, keep_steps, logger, device, "
+                "results, trust, workers, hours, dry_run or format",
                 "pruning.sparsty is no key here (did you mean pruning.sparsity?); pruning takes "
                 "sparsity, budget, budget_values, revive, start, schedule, scope, criterion, "
                 "structure or allocation",
