@@ -6,8 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
+from pruneexp.cli.console import Console as PlainConsole
 from pruneexp.cli.live import Display, DisplayRow, seconds_left, table
+from pruneexp.cli.watching import watch
 from pruneexp.engine.record import Progress
+from tests.results import Results
 
 
 def running(name: str, step: int, left: float) -> DisplayRow:
@@ -102,3 +105,48 @@ def test_a_live_table_leaves_room_for_the_echo_of_an_interruption(columns: int) 
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", shown)]
     assert any("69/5000" in line for line in lines)
     assert max(map(len, lines)) <= columns - 3
+
+
+class TestWatch:
+    def finished(self, results: Results) -> None:
+        results.finish(1_000, 60.0, 0.25)
+        results.finish(2_000, 70.0, 0.5)
+
+    def test_a_line_for_each_change_until_all_is_over(self, results: Results) -> None:
+        self.finished(results)
+        record = results.finish(3_000, 71.0, 0.75)
+        folder = results.store.folder(record.name)
+        kept = (folder.path / "record.json").read_bytes()
+        (folder.path / "record.json").unlink()
+        looks = 0
+
+        def sleep(seconds: float) -> None:
+            nonlocal looks
+            looks += 1
+            if looks == 3:
+                (folder.path / "record.json").write_bytes(kept)
+
+        text = io.StringIO()
+        console = PlainConsole(file=text, width=100)
+        watch(results.store, lambda: results.plan, console, sleep=sleep)
+        lines = text.getvalue().splitlines()
+        assert [re.sub(r".* · ", "", line) for line in lines] == [
+            "2 of 3 finished, 1 waiting",
+            "3 of 3 finished",
+        ]
+
+    def test_ctrl_c_ends_it(self, results: Results) -> None:
+        record = results.finish(3_000, 71.0, 0.75)
+        (results.store.folder(record.name).path / "record.json").unlink()
+
+        def sleep(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        watch(results.store, lambda: results.plan, PlainConsole(file=io.StringIO()), sleep=sleep)
+
+    def test_on_a_terminal_it_is_a_table(self, results: Results) -> None:
+        self.finished(results)
+        text = io.StringIO()
+        console = PlainConsole(file=text, width=100, force_terminal=True)
+        watch(results.store, lambda: results.plan, console)
+        assert "2 of 2 finished" in text.getvalue() and "finished" in text.getvalue()

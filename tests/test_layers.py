@@ -50,7 +50,7 @@ LAYERS = [
         "cli.sizes",
         "cli.tables",
     },
-    {"cli.matching", "cli.slices"},
+    {"cli.matching", "cli.slices", "cli.watching"},
     {"cli.rounds", "cli.phases"},
     {"cli.commands", "cli.completion", "cli.compose", "cli.dry_run", "cli.models", "cli.runs"}
     | {"cli.translate"}

@@ -69,6 +69,9 @@ def take(parser: ArgumentParser) -> None:
 
 def plan(parser: ArgumentParser) -> None:
     parser.add_argument("plan", nargs="?", help="a plan's name or file; the latest without")
+    parser.add_argument(
+        "--watch", action="store_true", help="look again every two seconds until all is done"
+    )
     _format(parser)
 
 

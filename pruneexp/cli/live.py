@@ -89,12 +89,12 @@ class Display:
 
     def _headline(self, rows: Sequence[DisplayRow], workers: int) -> str:
         done = sum(row.state in ("finished", "failed", "damaged") for row in rows)
-        words = [f"{_time(self._elapsed())} gone"]
+        words = [f"{told(self._elapsed())} gone"]
         if len(rows) > 1:  # a single run is named in its row
             words = [self.title, f"{done} of {len(rows)} done", *words]
         left = seconds_left(rows, workers)
         if left is not None and done < len(rows):
-            words.append(f"about {_time(left)} left")
+            words.append(f"about {told(left)} left")
         return " · ".join(words)
 
     def _elapsed(self) -> float:
@@ -109,7 +109,7 @@ class Display:
             return
         self._lines[row.name] = (row.state, now)
         if state or row.state != "waiting":
-            words = [f"{_time(self._elapsed()):>6}", row.state, row.name, *_numbers(row)]
+            words = [f"{told(self._elapsed()):>6}", row.state, row.name, *_numbers(row)]
             self.say("  ".join(words))
 
 
@@ -160,7 +160,7 @@ CELLS: dict[str, Callable[[DisplayRow], str]] = {
     "loss": lambda row: _number(row, lambda p: "" if p.loss is None else f"{p.loss:.3f}"),
     "valid": lambda row: _number(row, lambda p: "" if p.valid is None else f"{p.valid:.2f}"),
     "left": lambda row: _number(
-        row, lambda p: "" if p.seconds_left is None else _time(p.seconds_left)
+        row, lambda p: "" if p.seconds_left is None else told(p.seconds_left)
     ),
     "test": lambda row: row.test,
 }
@@ -212,11 +212,12 @@ def _numbers(row: DisplayRow) -> list[str]:
     words = [f"step {p.step}/{p.steps}", f"sparsity {p.sparsity:.1%}"]
     words += [f"loss {p.loss:.3f}"] if p.loss is not None else []
     words += [f"valid {p.valid:.2f}"] if p.valid is not None else []
-    words += [f"{_time(p.seconds_left)} left"] if p.seconds_left is not None else []
+    words += [f"{told(p.seconds_left)} left"] if p.seconds_left is not None else []
     return words
 
 
-def _time(seconds: float) -> str:
+def told(seconds: float) -> str:
+    """A time in words: 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -14,6 +14,7 @@ from pruneexp.cli.console import Console
 from pruneexp.cli.imports import import_torch
 from pruneexp.cli.live import rows, table, table_of
 from pruneexp.cli.messages import BAD_INPUT, FINISHED, complain, say
+from pruneexp.cli.watching import watch
 from pruneexp.config.recipe import Invalid
 from pruneexp.engine import files
 from pruneexp.engine.plan import parents_of, standings
@@ -73,6 +74,9 @@ def take_command(options: argparse.Namespace, store: Store) -> int:
 
 def status_command(options: argparse.Namespace, store: Store) -> int:
     """Where the runs of a plan stand, and which other plans there are."""
+    if options.watch and options.format == "table":
+        watch(store, lambda: _plan(options, store), Console())
+        return FINISHED
     plan = _plan(options, store)
     now = standings(store, plan)
     if options.format == "json":
