@@ -95,10 +95,13 @@ CASES += [
 
 
 def slow(family: str, method: str, part: str) -> bool:
-    """What `make test-slow` adds: two families, and parts with methods of one pruner."""
-    return family in ("resnet", "transformer") or (
-        bool(part) and method not in ("gradual", "rigl", "lottery")
-    )
+    """What `make test-slow` adds: two families and most of a third, and parts with methods of one
+    pruner."""
+    if family in ("resnet", "transformer"):
+        return True
+    if family == "gnmt":
+        return method not in ("gradual", "variational_dropout", "l0", "second_order", "rigl")
+    return bool(part) and method not in ("gradual", "rigl", "lottery")
 
 
 EVERY = [pytest.param(*case, marks=[pytest.mark.slow] * slow(*case)) for case in CASES]
