@@ -144,7 +144,7 @@ def completed(line: str, cwd: Path) -> str:
         (
             "pruneexp ",
             "run size choose report status list compare show bytes pack unpack inspect latency "
-            "export take clean",
+            "translate export take merge clean",
         ),
         ("pruneexp s", "size status show"),
         ("pruneexp run pruning/schedule=", "cubic"),

@@ -9,9 +9,10 @@ import pytest
 from pruneexp.config.recipe import asked
 from pruneexp.config.run import Run, fingerprint, name
 from pruneexp.engine.execute import execute
-from pruneexp.engine.record import HISTORY, OUTCOMES, RECORD, Plan, Planned
+from pruneexp.engine.files import NotFound, save_json
+from pruneexp.engine.record import HISTORY, OUTCOMES, RECORD, WEIGHTS, Plan, Planned
 from pruneexp.engine.store import Store
-from pruneexp.engine.transfer import give, take
+from pruneexp.engine.transfer import give, merge, take
 from pruneexp.pruning.start import FromDense
 from pruneexp.report import report
 from tests.conftest import Make, silent, tiny_gradual
@@ -129,3 +130,66 @@ def test_what_is_held_is_left_alone(given: tuple[Run, Plan, Path], tmp_path: Pat
         assert is_ours
         found = take(store, folder)
     assert found.taken == [] and "another process makes it" in found.refused[0]
+
+
+class TestMerge:
+    def test_whole_runs_of_two_machines(self, tiny: Make, tmp_path: Path) -> None:
+        """A child of a dense parent goes on elsewhere without the parent being trained again."""
+        dense = tiny()
+        parent = execute(dense, say=silent)
+        plan = Plan(name="mine", title="Mine", runs=[planned(dense)])
+        dense.store.save_plan(plan)
+        store = Store(tmp_path / "elsewhere")
+        found = merge(store, dense.store)
+        assert (found.taken, found.refused, found.differing) == ([parent.name], [], [])
+        assert store.plan_names() == ["mine"]
+        there = store.folder(parent.name)
+        assert there.weights_are_good(there.record_or_fail())
+        assert there.usage() == dense.store.folder(parent.name).usage()
+        before = (there.path / RECORD).stat().st_mtime_ns
+        child = tiny(tiny_gradual(start=FromDense()), keep="none")
+        record = execute(replace(child, results=str(store.results)), say=silent)
+        assert (there.path / RECORD).stat().st_mtime_ns == before
+        assert record.parents["weights"] == parent.fingerprint
+        again = merge(store, dense.store)
+        assert (again.taken, again.there) == ([], [parent.name])
+
+    def test_other_results_are_told(self, tiny: Make, tmp_path: Path) -> None:
+        run = tiny()
+        record = execute(run, say=silent)
+        store = Store(tmp_path / "elsewhere")
+        merge(store, run.store)
+        path = store.folder(record.name).path / RECORD
+        plain = record.to_plain()
+        plain["test"]["accuracy"] = 99.0
+        save_json(path, plain)
+        found = merge(store, run.store)
+        (told,) = found.differing
+        assert "test accuracy 99 here" in told and "this one stays" in told
+        assert store.folder(record.name).record_or_fail().test["accuracy"] == 99.0
+
+    def test_damaged_weights_stay_behind(self, tiny: Make, tmp_path: Path) -> None:
+        run = tiny()
+        record = execute(run, say=silent)
+        weights = run.store.folder(record.name).path / WEIGHTS
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        store = Store(tmp_path / "elsewhere")
+        assert merge(store, run.store).taken == [record.name]
+        there = store.folder(record.name)
+        assert there.status() == "finished"
+        assert not (there.path / WEIGHTS).exists()
+        assert not list(there.path.glob("*.part"))
+
+    def test_links_and_folders_that_are_none(self, tiny: Make, tmp_path: Path) -> None:
+        run = tiny()
+        record = execute(run, say=silent)
+        store = Store(tmp_path / "elsewhere")
+        with pytest.raises(NotFound, match="it should be a results folder"):
+            merge(store, Store(tmp_path / "nothing"))
+        with pytest.raises(NotFound, match="is the results folder itself"):
+            merge(run.store, run.store)
+        weights = run.store.folder(record.name).path / WEIGHTS
+        weights.rename(tmp_path / "secret")
+        weights.symlink_to(tmp_path / "secret")
+        found = merge(store, run.store)
+        assert found.taken == [] and "it is a link" in found.refused[0]

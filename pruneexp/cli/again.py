@@ -22,7 +22,7 @@ from pruneexp.config.run import Run
 SHORT = {"pruning.budget": "budget"}  # keys that have a shorter form
 AMOUNT = re.compile(r"\d+(\.\d+)?[kMG]?B")  # of bytes, which Hydra reads as a text
 # Of one start, not of what is run.
-NOT_REPEATED = ("dry_run", "format", "trust", "device", "workers", "results", "title")
+NOT_REPEATED = ("dry_run", "format", "trust", "device", "workers", "results", "title", "logger")
 
 
 def command(run: Run) -> str:

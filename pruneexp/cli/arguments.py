@@ -67,6 +67,10 @@ def take(parser: ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="of a report that was written with --runs")
 
 
+def merge(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="another results folder")
+
+
 def plan(parser: ArgumentParser) -> None:
     parser.add_argument("plan", nargs="?", help="a plan's name or file; the latest without")
     parser.add_argument(

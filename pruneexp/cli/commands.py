@@ -206,6 +206,15 @@ _TABLE = [
         act="runs:take_command",
     ),
     Command(
+        name="merge",
+        line="finished runs and plans of another results folder, weights too",
+        description="Copy the finished runs and the plans of another results folder, as from "
+        "another machine, into this one. What is finished here stays; where an equal run has "
+        "another result there, both are told.",
+        arguments=arguments.merge,
+        act="runs:merge_command",
+    ),
+    Command(
         name="clean",
         line="list what takes space and is no longer needed; --yes removes it",
         arguments=arguments.clean,

@@ -31,7 +31,7 @@ from pruneexp.engine.record import (
 from pruneexp.engine.run_folder import RunFolder
 from pruneexp.engine.signals import stopping
 from pruneexp.engine.store import Store
-from pruneexp.engine.transfer import give, take
+from pruneexp.engine.transfer import Taken, give, merge, take
 from pruneexp.engine.work import work
 
 
@@ -64,8 +64,16 @@ def report_command(options: argparse.Namespace, store: Store) -> int:
 
 def take_command(options: argparse.Namespace, store: Store) -> int:
     """Take the runs of a published report into the results folder."""
-    found = take(store, options.folder)
-    complain(found.refused)
+    return _told(store, take(store, options.folder))
+
+
+def merge_command(options: argparse.Namespace, store: Store) -> int:
+    """Take all finished runs of another results folder."""
+    return _told(store, merge(store, Store(options.folder.expanduser())))
+
+
+def _told(store: Store, found: Taken) -> int:
+    complain([*found.refused, *found.differing])
     runs = f"{len(found.taken)} run{'s' * (len(found.taken) != 1)}"
     refused = f", {len(found.refused)} refused" if found.refused else ""
     say(f"{runs} taken into {store.runs}, {len(found.there)} were there{refused}")
