@@ -158,6 +158,13 @@ class TestFiles:
         with pytest.raises(Invalid, match=r"test.de is not UTF-8 text .*line 2"):
             load(files)
 
+    @pytest.mark.parametrize("damage", [b"", b"\x1f\x8b", b"\x1f\x8b\x08" + b"\xff" * 40])
+    def test_damaged_gzip(self, files: Path, damage: bytes) -> None:
+        (files / "test.de").unlink()
+        (files / "test.de.gz").write_bytes(damage)
+        with pytest.raises(Invalid, match="test.de.gz|hold no pair|lines"):
+            load(files)
+
     def test_missing_files_are_all_named(self, files: Path) -> None:
         (files / "valid.de").unlink()
         (files / "test.en").unlink()

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -155,7 +156,7 @@ def read(path: Path) -> list[str]:
         line = data[: error.start].count(b"\n") + 1 if path.suffix != ".gz" else 0
         where = f" ({error.reason}{f', line {line:,}' if line else ''})"
         raise Invalid([Fault("task", f"{path} is not UTF-8 text{where}")]) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise Invalid([Fault("task", f"{path} cannot be read ({error})")]) from error
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     return [" ".join(line.split()) for line in lines]
