@@ -162,7 +162,7 @@ class TestFiles:
     def test_damaged_gzip(self, files: Path, damage: bytes) -> None:
         (files / "test.de").unlink()
         (files / "test.de.gz").write_bytes(damage)
-        with pytest.raises(Invalid, match="test.de.gz|hold no pair|lines"):
+        with pytest.raises(Invalid, match=r"test.de.gz|hold no pair|lines"):
             load(files)
 
     def test_missing_files_are_all_named(self, files: Path) -> None:
