@@ -28,7 +28,8 @@ LARGE = {  # of which a few points take ten seconds and more
     *("ablation_start", "budget", "figure2", "methods_lstm_small", "quantised_lstm_small"),
     *("quantised_small", "resnet50_magnitude", "resnet50_random", "state_of_sparsity_resnet50"),
     *("state_of_sparsity_resnet50_small", "table1", "state_of_sparsity_transformer"),
-    *("state_of_sparsity_transformer_small", "transformer_magnitude"),
+    *("state_of_sparsity_transformer_small", "transformer_magnitude", "figure5", "figure5_small"),
+    *("ablation_allocation", "ablation_allocation_small", "transformer_magnitude_small"),
 }
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 

@@ -188,7 +188,7 @@ def test_a_sentence_by_hand() -> None:
         choice.cumulative[row][option] - choice.probabilities[row, option] / 2
         for choice, row, option in taken
     )
-    words = g.source(g._clause(draws))
+    words = g.source(g.draw_clause(draws))
     assert " ".join(words) == "the lazy bakers that help one elm turn the house <eos>"
     nouns = sum(1 / rank for rank in range(1, 13))  # the k-th noun of a class has weight 1 / k
     verbs = 1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5 + 1 / 6 + 54 * 0.004  # 6 favourites of 60
