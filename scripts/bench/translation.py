@@ -27,7 +27,7 @@ from pruneexp.training.optimiser import Adam
 
 SHAPE = PairShape(vocabulary=4_000)
 UNITS, LAYERS, SENTENCES, LENGTH = 256, 4, 64, 12
-STEPS, TURNS = 8, 8
+STEPS, TURNS = 8, 15
 CPU = torch.device("cpu")
 
 
