@@ -3,19 +3,17 @@
 What was cut and numbered is kept in the cache, under a name that follows from the files' content.
 """
 
-import gzip
 import hashlib
-import io
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import safetensors.numpy
 
 from pruneexp.config.recipe import Fault, Invalid
+from pruneexp.data import text
 from pruneexp.data.vocabulary import BytePairs, Vocabulary
 from pruneexp.engine import files
 
@@ -116,65 +114,59 @@ def load(
     """
     lines = {name: _read_both(*both) for name, both in paths.items()}
     content = hashlib.sha256(f"{VERSION} {vocabulary}".encode())
-    for source, target in lines.values():
-        for side in (source, target):
+    for both in lines.values():
+        for side in (both.source, both.target):
             content.update("\n".join(side).encode())
             content.update(b"\0")
     path = cache / f"pairs-{content.hexdigest()[:24]}.bin"
     made = _cached(path) or _made(path, lines, vocabulary)
     splits = {}
     for name, split in made.splits.items():
-        sources, references = _kept(*lines[name])
-        split = replace(split, empty=len(lines[name][0]) - len(sources))
+        split = replace(split, empty=lines[name].empty)
         if name == "train":
             splits[name] = _limited(split, longest, past)
         else:
-            splits[name] = replace(split, sources=sources, references=references)
+            splits[name] = replace(split, sources=lines[name].source, references=lines[name].target)
     corpus = ParallelText(splits=splits, vocabulary=made.vocabulary)
     _say(corpus, longest, past)
     return corpus
 
 
-def _read_both(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    first, second = read(source), read(target)
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Pairs of which both sides say something, and how many there were that do not."""
+
+    source: list[str]
+    target: list[str]
+    empty: int
+
+
+def _read_both(source: Path, target: Path) -> _Lines:
+    first, second = _read(source), _read(target)
     if len(first) != len(second):
         why = f"{source} has {len(first):,} lines and {target} {len(second):,}; line by line they "
         raise Invalid([Fault("task", why + "must be translations of each other")])
-    if not any(a and b for a, b in zip(first, second, strict=True)):
+    kept = [(a, b) for a, b in zip(first, second, strict=True) if a and b]
+    if not kept:
         raise Invalid([Fault("task", f"{source} and {target} hold no pair of sentences")])
-    return first, second
+    return _Lines([a for a, _ in kept], [b for _, b in kept], len(first) - len(kept))
 
 
-def read(path: Path) -> list[str]:
-    """A file's lines with single blanks between words; plain or gzipped."""
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise Invalid([Fault("task.root", f"{path} is not there, nor {path.name}.gz")]) from error
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1 if path.suffix != ".gz" else 0
-        where = f" ({error.reason}{f', line {line:,}' if line else ''})"
-        raise Invalid([Fault("task", f"{path} is not UTF-8 text{where}")]) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise Invalid([Fault("task", f"{path} cannot be read ({error})")]) from error
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    return [" ".join(line.split()) for line in lines]
+def _read(path: Path) -> list[str]:
+    """Lines with single blanks between words."""
+    found = text.lines(path, f"nor is {path.name}.gz")
+    return [" ".join(line.split()) for line in found]
 
 
-def _kept(source: list[str], target: list[str]) -> tuple[list[str], list[str]]:
-    """The pairs of which both sides say something."""
-    kept = [(a, b) for a, b in zip(source, target, strict=True) if a and b]
-    return [a for a, _ in kept], [b for _, b in kept]
-
-
-def _made(path: Path, lines: dict[str, tuple[list[str], list[str]]], size: int) -> ParallelText:
-    train = _kept(*lines["train"])
-    vocabulary = BytePairs.learn((line for side in train for line in side), size)
-    splits = {}
-    for name, both in lines.items():
-        source, target = _kept(*both)
-        splits[name] = Split(_cut(vocabulary, source), _cut(vocabulary, target))
+def _made(path: Path, lines: dict[str, _Lines], size: int) -> ParallelText:
+    train = lines["train"]
+    vocabulary = BytePairs.learn(
+        (line for side in (train.source, train.target) for line in side), size
+    )
+    splits = {
+        name: Split(_cut(vocabulary, both.source), _cut(vocabulary, both.target))
+        for name, both in lines.items()
+    }
     corpus = ParallelText(splits=splits, vocabulary=vocabulary)
     _keep(path, corpus, vocabulary)
     return corpus
@@ -193,29 +185,26 @@ def _keep(path: Path, corpus: ParallelText, vocabulary: BytePairs) -> None:
         for side, sentences in (("source", split.source), ("target", split.target)):
             arrays[f"{name}_{side}_pieces"] = sentences.pieces
             arrays[f"{name}_{side}_ends"] = sentences.ends
-    file = io.BytesIO()
-    # numpy's type of the function cannot tell its own arguments from the arrays.
-    np.savez(file, **arrays)  # type: ignore[arg-type]
-    files.save_checked(path, file.getvalue())
+    files.save_checked(path, safetensors.numpy.save(arrays))
 
 
 def _cached(path: Path) -> ParallelText | None:
     if not path.exists():
         return None
     try:
-        with np.load(io.BytesIO(files.load_checked(path)), allow_pickle=False) as arrays:
-            splits = {
-                name: Split(_stored(arrays, f"{name}_source"), _stored(arrays, f"{name}_target"))
-                for name in ("train", "valid", "test")
-            }
-            vocabulary = BytePairs.from_text(arrays["vocabulary"].tobytes().decode())
+        arrays = safetensors.numpy.load(files.load_checked(path))
     except files.Damaged as error:
         print(f"{error}; cutting the text again", file=sys.stderr)
         return None
+    splits = {
+        name: Split(_stored(arrays, f"{name}_source"), _stored(arrays, f"{name}_target"))
+        for name in ("train", "valid", "test")
+    }
+    vocabulary = BytePairs.from_text(arrays["vocabulary"].tobytes().decode())
     return ParallelText(splits=splits, vocabulary=vocabulary)
 
 
-def _stored(arrays: Any, name: str) -> Sentences:
+def _stored(arrays: dict[str, np.ndarray], name: str) -> Sentences:
     return Sentences(arrays[f"{name}_pieces"], arrays[f"{name}_ends"])
 
 

@@ -6,6 +6,7 @@ The conventions are those of the Penn Treebank's language-modelling split: words
 
 import gzip
 import hashlib
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,20 +72,34 @@ def _strange(path: Path, strange: int, total: int, unknown: int | None) -> str:
 
 def read(path: Path) -> list[str]:
     """A file's words, `<eos>` after every line; plain or gzipped."""
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except FileNotFoundError as error:
-        why = f"{path} is not there; task.root should be a folder of train.txt, valid.txt and "
-        why += "test.txt (or as task.train and others say), text with one sentence a line"
-        raise Invalid([Fault("task.root", why)]) from error
-    except UnicodeDecodeError as error:
-        raise Invalid([Fault("task", f"{path} is not UTF-8 text ({error.reason})")]) from error
-    except (OSError, EOFError) as error:
-        raise Invalid([Fault("task", f"{path} cannot be read ({error})")]) from error
-    # Lines end where `wc` and editors say, not at form feeds and the like.
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    words = [word for line in lines for word in [*line.split(), END]]
-    if not text.strip():
+    found = lines(
+        path,
+        "task.root should be a folder of train.txt, valid.txt and test.txt (or as task.train and "
+        "others say), text with one sentence a line",
+    )
+    words = [word for line in found for word in [*line.split(), END]]
+    if len(words) == len(found):
         raise Invalid([Fault("task", f"{path} is empty")])
     return words
+
+
+def lines(path: Path, missing: str) -> list[str]:
+    """A file's lines, plain or gzipped. Raises `Invalid` naming the file.
+
+    Arguments:
+        missing: what is said where it is not there.
+    """
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        text = data.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise Invalid([Fault("task.root", f"{path} is not there; {missing}")]) from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        why = f"{path} is not UTF-8 text ({error.reason}, line {line:,})"
+        raise Invalid([Fault("task", why)]) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise Invalid([Fault("task", f"{path} cannot be read ({error})")]) from error
+    # Lines end where `wc` and editors say, not at form feeds and the like.
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")

@@ -37,11 +37,11 @@ class Vocabulary:
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         """The pieces of each line, without marks of beginning and end."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} cuts no text")
 
     def decode(self, pieces: Iterable[int]) -> str:
         """The text of pieces; special ones say nothing but <unk>."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} joins no pieces")
 
     def _content(self) -> str:
         return "\n".join(self.words)

@@ -39,15 +39,15 @@ class Logger:
     def begin(self, run: Followed) -> str:
         """Open the run, or the same one again where `run.resumed` is given. Returns what opens it
         again."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no begin")
 
     def row(self, step: int, values: Row) -> None:
         """One row of the history; steps rise."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no row")
 
     def finish(self, metrics: Mapping[str, float], files: list[Path]) -> None:
         """The final metrics ("test/accuracy"), and files that belong to the run."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no finish")
 
     def close(self, state: str) -> None:
         """No more will come.
@@ -55,4 +55,4 @@ class Logger:
         Arguments:
             state: finished, interrupted or failed.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no close")
