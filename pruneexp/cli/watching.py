@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 
 from rich.live import Live
 
@@ -28,29 +29,21 @@ def watch(
     Arguments:
         find: reads the plan, which may grow while it is watched.
     """
-    try:
-        if console.is_terminal:
-            with Live(console=console, auto_refresh=False) as live:
-                while True:
-                    plan = find()
-                    now = standings(store, plan)
-                    shown = table(rows(now), headline(plan, now), console.width)
-                    live.update(shown, refresh=True)
-                    if is_over(now):
-                        return
-                    sleep(SECONDS)
-        said = ""
+    said = ""
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with suppress(KeyboardInterrupt), live or nullcontext():
         while True:
             plan = find()
             now = standings(store, plan)
-            if (line := headline(plan, now, timed=False)) != said:
+            if live is not None:
+                shown = table(rows(now), headline(plan, now), console.width)
+                live.update(shown, refresh=True)
+            elif (line := headline(plan, now, timed=False)) != said:
                 said = line
                 console.print(line)
             if is_over(now):
                 return
             sleep(SECONDS)
-    except KeyboardInterrupt:
-        return
 
 
 def is_over(now: Sequence[Standing]) -> bool:

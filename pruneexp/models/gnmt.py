@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruneexp.decoding.translates import Decoded, Memory
-from pruneexp.models.translating import grouped, joined
+from pruneexp.models.grouping import grouped, joined
 from pruneexp.tasks.shape import PairShape
 
 State = tuple[Tensor, Tensor]  # hidden and cell, (1, sentences, units)

@@ -19,6 +19,7 @@ from pruneexp.report.analysis.comparison import (
 from pruneexp.report.analysis.points import Point, curves
 from pruneexp.report.analysis.slices import slices, verdict
 from pruneexp.report.analysis.statistics import CONFIDENCE
+from pruneexp.report.analysis.translations import Translations, translations
 from pruneexp.report.data.load import Runs
 from pruneexp.report.format import estimate, quoted, short, span
 
@@ -38,6 +39,7 @@ class Findings:
     verdicts: list[str] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)  # what the runs say of the papers' claims
     warnings: list[str] = field(default_factory=list)
+    translations: Translations | None = None  # of a report on translation
 
     @property
     def title(self) -> str:
@@ -105,6 +107,7 @@ def find(plan: Plan, runs: Runs) -> Findings:
     found.verdicts = [verdict(made)] if made else []
     found.verdicts += [*_against_dense(found, weighed), *_between(found)]
     found.verdicts = found.verdicts or [_alone(found)]
+    found.translations = translations(found)
     return found
 
 

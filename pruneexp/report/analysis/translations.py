@@ -3,14 +3,17 @@ falls with length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pruneexp.engine import files
 from pruneexp.engine.outcomes import Outcomes, bleu
 from pruneexp.engine.record import Record, Sample
-from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.points import Point
+
+if TYPE_CHECKING:
+    from pruneexp.report.analysis.findings import Findings
 
 RESAMPLES = 1_000
 BUCKETS = 4  # of sentences by the length of their reference, equally many in each
@@ -55,8 +58,8 @@ class Translations:
     signature: str
 
 
-def translations(found: Findings) -> Translations | None:
-    """None of a report on anything else, or without outcomes."""
+def translations(found: "Findings") -> Translations | None:
+    """None of a report on anything else, or without outcomes. `findings.find` asks once."""
     if found.runs.metric is None or not found.metric.name.endswith("bleu"):
         return None
     cuts: list[np.ndarray] | None = None
@@ -106,7 +109,7 @@ def interval(rows: Sequence[np.ndarray]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def samples(found: Findings) -> list[tuple[Point, list[Sample]]]:
+def samples(found: "Findings") -> list[tuple[Point, list[Sample]]]:
     """A few sentences as the best dense model, the best sparse one and the sparsest one wrote them:
     those of their first seed."""
     if found.runs.metric is None:
@@ -149,7 +152,7 @@ def _ends(lengths: np.ndarray) -> tuple[int, int]:
     return int(lengths.min()), int(lengths.max())
 
 
-def _records(found: Findings, point: Point) -> list[Record]:
+def _records(found: "Findings", point: Point) -> list[Record]:
     records = []
     for row in point.rows:
         try:

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from pruneexp.report.analysis.findings import Findings
-from pruneexp.report.analysis.translations import Quality, Translations, translations
+from pruneexp.report.analysis.translations import Quality, Translations
 from pruneexp.report.figures.style import DASHES, DENSE, SPARSE, bare, title
 
 INCHES = (7.0, 4.6)
@@ -13,7 +13,7 @@ MOST_LINES = 10
 def draw(found: Findings) -> Figure | None:
     """A line for the smallest and the largest model of each curve; None of a report on anything but
     translation."""
-    made = translations(found)
+    made = found.translations
     if made is None or len(made.buckets) < 2:
         return None
     figure = Figure(figsize=INCHES, layout="constrained")
@@ -73,7 +73,7 @@ def _label(one: Quality) -> str:
 
 def words(found: Findings) -> str:
     """The figure in words."""
-    made = translations(found)
+    made = found.translations
     what = "BLEU by the length of sentences, model by model"
     if made is None:
         return f"{what}."

@@ -4,7 +4,6 @@ import pandas as pd
 
 from pruneexp.report.analysis.findings import Findings
 from pruneexp.report.analysis.translations import Translations, samples
-from pruneexp.report.analysis.translations import translations as analysed
 from pruneexp.report.format import Table, short
 
 NAMES = {"chrf": "chrF", "exact": "Exact, %", "bleu": "BLEU of plain text"}
@@ -12,7 +11,7 @@ NAMES = {"chrf": "chrF", "exact": "Exact, %", "bleu": "BLEU of plain text"}
 
 def translations(found: Findings) -> Table | None:
     """A row for each point; None of a report on anything else."""
-    made = analysed(found)
+    made = found.translations
     if made is None:
         return None
     others = list(dict.fromkeys(key for one in made.qualities for key in one.others))
